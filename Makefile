@@ -1,0 +1,61 @@
+# The front door. `make` alone prints what there is; every target sets up what it needs by itself.
+# Paths are relative throughout, so that the folder's own name may hold spaces.
+
+SHELL := /bin/sh
+PYTHON ?= python3
+ARGS ?=
+
+py := .venv/bin/python
+# Named after the folder as well: a copied or moved checkout sets itself up again.
+ready := .venv/.ready-$(shell pwd | cksum | cut -d ' ' -f 1)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up test check format bench generate baseline relock clean
+
+help: ## print this list
+	@echo 'Pullarm: make TARGET [ARGS="..."]'
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1 \2/p' Makefile | while read -r name text; do \
+		printf '  %-10s %s\n' "$$name" "$$text"; done
+
+$(ready): requirements/uv.lock requirements/dev.lock pyproject.toml tools/bootstrap.py
+	@$(PYTHON) tools/bootstrap.py
+	@touch $@
+
+demo: $(ready) ## start everything and drive it with simulated visits (ARGS="--decisions 5000 --exit")
+	@$(py) -m cli demo $(ARGS)
+
+up: $(ready) ## start PostgreSQL, Valkey, serving, control and worker, until Ctrl-C
+	@$(py) -m cli up $(ARGS)
+
+test: $(ready) ## run every test (ARGS="tests/unit -k draw")
+	@$(py) -m pytest $(ARGS)
+
+check: $(ready) ## format, lint, types, import walls, proto rules, generated code
+	$(py) -m ruff format --check .
+	$(py) -m ruff check .
+	$(py) -m mypy
+	$(py) -m tools.walls
+	$(py) -m tools.buf lint
+	$(py) -m tools.buf format --diff --exit-code
+	$(py) -m tools.buf breaking --against proto/baseline.binpb
+	$(py) -m tools.generate --check
+
+format: $(ready) ## rewrite Python and proto files in the house format
+	$(py) -m ruff format .
+	$(py) -m ruff check --fix .
+	$(py) -m tools.buf format --write
+
+bench: $(ready) ## run the benchmarks
+	@$(py) -m benchmarks $(ARGS)
+
+generate: $(ready) ## generate pullarm/v1 from proto/
+	@$(py) -m tools.generate
+
+baseline: $(ready) ## accept today's proto as the contract `make check` compares with
+	$(py) -m tools.buf build --exclude-source-info --output proto/baseline.binpb
+
+relock: $(ready) ## resolve the dependencies anew (ARGS="--upgrade" for newer ones)
+	@$(py) -m tools.relock $(ARGS)
+
+clean: ## remove .venv, .tools, caches and .pullarm with all its data
+	@$(PYTHON) tools/clean.py

@@ -1,0 +1,135 @@
+"""What an upstream recommender imports: select a candidate, show it, report what came of it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from types import TracebackType
+from typing import Self
+
+import grpc
+
+from pullarm.v1 import selection_pb2 as pb
+from pullarm.v1.selection_pb2_grpc import SelectionServiceStub
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """One candidate to show."""
+
+    arm_id: str
+    slot: int
+    """From 1."""
+    propensity: float
+    """The probability with which it was drawn into this slot."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """One decision."""
+
+    decision_id: str
+    policy: str
+    """Who decided; `none` where no policy did, see reason."""
+    choices: tuple[Choice, ...]
+    reason: str
+    """A name of the contract's Reason without its prefix, such as ASSIGNED."""
+    posterior_version: int
+
+    @property
+    def arm_id(self) -> str:
+        """The candidate for the first slot; empty when there was nothing to choose from."""
+        return self.choices[0].arm_id if self.choices else ""
+
+
+class Client:
+    """An asynchronous client: `async with Client("127.0.0.1:50051") as pullarm: ...`.
+
+    Calls raise grpc.aio.AioRpcError: INVALID_ARGUMENT names the field at fault, UNAVAILABLE may be tried again.
+    """
+
+    def __init__(self, address: str, *, timeout_s: float = 1.0) -> None:
+        self._channel = grpc.aio.insecure_channel(address)
+        self._stub = SelectionServiceStub(self._channel)
+        self._timeout_s = timeout_s
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._channel.close()
+
+    async def select(
+        self,
+        experiment: str,
+        user: str,
+        candidates: Sequence[str] = (),
+        *,
+        slots: int = 1,
+        attributes: Mapping[str, str] | None = None,
+        request_id: str = "",
+    ) -> Selection:
+        """Which of the candidates, in the caller's own order of preference, to show this user."""
+        response = await self._stub.Select(
+            pb.SelectRequest(
+                experiment_id=experiment,
+                user_id=user,
+                candidate_ids=candidates,
+                slots=slots,
+                attributes=dict(attributes or {}),
+                request_id=request_id,
+            ),
+            timeout=self._timeout_s,
+        )
+        return Selection(
+            decision_id=response.decision_id,
+            policy=response.policy,
+            choices=tuple(
+                Choice(arm_id=c.arm_id, slot=c.slot, propensity=c.propensity)
+                for c in response.choices
+            ),
+            reason=pb.Reason.Name(response.reason).removeprefix("REASON_"),
+            posterior_version=response.posterior_version,
+        )
+
+    async def reward(
+        self,
+        decision_id: str,
+        value: float,
+        *,
+        arm: str = "",
+        kind: str = "",
+        reward_id: str = "",
+        occurred_at: datetime | None = None,
+        source: str = "",
+    ) -> str:
+        """Report what came of a choice; answers the edge's status, such as ACCEPTED or LATE."""
+        request = pb.RewardRequest(
+            decision_id=decision_id,
+            arm_id=arm,
+            value=value,
+            kind=kind,
+            reward_id=reward_id,
+            source=source,
+        )
+        if occurred_at is not None:
+            request.occurred_at.FromDatetime(occurred_at)
+        return await self._reward(request)
+
+    async def retract(
+        self, decision_id: str, reward_id: str, *, arm: str = "", kind: str = ""
+    ) -> str:
+        """Take back the reward with this reward_id, whichever of the two arrives first."""
+        return await self._reward(
+            pb.RewardRequest(
+                decision_id=decision_id, arm_id=arm, kind=kind, reward_id=reward_id, retract=True
+            )
+        )
+
+    async def _reward(self, request: pb.RewardRequest) -> str:
+        response = await self._stub.Reward(request, timeout=self._timeout_s)
+        return pb.RewardStatus.Name(response.status).removeprefix("REWARD_STATUS_")

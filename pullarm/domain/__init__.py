@@ -1,0 +1,1 @@
+"""Experiments, decisions and rewards: their meaning and rules, without any input or output. Standard library only."""

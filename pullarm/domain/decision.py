@@ -1,0 +1,121 @@
+"""What serving decides and callers report, as the ledger keeps it.
+
+These are tuples because the hot path makes one for every request and the event stream packs them as they are.
+"""
+
+from enum import IntEnum
+from typing import NamedTuple
+
+
+class Reason(IntEnum):
+    """Why a decision came out as it did; the numbers are those of the contract."""
+
+    ASSIGNED = 1
+    NOT_IN_TRAFFIC = 2
+    NOT_RUNNING = 3
+    ROLLED_BACK = 4
+    NO_KNOWN_CANDIDATE = 5
+    NO_SNAPSHOT = 6
+    SPOOL_FULL = 7
+    SHIPPED = 8
+
+
+class RewardStatus(IntEnum):
+    """The edge's judgement of a reward; the fold never judges again."""
+
+    ACCEPTED = 1
+    LATE = 2
+    NOT_IN_EXPERIMENT = 3
+
+
+NO_POLICY = 0
+"""The policy number of decisions that no policy made."""
+
+UNLISTED = 0
+"""The arm number of a candidate that is no arm of the experiment."""
+
+
+class Token(NamedTuple):
+    """What a decision id says of its decision: enough for a reward to be folded before the decision itself."""
+
+    uid: bytes
+    """16 bytes: 48 bits of milliseconds since 1970, 80 random bits. The ledger's key and the draw's."""
+    experiment: int
+    allocation_epoch: int
+    assigned: int
+    """The policy the unit belongs to; 0 for none."""
+    acting: int
+    """The policy that decided; 0 for none."""
+    reason: int
+    learn_slots: int
+    """How many of the first slots the posterior learns from."""
+    unit_hash: int
+    cohort: int
+    arms: list[int]
+    """The arm number in each slot; 0 for an unlisted candidate."""
+
+
+class Decision(NamedTuple):
+    """One logged selection."""
+
+    token: Token
+    config_no: int
+    pub_no: int
+    kernel: int
+    unit: str
+    bucket: int
+    candidates: list[int]
+    """Arm numbers in the caller's order."""
+    weights: list[int]
+    """Per slot, the integer weight of what was drawn."""
+    totals: list[int]
+    """Per slot, the sum of weights it was drawn from."""
+    attributes: dict[str, str]
+    request_id: str
+    unlisted: int
+    """How many candidates were no arms of the experiment."""
+    newcomers: list[str]
+    """Of an open catalogue: the unlisted candidates that are to become arms."""
+
+
+class Reward(NamedTuple):
+    """One reported outcome."""
+
+    token: Token
+    reward_uid: bytes
+    """16 bytes like a decision's uid, by time of receipt: one for every call, so that redelivery changes nothing."""
+    slot: int
+    kind: str
+    reward_id: str
+    source: str
+    value: float
+    credit_micro: int
+    """What the value is worth, 0 to 1,000,000."""
+    feeds: bool
+    """Whether this kind feeds the posterior."""
+    retract: bool
+    status: int
+    occurred_ms: int
+
+
+class Batch(NamedTuple):
+    """A set of events as the stream carries it; the order inside means nothing."""
+
+    decisions: list[Decision]
+    rewards: list[Reward]
+    voids: list[Token]
+    """Decisions that were logged and never answered."""
+
+    def events(self) -> int:
+        """How many events there are."""
+        return len(self.decisions) + len(self.rewards) + len(self.voids)
+
+
+def uid_ms(uid: bytes) -> int:
+    """The milliseconds since 1970 at which a uid was made."""
+    return int.from_bytes(uid[:6], "big")
+
+
+def make_uid(now_ms: int, random_bits: bytes) -> bytes:
+    """A uid from a time in milliseconds and 10 random bytes."""
+    return now_ms.to_bytes(6, "big") + random_bits

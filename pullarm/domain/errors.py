@@ -1,0 +1,86 @@
+"""Every error a caller can meet.
+
+    PullarmError
+    ├── InvalidInput        a value is malformed or out of its range; names every field at fault
+    ├── NotFound            the named thing does not exist
+    ├── Conflict            the action is not legal in the present state
+    ├── VersionMismatch     the caller changed a version that is no longer the newest
+    ├── Unavailable         a part this answer needs is away; trying again later helps
+    ├── Refused             the ledger cannot take these events, however often it is tried
+    └── ConfigurationError  the process was started with settings it cannot run with
+
+Each edge maps `code` to its own status in one table (`serving/errors.py`, `control/problems.py`).
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with one field."""
+
+    field: str
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.detail}"
+
+
+class PullarmError(Exception):
+    """Something went wrong in Pullarm."""
+
+    code = "internal"
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or self.__doc__)
+
+
+class InvalidInput(PullarmError):
+    """The input is malformed or out of range."""
+
+    code = "invalid_input"
+
+    def __init__(self, *problems: Problem) -> None:
+        super().__init__("; ".join(str(problem) for problem in problems))
+        self.problems = problems
+
+
+def invalid(field: str, detail: str) -> InvalidInput:
+    """An InvalidInput about a single field."""
+    return InvalidInput(Problem(field, detail))
+
+
+class NotFound(PullarmError):
+    """There is no such thing."""
+
+    code = "not_found"
+
+
+class Conflict(PullarmError):
+    """The action is not legal in the present state."""
+
+    code = "conflict"
+
+
+class VersionMismatch(PullarmError):
+    """The experiment was changed in the meantime: read it again and repeat the change."""
+
+    code = "version_mismatch"
+
+
+class Unavailable(PullarmError):
+    """A part this answer needs is away; try again."""
+
+    code = "unavailable"
+
+
+class Refused(PullarmError):
+    """The ledger cannot take these events, however often it is tried."""
+
+    code = "refused"
+
+
+class ConfigurationError(PullarmError):
+    """The process cannot run with these settings."""
+
+    code = "configuration"

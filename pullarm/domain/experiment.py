@@ -1,0 +1,176 @@
+"""An experiment: what it tries, on whom, and the states it goes through."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from pullarm.domain.assignment import MICRO
+from pullarm.domain.errors import Conflict
+
+POLICY_NUMBERS: Mapping[str, int] = {"control": 1, "thompson": 2, "egreedy": 3, "ucb": 4}
+POLICY_NAMES: Mapping[int, str] = {
+    0: "none",
+    **{number: name for name, number in POLICY_NUMBERS.items()},
+}
+
+
+class State(StrEnum):
+    """Where an experiment is in its life."""
+
+    DRAFT = "draft"
+    RUNNING = "running"
+    ROLLED_BACK = "rolled_back"
+    STOPPED = "stopped"
+    SHIPPED = "shipped"
+    ARCHIVED = "archived"
+
+
+class Catalogue(StrEnum):
+    """Whether the arms are given or found."""
+
+    CLOSED = "closed"
+    """Only the listed arms."""
+    OPEN = "open"
+    """Candidates become arms when they are first seen."""
+
+
+class Aggregation(StrEnum):
+    """How several rewards for one decision, slot and kind become one credit."""
+
+    FIRST = "first"
+    SUM = "sum"
+    MAX = "max"
+
+
+ACTIONS: Mapping[str, Mapping[State, State]] = {
+    "start": {State.DRAFT: State.RUNNING},
+    "stop": {
+        State.RUNNING: State.STOPPED,
+        State.ROLLED_BACK: State.STOPPED,
+        State.SHIPPED: State.STOPPED,
+        State.STOPPED: State.STOPPED,
+    },
+}
+"""Which action leads from which state to which; stopping twice is harmless."""
+
+
+def next_state(action: str, state: State) -> State:
+    """Where an action leads; raises Conflict that names the legal actions."""
+    target = ACTIONS[action].get(state)
+    if target is None:
+        legal = [name for name, moves in ACTIONS.items() if state in moves]
+        raise Conflict(
+            f"cannot {action} an experiment that is {state}; "
+            + (f"legal now: {', '.join(legal)}" if legal else "it takes no action any more")
+        )
+    return target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicySpec:
+    """One policy of an experiment."""
+
+    name: str
+    weight: float = 1.0
+    """Share of the traffic relative to the other policies' weights."""
+    params: Mapping[str, float | str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RewardKind:
+    """One declared kind of reward."""
+
+    name: str
+    threshold: float | None = None
+    """A value from here on counts 1, below 0; without a threshold the value itself counts, 0 to 1."""
+
+    def credit_micro(self, value: float) -> int:
+        """What a value is worth, in millionths."""
+        if self.threshold is not None:
+            return MICRO if value >= self.threshold else 0
+        return round(value * MICRO)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RewardDefinition:
+    """Which rewards there are and how they are credited."""
+
+    kinds: tuple[RewardKind, ...] = (RewardKind(name="reward"),)
+    learns: str = "reward"
+    """The kind that feeds the posterior."""
+    aggregation: Aggregation = Aggregation.FIRST
+    window_hours: float = 24.0
+    """Attribution window: how long after a decision its reward may occur."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spec:
+    """All that can be configured; every change of it is a new version."""
+
+    name: str
+    notes: str = ""
+    traffic_pct: float = 1.0
+    """Share of the units that take part, 0 to 1."""
+    policies: tuple[PolicySpec, ...]
+    default_policy: str = "control"
+    """What everybody gets once the experiment is shipped."""
+    catalogue: Catalogue = Catalogue.CLOSED
+    max_arms: int = 1_000
+    reward: RewardDefinition = field(default_factory=RewardDefinition)
+    learn_slots: int = 1
+    duration_days: float = 14.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arm:
+    """One thing that can be shown."""
+
+    arm_no: int
+    """From 1, never reused; 0 means unlisted."""
+    arm_id: str
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Experiment:
+    """One version of an experiment with its arms."""
+
+    number: int
+    id: str
+    key: str
+    state: State
+    spec: Spec
+    config_no: int
+    allocation_epoch: int
+    guard_epoch: int
+    salt: bytes = field(repr=False)
+    buckets: bytes = field(repr=False)
+    """10,000 bytes: the policy number of each bucket."""
+    arms: tuple[Arm, ...]
+    """Ascending by number."""
+    created_at: datetime
+    updated_at: datetime
+    started_at: datetime | None = None
+    end_at: datetime | None = None
+
+    def policy_weights(self) -> dict[int, float]:
+        """Relative traffic weight by policy number."""
+        return policy_weights(self.spec)
+
+
+def policy_weights(spec: Spec) -> dict[int, float]:
+    """Relative traffic weight by policy number, of the policies that have any."""
+    return {POLICY_NUMBERS[p.name]: p.weight for p in spec.policies if p.weight > 0}
+
+
+def starts_allocation_epoch(before: Spec, after: Spec) -> bool:
+    """Whether a change makes figures from before and after it incomparable; a pure traffic change does not."""
+
+    def essence(spec: Spec) -> object:
+        weights = policy_weights(spec)
+        total = sum(weights.values())
+        shares = {policy: weight / total for policy, weight in weights.items()}
+        return shares, {p.name: dict(p.params) for p in spec.policies}, spec.reward
+
+    return essence(before) != essence(after)

@@ -1,0 +1,147 @@
+"""What the parts need from storage. Each port has a real implementation and one in memory; both pass the same tests."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from pullarm.domain.decision import Batch
+from pullarm.domain.experiment import Arm, Experiment, Spec, State
+from pullarm.domain.publication import Head, Publication, Published
+
+
+class EventSink(Protocol):
+    """Where serving leaves its events."""
+
+    async def append(self, entry: bytes) -> None:
+        """Return once the entry is durable; raises Unavailable while the store is away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One stream entry as a consumer claimed it."""
+
+    id: str
+    payload: bytes
+
+
+class EventSource(Protocol):
+    """Where workers claim events: each entry goes to one consumer until it is acknowledged."""
+
+    async def claim(self, count: int, wait_ms: int) -> list[Entry]:
+        """New entries, at most `count`; waits up to wait_ms for the first."""
+
+    async def reclaim(self, count: int, idle_ms: int) -> list[Entry]:
+        """Entries that another consumer claimed and left unacknowledged for idle_ms."""
+
+    async def acknowledge(self, entries: Sequence[Entry]) -> None:
+        """The entries are folded: forget them."""
+
+    async def backlog(self) -> int:
+        """Entries not yet acknowledged."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoldResult:
+    """What one fold did."""
+
+    experiments: tuple[int, ...]
+    """Experiments whose fold number moved."""
+    decisions: int
+    """Decisions that were new."""
+    rewards: int
+    """Rewards that were new."""
+
+
+class Ledger(Protocol):
+    """The ledger and its fold."""
+
+    async def fold(self, batch: Batch, now_ms: int) -> FoldResult:
+        """Add a set of events; what is already there changes nothing."""
+
+    async def posterior(self, experiment: int) -> dict[tuple[int, int, int], tuple[int, int]]:
+        """(policy, arm, hour since 1970) -> (serves, rewards in millionths)."""
+
+    async def verify(self, experiment: int) -> list[str]:
+        """Every difference between the stored posterior and the fold of the ledger."""
+
+    async def quarantine(self, entry_id: str, problem: str, payload: bytes, now_ms: int) -> None:
+        """Keep what cannot be folded."""
+
+
+class ExperimentStore(Protocol):
+    """Experiments and their history."""
+
+    async def create(self, draft: "NewExperiment", now_ms: int) -> Experiment:
+        """Store a draft."""
+
+    async def get(self, reference: str) -> Experiment:
+        """By id or key; raises NotFound."""
+
+    async def all(self) -> list[Experiment]:
+        """All, newest first, without their arms."""
+
+    async def revise(self, experiment: Experiment, change: "Revision", now_ms: int) -> Experiment:
+        """Store a new version of exactly the given one; raises VersionMismatch when it is no longer the newest."""
+
+    async def register_arms(self, number: int, arm_ids: Sequence[str], now_ms: int) -> int:
+        """Make first-seen candidates arms of an open catalogue, up to its max_arms; how many were new."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewExperiment:
+    """What a draft is made of."""
+
+    id: str
+    key: str
+    spec: Spec
+    salt: bytes
+    buckets: bytes
+    arms: tuple[Arm, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revision:
+    """One change of an experiment: what it becomes and who did it."""
+
+    action: str
+    """create, edit, start, stop, ..."""
+    spec: Spec
+    state: State
+    buckets: bytes
+    allocation_epoch: int
+    guard_epoch: int
+    actor: str = ""
+
+
+class Board(Protocol):
+    """Where the publisher posts and serving reads."""
+
+    async def publish(self, publication: Publication) -> bool:
+        """False when a difference does not follow what is there: a complete publication is needed."""
+
+    async def read(self, number: int, have: Head | None) -> Published | None:
+        """One experiment in one consistent look, None when it is not published; its configuration and grid only where
+        they are not those of `have`."""
+
+    async def version(self, number: int) -> tuple[str, int]:
+        """(incarnation, pub_no) of an experiment as published; ("", 0) when it is not."""
+
+    async def index(self) -> "BoardIndex":
+        """What is published, cheaply."""
+
+    async def complete(self, incarnation: str, experiments: Sequence[int]) -> None:
+        """Declare that everything is published."""
+
+    async def halt(self, number: int, state: State) -> None:
+        """Make serving treat an experiment as stopped or rolled back, at once and whatever else it is told."""
+
+
+@dataclass(frozen=True, slots=True)
+class BoardIndex:
+    """The published experiments and whether that is all of them."""
+
+    complete: bool
+    incarnation: str
+    change_no: int
+    """Moves with every publication and halt; starts anew when the board was emptied."""
+    experiments: tuple[int, ...]

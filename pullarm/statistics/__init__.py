@@ -1,0 +1,1 @@
+"""Statistical methods, one a file; each names its source and its limits."""

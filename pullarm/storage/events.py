@@ -1,0 +1,52 @@
+"""The stream entry: how a batch of events travels from serving to the ledger.
+
+One byte of format, then msgpack. A reader takes every format it knows, so that two versions can run side by side.
+"""
+
+import msgspec
+
+from pullarm.domain.decision import Batch, Decision, Reward, Token
+
+FORMAT = b"\x01"
+MAX_EVENTS = 512
+MAX_BYTES = 256 * 1024
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Batch)
+
+Event = Decision | Reward | Token
+"""A Token stands for the voiding of its decision."""
+
+
+class MalformedEntry(ValueError):
+    """The stream entry is in no format this version knows."""
+
+
+def pack(event: Event) -> bytes:
+    """One event packed; `entry` joins them without packing again."""
+    return _encoder.encode(event)
+
+
+def entry(decisions: list[bytes], rewards: list[bytes], voids: list[bytes]) -> bytes:
+    """A stream entry of packed events."""
+    raw = ([msgspec.Raw(event) for event in events] for events in (decisions, rewards, voids))
+    return FORMAT + _encoder.encode(tuple(raw))
+
+
+def unpack(payload: bytes) -> Batch:
+    """The batch of a stream entry; raises MalformedEntry."""
+    if payload[:1] != FORMAT:
+        raise MalformedEntry(f"format byte {payload[:1]!r} is not known; known is {FORMAT!r}")
+    try:
+        return _decoder.decode(payload[1:])
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise MalformedEntry(str(error)) from error
+
+
+def merge(batches: list[Batch]) -> Batch:
+    """The union of batches."""
+    return Batch(
+        [event for batch in batches for event in batch.decisions],
+        [event for batch in batches for event in batch.rewards],
+        [event for batch in batches for event in batch.voids],
+    )

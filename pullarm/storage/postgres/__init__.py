@@ -1,0 +1,17 @@
+"""PostgreSQL: the ledger, the experiments and everything that has to be provable."""
+
+from pullarm.storage.postgres.database import Database
+from pullarm.storage.postgres.experiments import PostgresExperiments
+from pullarm.storage.postgres.ledger import PostgresLedger
+from pullarm.storage.postgres.migrate import migrate
+from pullarm.storage.postgres.publications import PostgresPublications
+from pullarm.storage.postgres.summary import PostgresSummary
+
+__all__ = [
+    "Database",
+    "PostgresExperiments",
+    "PostgresLedger",
+    "PostgresPublications",
+    "PostgresSummary",
+    "migrate",
+]

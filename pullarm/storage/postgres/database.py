@@ -1,0 +1,118 @@
+"""A connection pool, named queries, and the one place where the driver's errors become ours."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from functools import cache
+from importlib.resources import files
+from types import TracebackType
+from typing import Self, TypeAlias
+
+import asyncpg
+import msgspec
+from asyncpg.pool import PoolConnectionProxy
+
+from pullarm.domain.errors import ConfigurationError, Unavailable
+
+# In quotes, because only the stubs know that these are generic.
+Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
+
+_AWAY = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+)
+
+
+@contextmanager
+def driver_errors() -> Iterator[None]:
+    """Turn what the driver raises while PostgreSQL is away into Unavailable."""
+    try:
+        yield
+    except _AWAY as error:
+        raise Unavailable(f"PostgreSQL is away: {error}") from error
+
+
+@cache
+def queries(name: str) -> dict[str, str]:
+    """The named blocks of sql/NAME.sql; a block begins with a line `-- its_name --`."""
+    text = files(__package__).joinpath("sql", f"{name}.sql").read_text()
+    blocks: dict[str, list[str]] = {}
+    lines: list[str] = []
+    for line in text.splitlines():
+        words = line.split()
+        if len(words) == 3 and words[0] == words[2] == "--":
+            lines = blocks.setdefault(words[1], [])
+        else:
+            lines.append(line)
+    return {block: "\n".join(body).strip().removesuffix(";") for block, body in blocks.items()}
+
+
+async def _set_codecs(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    await connection.set_type_codec(
+        "jsonb",
+        schema="pg_catalog",
+        encoder=lambda value: b"\x01" + msgspec.json.encode(value),
+        decoder=lambda data: msgspec.json.decode(data[1:]),
+        format="binary",
+    )
+
+
+class Database:
+    """A pool of connections to one PostgreSQL."""
+
+    def __init__(self, dsn: str, *, max_connections: int = 8) -> None:
+        self._dsn = dsn
+        self._max_connections = max_connections
+        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+
+    async def __aenter__(self) -> Self:
+        try:
+            with driver_errors():
+                self._pool = await asyncpg.create_pool(
+                    self._dsn,
+                    min_size=1,
+                    max_size=self._max_connections,
+                    init=_set_codecs,
+                    server_settings={"timezone": "UTC", "application_name": "pullarm"},
+                )
+        except (asyncpg.PostgresError, ValueError) as error:
+            raise ConfigurationError(f"DATABASE_URL: {error}") from error
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._pool is not None:
+            await self._pool.close()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """A connection of the pool; PostgreSQL away is Unavailable."""
+        if self._pool is None:
+            raise ConfigurationError("the database was used before it was opened")
+        with driver_errors():
+            async with self._pool.acquire(timeout=10) as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """A READ COMMITTED transaction."""
+        async with self.connection() as connection, connection.transaction():
+            yield connection
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Connection]:
+        """A REPEATABLE READ transaction: all its queries see one moment."""
+        async with (
+            self.connection() as connection,
+            connection.transaction(isolation="repeatable_read"),
+        ):
+            yield connection

@@ -1,0 +1,233 @@
+-- The ledger, experiments and their history.
+--
+-- A uid is 48 bits of milliseconds and 80 random bits. Tables of events are partitioned by ranges of it, one for each day
+-- of decision, so that the primary key alone is unique over all partitions and a reward lies beside its decision.
+
+CREATE TABLE ledger (
+    incarnation uuid NOT NULL,
+    created_at  timestamptz NOT NULL,
+    only_one    boolean PRIMARY KEY DEFAULT true CHECK (only_one)
+);
+
+CREATE TABLE experiment (
+    experiment_id    integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    id               text NOT NULL UNIQUE,
+    key              text NOT NULL UNIQUE,
+    state            text NOT NULL,
+    config_no        integer NOT NULL,
+    allocation_epoch integer NOT NULL,
+    guard_epoch      integer NOT NULL,
+    spec             jsonb NOT NULL,
+    aggregation      text NOT NULL,   -- of its rewards; fixed at creation, because the fold depends on it
+    salt             bytea NOT NULL,
+    buckets          bytea NOT NULL,
+    created_at       timestamptz NOT NULL,
+    updated_at       timestamptz NOT NULL,
+    started_at       timestamptz,
+    end_at           timestamptz
+);
+
+-- Every version an experiment ever had; append-only.
+CREATE TABLE experiment_revision (
+    experiment_id    integer NOT NULL REFERENCES experiment,
+    config_no        integer NOT NULL,
+    action           text NOT NULL,
+    actor            text NOT NULL,
+    at               timestamptz NOT NULL,
+    state            text NOT NULL,
+    allocation_epoch integer NOT NULL,
+    guard_epoch      integer NOT NULL,
+    spec             jsonb NOT NULL,
+    buckets          bytea NOT NULL,
+    PRIMARY KEY (experiment_id, config_no)
+);
+
+CREATE TABLE arm (
+    experiment_id integer NOT NULL REFERENCES experiment,
+    arm_no        integer NOT NULL,
+    arm_id        text NOT NULL,
+    label         text NOT NULL,
+    config_no     integer NOT NULL,   -- the version that brought it
+    PRIMARY KEY (experiment_id, arm_no),
+    UNIQUE (experiment_id, arm_id)
+);
+
+-- A decision, or a stub of one whose reward came first. Its row is also the lock for everything about the decision.
+CREATE TABLE decision (
+    uid              uuid NOT NULL,
+    decided_at       timestamptz NOT NULL,
+    experiment_id    integer NOT NULL,
+    allocation_epoch integer NOT NULL,
+    assigned         smallint NOT NULL,
+    acting           smallint NOT NULL,
+    reason           smallint NOT NULL,
+    learn_slots      smallint NOT NULL,
+    unit_hash        bigint NOT NULL,
+    cohort           integer NOT NULL,
+    arms             integer[] NOT NULL,
+    batch_no         bigint NOT NULL,          -- the fold that counted it
+    stub             boolean NOT NULL,
+    voided           boolean NOT NULL DEFAULT false,
+    config_no        integer,
+    pub_no           bigint,
+    kernel           smallint,
+    unit             text,
+    bucket           smallint,
+    candidates       integer[],
+    weights          bigint[],
+    totals           bigint[],
+    attributes       jsonb,
+    request_id       text,
+    unlisted         smallint,                 -- candidates that were no arms
+    PRIMARY KEY (uid)
+) PARTITION BY RANGE (uid);
+
+-- Every reward call, repetitions included: the credit is a function of this set.
+CREATE TABLE reward (
+    uid           uuid NOT NULL,
+    reward_uid    uuid NOT NULL,               -- by time of receipt, one for every call
+    received_at   timestamptz NOT NULL,
+    occurred_at   timestamptz NOT NULL,
+    experiment_id integer NOT NULL,
+    slot          smallint NOT NULL,
+    kind          text NOT NULL,
+    reward_id     text NOT NULL,
+    source        text NOT NULL,
+    value         double precision NOT NULL,
+    credit        integer NOT NULL,            -- millionths
+    feeds         boolean NOT NULL,
+    retract       boolean NOT NULL,
+    status        smallint NOT NULL,
+    batch_no      bigint NOT NULL,
+    PRIMARY KEY (uid, reward_uid)
+) PARTITION BY RANGE (uid);
+
+-- What the rewards of a decision, slot and kind are worth, and how much of it the posterior has.
+CREATE TABLE credit (
+    uid    uuid NOT NULL,
+    slot   smallint NOT NULL,
+    kind   text NOT NULL,
+    value  integer NOT NULL,                   -- millionths
+    booked integer NOT NULL,                   -- millionths
+    PRIMARY KEY (uid, slot, kind)
+) PARTITION BY RANGE (uid);
+
+CREATE TABLE posterior (
+    experiment_id integer NOT NULL,
+    policy        smallint NOT NULL,
+    arm_no        integer NOT NULL,
+    hour          integer NOT NULL,            -- of decision, since 1970
+    n             bigint NOT NULL,
+    s             bigint NOT NULL,             -- millionths
+    PRIMARY KEY (experiment_id, policy, arm_no, hour)
+) WITH (fillfactor = 80);
+
+CREATE SEQUENCE batch_no;
+
+CREATE TABLE fold_head (
+    experiment_id integer PRIMARY KEY,
+    fold_no       bigint NOT NULL
+) WITH (fillfactor = 50);
+
+CREATE TABLE fold_log (
+    experiment_id integer NOT NULL,
+    fold_no       bigint NOT NULL,
+    batch_no      bigint NOT NULL,
+    committed_at  timestamptz NOT NULL,
+    changed       integer[] NOT NULL,          -- cells of the posterior, as arm_no * 8 + policy
+    PRIMARY KEY (experiment_id, fold_no)
+);
+
+CREATE TABLE publication (
+    experiment_id integer NOT NULL,
+    pub_no        bigint NOT NULL,
+    incarnation   uuid NOT NULL,
+    fold_no       bigint NOT NULL,
+    config_no     integer NOT NULL,
+    as_of         timestamptz NOT NULL,
+    grid_no       integer NOT NULL,
+    kernel        smallint NOT NULL,
+    PRIMARY KEY (experiment_id, pub_no)
+);
+
+CREATE TABLE grid (
+    experiment_id integer NOT NULL,
+    grid_no       integer NOT NULL,
+    points        bytea NOT NULL,
+    PRIMARY KEY (experiment_id, grid_no)
+);
+
+-- The posterior at one fold, so that any later one is this plus the ledger's rows since.
+CREATE TABLE checkpoint (
+    experiment_id integer NOT NULL,
+    fold_no       bigint NOT NULL,
+    cells         bytea NOT NULL,              -- int64 quadruples: policy, arm_no, n, s
+    PRIMARY KEY (experiment_id, fold_no)
+);
+
+-- Entries no fold could take: kept whole, told loudly.
+CREATE TABLE quarantine (
+    entry_id   text PRIMARY KEY,
+    at         timestamptz NOT NULL,
+    problem    text NOT NULL,
+    payload    bytea NOT NULL
+);
+
+-- The smallest uid of a moment, for ranges of time over tables keyed by uid.
+CREATE FUNCTION uid_floor(moment timestamptz) RETURNS uuid
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT (lpad(to_hex((extract(epoch FROM moment) * 1000)::bigint), 12, '0') || '00000000000000000000')::uuid
+$$;
+
+CREATE FUNCTION ensure_day(day date) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    parent text;
+    child  text;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtext('ensure_day'));
+    FOREACH parent IN ARRAY ARRAY['decision', 'reward', 'credit'] LOOP
+        child := parent || to_char(day, '_YYYYMMDD');
+        IF to_regclass(child) IS NULL THEN
+            -- Made apart and attached: CREATE ... PARTITION OF would lock the parent against every fold.
+            EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING DEFAULTS)', child, parent);
+            EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', parent, child,
+                uid_floor(day::timestamp AT TIME ZONE 'UTC'),
+                uid_floor((day + 1)::timestamp AT TIME ZONE 'UTC'));
+        END IF;
+    END LOOP;
+END $$;
+
+-- The hour of a decision, since 1970.
+CREATE FUNCTION hour_of(moment timestamptz) RETURNS integer
+LANGUAGE sql STABLE PARALLEL SAFE AS $$ SELECT floor(date_part('epoch', moment) / 3600)::integer $$;
+
+-- What the accepted rewards of each decision, slot and kind are worth, in millionths; the rule is told in
+-- pullarm/domain/credit.py. A condition on uid or experiment_id reaches the scan of the rewards.
+CREATE VIEW worth AS
+SELECT r.uid, r.slot, r.kind, r.experiment_id, bool_or(r.feeds) AS feeds,
+       coalesce(CASE e.aggregation
+           WHEN 'first' THEN (array_agg(r.credit ORDER BY r.reward_uid) FILTER (WHERE r.counts))[1]
+           WHEN 'sum' THEN least(1000000, sum(r.credit) FILTER (WHERE r.counts))
+           ELSE max(r.credit) FILTER (WHERE r.counts)
+       END, 0)::integer AS credit
+FROM (
+    SELECT uid, slot, kind, experiment_id, reward_uid, credit, feeds,
+           NOT bool_or(retract) OVER same AND row_number() OVER (same ORDER BY reward_uid) = 1 AS counts
+    FROM reward
+    WHERE status = 1
+    WINDOW same AS (PARTITION BY uid, slot, kind, experiment_id, reward_id)
+) AS r
+JOIN experiment e USING (experiment_id)
+GROUP BY r.uid, r.slot, r.kind, r.experiment_id, e.aggregation;
+
+-- What the table credit has to hold, beside the cell of the posterior it is booked to. Both uids are the same one; name
+-- both in a condition, so that neither side is read whole.
+CREATE VIEW due_credit AS
+SELECT w.uid, d.uid AS decision_uid, w.slot, w.kind, d.experiment_id, d.acting AS policy, d.arms[w.slot] AS arm_no,
+       hour_of(d.decided_at) AS hour, v.value,
+       CASE WHEN w.feeds AND d.acting > 0 AND w.slot <= d.learn_slots AND d.arms[w.slot] IS NOT NULL
+           THEN v.value ELSE 0 END AS booked
+FROM worth w
+JOIN decision d ON d.uid = w.uid
+CROSS JOIN LATERAL (SELECT CASE WHEN d.voided THEN 0 ELSE w.credit END) AS v (value);

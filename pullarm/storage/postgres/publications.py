@@ -1,0 +1,151 @@
+"""The publisher's side of the ledger: what has changed since the last publication, and the numbers of the next."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from struct import pack
+
+from pullarm.domain.assignment import MICRO
+from pullarm.domain.experiment import Experiment
+from pullarm.domain.publication import Head, PosteriorCell, Publication
+from pullarm.storage.postgres.database import Connection, Database, queries
+from pullarm.storage.postgres.experiments import read_experiment
+from pullarm.storage.postgres.times import at
+
+_SQL = queries("publications")
+_CELL = "<qqqq"
+CHECKPOINT_FOLDS = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """The quadrature grid of a publication: its number, and its points where they are new."""
+
+    number: int
+    points: bytes | None
+
+
+Plan = Callable[[Experiment, int, bool, list[PosteriorCell]], Awaitable[Planned]]
+"""(experiment, present grid number, complete, cells) -> the grid to publish."""
+
+
+class PostgresPublications:
+    """Makes publications, one publisher for each experiment at a time."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def due(self) -> list[int]:
+        """Experiments whose newest publication is behind their configuration or their fold."""
+        async with self._database.connection() as connection:
+            return [row["experiment_id"] for row in await connection.fetch(_SQL["due"])]
+
+    async def experiments(self) -> dict[int, int]:
+        """The newest publication of every experiment; 0 before the first."""
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(_SQL["experiments"])
+        return {row["experiment_id"]: row["pub_no"] for row in rows}
+
+    async def incarnation(self) -> str:
+        """Which life of the ledger this is."""
+        async with self._database.connection() as connection:
+            return str(await connection.fetchval(_SQL["incarnation"]))
+
+    @asynccontextmanager
+    async def owning(self, number: int) -> AsyncIterator["Publishing | None"]:
+        """Be the one publisher of an experiment, or None where another process is."""
+        async with self._database.connection() as connection:
+            if not await connection.fetchval(_SQL["try_lock"], number):
+                yield None
+                return
+            try:
+                yield Publishing(connection, number)
+            finally:
+                await connection.execute(_SQL["unlock"], number)
+
+
+@dataclass(frozen=True, slots=True)
+class Publishing:
+    """The right to publish one experiment."""
+
+    connection: Connection
+    number: int
+
+    async def grid(self, grid_no: int) -> bytes | None:
+        """The points of a grid that was published before."""
+        points: bytes | None = await self.connection.fetchval(_SQL["grid"], self.number, grid_no)
+        return points
+
+    async def next(
+        self, *, have_pub_no: int | None, as_of_ms: int, kernel: int, plan: Plan
+    ) -> Publication | None:
+        """Record the next publication, read in one snapshot.
+
+        It is the difference to the newest one where the caller has exactly that (have_pub_no), else complete. None when
+        there is nothing new, unless have_pub_no is None: then a complete one is made whatever there is.
+        """
+        async with self.connection.transaction(isolation="repeatable_read"):
+            newest = await self.connection.fetchrow(_SQL["newest"], self.number)
+            head = await self.connection.fetchrow(_SQL["head"], self.number)
+            experiment = await read_experiment(self.connection, self.number)
+            assert head is not None  # made together with the experiment
+            previous, folded, config_no, grid_no = (
+                (newest["pub_no"], newest["fold_no"], newest["config_no"], newest["grid_no"])
+                if newest
+                else (0, 0, 0, 0)
+            )
+            news = (folded, config_no) != (head["fold_no"], experiment.config_no)
+            if not news and have_pub_no is not None:
+                return None
+            complete = have_pub_no != previous or newest is None
+            cells = await self._cells(complete=complete, since=folded)
+            planned = await plan(experiment, grid_no, complete, cells)
+            published = Head(
+                incarnation=str(head["incarnation"]),
+                pub_no=previous + 1,
+                fold_no=head["fold_no"],
+                config_no=experiment.config_no,
+                as_of_ms=as_of_ms,
+                grid_no=planned.number,
+                kernel=kernel,
+                arms=experiment.arms[-1].arm_no if experiment.arms else 0,
+            )
+            await self._record(published, planned, grid_no)
+        return Publication(
+            experiment=experiment,
+            head=published,
+            previous_pub_no=previous,
+            complete=complete,
+            reconfigured=complete or config_no != experiment.config_no,
+            cells=cells,
+            grid=planned.points,
+        )
+
+    async def _cells(self, *, complete: bool, since: int) -> list[PosteriorCell]:
+        if complete:
+            rows = await self.connection.fetch(_SQL["all_cells"], self.number)
+        else:
+            rows = await self.connection.fetch(_SQL["changed_cells"], self.number, since)
+        return [(r["policy"], r["arm_no"], r["n"] * MICRO, r["s"]) for r in rows]
+
+    async def _record(self, head: Head, planned: Planned, previous_grid: int) -> None:
+        if planned.points is not None and planned.number != previous_grid:
+            await self.connection.execute(
+                _SQL["add_grid"], self.number, planned.number, planned.points
+            )
+        await self.connection.execute(
+            _SQL["add"],
+            self.number,
+            head.pub_no,
+            head.incarnation,
+            head.fold_no,
+            head.config_no,
+            at(head.as_of_ms),
+            head.grid_no,
+            head.kernel,
+        )
+        last = await self.connection.fetchval(_SQL["last_checkpoint"], self.number)
+        if head.fold_no >= last + CHECKPOINT_FOLDS:
+            cells = await self._cells(complete=True, since=0)
+            packed = b"".join(pack(_CELL, p, a, n // MICRO, s) for p, a, n, s in cells)
+            await self.connection.execute(_SQL["add_checkpoint"], self.number, head.fold_no, packed)

@@ -1,0 +1,138 @@
+-- prepare --
+-- Where a batch is copied to before it is merged; one for each connection. Every batch is planned for its own keys: a plan
+-- for any keys would take a thousand of them for ten.
+SET LOCAL plan_cache_mode = force_custom_plan;
+SET LOCAL jit = off;
+CREATE TEMPORARY TABLE IF NOT EXISTS incoming_decision (LIKE decision INCLUDING DEFAULTS) ON COMMIT DELETE ROWS;
+CREATE TEMPORARY TABLE IF NOT EXISTS incoming_reward (LIKE reward INCLUDING DEFAULTS) ON COMMIT DELETE ROWS;
+
+-- ensure_day --
+SELECT ensure_day($1::date);
+
+-- next_batch --
+SELECT nextval('batch_no');
+
+-- merge_decisions --
+-- Fold step 1: insert decisions and stubs in order of uid. A conflict locks the row even where nothing is to be updated,
+-- so that from here on nobody else works on these decisions; a full decision completes its stub. Answers the serves that
+-- are new, those of rows this batch inserted; and without a cell, how many whole decisions are new.
+WITH written AS (
+    INSERT INTO decision AS d
+    SELECT * FROM incoming_decision ORDER BY uid
+    ON CONFLICT (uid) DO UPDATE SET
+        stub = false, config_no = excluded.config_no, pub_no = excluded.pub_no, kernel = excluded.kernel,
+        unit = excluded.unit, bucket = excluded.bucket, candidates = excluded.candidates, weights = excluded.weights,
+        totals = excluded.totals, attributes = excluded.attributes, request_id = excluded.request_id,
+        unlisted = excluded.unlisted
+    WHERE d.stub AND NOT excluded.stub
+    RETURNING d.experiment_id, d.acting, d.arms, d.learn_slots, d.decided_at, d.batch_no, d.stub
+)
+SELECT experiment_id, acting AS policy, arm_no, hour_of(decided_at) AS hour, count(*) AS n
+FROM written, unnest(arms[1:learn_slots]) AS arm_no
+WHERE batch_no = $1 AND acting > 0
+GROUP BY 1, 2, 3, 4
+UNION ALL
+SELECT NULL, NULL, NULL, NULL, count(*) FROM written WHERE NOT stub;
+
+-- void --
+-- A voided decision was never shown: its serves are taken back, once.
+WITH voided AS (
+    UPDATE decision SET voided = true
+    WHERE uid = ANY($1::uuid[]) AND NOT voided
+    RETURNING experiment_id, acting, arms, learn_slots, decided_at
+)
+SELECT experiment_id, acting AS policy, arm_no, hour_of(decided_at) AS hour, -count(*) AS n
+FROM voided, unnest(arms[1:learn_slots]) AS arm_no
+WHERE acting > 0
+GROUP BY 1, 2, 3, 4;
+
+-- insert_rewards --
+-- Fold step 2.
+INSERT INTO reward SELECT * FROM incoming_reward ORDER BY uid, reward_uid
+ON CONFLICT (uid, reward_uid) DO NOTHING;
+
+-- recompute_credits --
+-- Fold steps 3 and 4, in a statement of their own: its snapshot was taken after every decision concerned was locked, so
+-- it sees all rewards of them there are. Answers by how much the posterior has to change.
+WITH fresh AS (
+    SELECT * FROM due_credit WHERE uid = ANY($1::uuid[]) AND decision_uid = ANY($1::uuid[])
+), stored AS (
+    SELECT * FROM credit WHERE uid = ANY($1::uuid[])  -- as it was: one statement sees one snapshot
+), changed AS (
+    INSERT INTO credit AS c (uid, slot, kind, value, booked)
+    SELECT uid, slot, kind, value, booked FROM fresh ORDER BY uid, slot, kind
+    ON CONFLICT (uid, slot, kind) DO UPDATE SET value = excluded.value, booked = excluded.booked
+    WHERE (c.value, c.booked) IS DISTINCT FROM (excluded.value, excluded.booked)
+)
+SELECT f.experiment_id, f.policy, f.arm_no, f.hour, sum(f.booked - coalesce(stored.booked, 0))::bigint AS s
+FROM fresh f LEFT JOIN stored USING (uid, slot, kind)
+WHERE f.booked <> coalesce(stored.booked, 0)
+GROUP BY 1, 2, 3, 4;
+
+-- add_to_posterior --
+-- Fold step 5.
+INSERT INTO posterior AS p (experiment_id, policy, arm_no, hour, n, s)
+SELECT * FROM unnest($1::integer[], $2::smallint[], $3::integer[], $4::integer[], $5::bigint[], $6::bigint[])
+         AS delta (experiment_id, policy, arm_no, hour, n, s)
+ORDER BY 1, 2, 3, 4
+ON CONFLICT (experiment_id, policy, arm_no, hour) DO UPDATE SET n = p.n + excluded.n, s = p.s + excluded.s;
+
+-- lock_heads --
+-- Fold step 6, last of all, so that two workers wait for each other as briefly as can be.
+SELECT experiment_id FROM fold_head WHERE experiment_id = ANY($1::integer[]) ORDER BY experiment_id FOR UPDATE;
+
+-- advance_heads --
+WITH advanced AS (
+    UPDATE fold_head SET fold_no = fold_no + 1 WHERE experiment_id = ANY($1::integer[])
+    RETURNING experiment_id, fold_no
+)
+INSERT INTO fold_log (experiment_id, fold_no, batch_no, committed_at, changed)
+SELECT a.experiment_id, a.fold_no, $2, $3,
+       ARRAY(SELECT DISTINCT cell FROM unnest($4::integer[], $5::integer[]) AS c (experiment_id, cell)
+             WHERE c.experiment_id = a.experiment_id)
+FROM advanced a
+RETURNING experiment_id;
+
+-- posterior --
+SELECT policy, arm_no, hour, n, s FROM posterior
+WHERE experiment_id = $1 AND (n, s) <> (0, 0)
+ORDER BY policy, arm_no, hour;
+
+-- verify --
+-- The posterior as the ledger has it beside the posterior as it is stored; rows that differ.
+WITH serves AS (
+    SELECT acting AS policy, arm_no, hour_of(decided_at) AS hour, count(*) AS n
+    FROM decision, unnest(arms[1:learn_slots]) AS arm_no
+    WHERE experiment_id = $1 AND acting > 0 AND NOT voided
+    GROUP BY 1, 2, 3
+), credits AS (
+    SELECT policy, arm_no, hour, sum(booked)::bigint AS s FROM due_credit
+    WHERE experiment_id = $1 AND booked <> 0
+    GROUP BY 1, 2, 3
+), ledger AS (
+    SELECT policy, arm_no, hour, coalesce(n, 0) AS n, coalesce(s, 0) AS s
+    FROM serves FULL JOIN credits USING (policy, arm_no, hour)
+), stored AS (
+    SELECT policy, arm_no, hour, n, s FROM posterior WHERE experiment_id = $1
+)
+SELECT policy, arm_no, hour, coalesce(l.n, 0) AS ledger_n, coalesce(l.s, 0) AS ledger_s,
+       coalesce(p.n, 0) AS stored_n, coalesce(p.s, 0) AS stored_s
+FROM ledger l FULL JOIN stored p USING (policy, arm_no, hour)
+WHERE (coalesce(l.n, 0), coalesce(l.s, 0)) <> (coalesce(p.n, 0), coalesce(p.s, 0))
+ORDER BY 1, 2, 3;
+
+-- verify_credits --
+-- Credits that are not what their rewards are worth, or not booked as they should be.
+WITH due AS (
+    SELECT uid, slot, kind, value, booked FROM due_credit WHERE experiment_id = $1
+), stored AS (
+    SELECT uid, slot, kind, value, booked FROM credit JOIN decision USING (uid) WHERE experiment_id = $1
+)
+SELECT uid, slot, kind, due.value AS ledger_value, due.booked AS ledger_booked,
+       stored.value AS stored_value, stored.booked AS stored_booked
+FROM due FULL JOIN stored USING (uid, slot, kind)
+WHERE (due.value, due.booked) IS DISTINCT FROM (stored.value, stored.booked)
+ORDER BY 1, 2, 3;
+
+-- quarantine --
+INSERT INTO quarantine (entry_id, at, problem, payload) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING;

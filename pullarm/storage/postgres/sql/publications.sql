@@ -1,0 +1,62 @@
+-- due --
+-- Experiments whose newest publication is behind their configuration or their fold.
+SELECT e.experiment_id
+FROM experiment e
+JOIN fold_head f USING (experiment_id)
+LEFT JOIN LATERAL (
+    SELECT fold_no, config_no FROM publication p
+    WHERE p.experiment_id = e.experiment_id ORDER BY pub_no DESC LIMIT 1
+) AS newest ON true
+WHERE newest IS NULL OR newest.fold_no < f.fold_no OR newest.config_no < e.config_no
+ORDER BY e.experiment_id;
+
+-- try_lock --
+-- One publisher for each experiment; 20 is this lock's class.
+SELECT pg_try_advisory_lock(20, $1);
+
+-- unlock --
+SELECT pg_advisory_unlock(20, $1);
+
+-- newest --
+SELECT pub_no, fold_no, config_no, grid_no, incarnation FROM publication
+WHERE experiment_id = $1 ORDER BY pub_no DESC LIMIT 1;
+
+-- head --
+SELECT f.fold_no, l.incarnation FROM fold_head f, ledger l WHERE f.experiment_id = $1;
+
+-- all_cells --
+SELECT policy, arm_no, sum(n)::bigint AS n, sum(s)::bigint AS s FROM posterior
+WHERE experiment_id = $1 GROUP BY policy, arm_no ORDER BY policy, arm_no;
+
+-- changed_cells --
+-- The cells changed by the folds after the one that was last published.
+SELECT p.policy, p.arm_no, sum(p.n)::bigint AS n, sum(p.s)::bigint AS s
+FROM (SELECT DISTINCT unnest(changed) AS cell FROM fold_log WHERE experiment_id = $1 AND fold_no > $2) AS c
+JOIN posterior p ON p.experiment_id = $1 AND p.policy = c.cell % 8 AND p.arm_no = c.cell / 8
+GROUP BY p.policy, p.arm_no ORDER BY p.policy, p.arm_no;
+
+-- grid --
+SELECT points FROM grid WHERE experiment_id = $1 AND grid_no = $2;
+
+-- add_grid --
+INSERT INTO grid (experiment_id, grid_no, points) VALUES ($1, $2, $3);
+
+-- add --
+INSERT INTO publication (experiment_id, pub_no, incarnation, fold_no, config_no, as_of, grid_no, kernel)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8);
+
+-- last_checkpoint --
+SELECT coalesce(max(fold_no), 0) FROM checkpoint WHERE experiment_id = $1;
+
+-- add_checkpoint --
+INSERT INTO checkpoint (experiment_id, fold_no, cells) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING;
+
+-- experiments --
+SELECT e.experiment_id, coalesce(max(p.pub_no), 0) AS pub_no
+FROM experiment e LEFT JOIN LATERAL (
+    SELECT pub_no FROM publication p WHERE p.experiment_id = e.experiment_id ORDER BY pub_no DESC LIMIT 1
+) p ON true
+GROUP BY e.experiment_id ORDER BY e.experiment_id;
+
+-- incarnation --
+SELECT incarnation FROM ledger;

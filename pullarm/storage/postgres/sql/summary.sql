@@ -1,0 +1,37 @@
+-- per_policy --
+-- Assigned decisions by policy; what was answered without a policy is told apart by its reason.
+WITH decided AS (
+    SELECT uid, assigned, unit_hash FROM decision
+    WHERE experiment_id = $1 AND reason = 1 AND assigned > 0 AND NOT voided
+), credited AS (
+    SELECT c.uid, max(c.value) AS value FROM credit c
+    JOIN decided USING (uid)
+    WHERE c.slot = 1 AND c.kind = $2
+    GROUP BY c.uid
+)
+SELECT d.assigned AS policy, count(DISTINCT d.unit_hash) AS users, count(*) AS serves,
+       count(*) FILTER (WHERE c.value > 0) AS rewards, coalesce(sum(c.value), 0)::bigint AS credit,
+       coalesce(sum(c.value::numeric * c.value), 0) AS credit_squared
+FROM decided d LEFT JOIN credited c USING (uid)
+GROUP BY d.assigned ORDER BY d.assigned;
+
+-- totals --
+SELECT count(*) FILTER (WHERE NOT stub) AS decisions, count(*) FILTER (WHERE voided) AS voided,
+       coalesce(sum(unlisted), 0) AS unlisted_candidates,
+       min(decided_at) AS first_at, max(decided_at) AS last_at
+FROM decision WHERE experiment_id = $1;
+
+-- reasons --
+SELECT reason, count(*) AS decisions FROM decision
+WHERE experiment_id = $1 AND NOT voided GROUP BY reason ORDER BY reason;
+
+-- reward_statuses --
+SELECT status, count(*) AS rewards, count(DISTINCT (uid, slot, kind, reward_id, retract)) AS distinct_rewards
+FROM reward WHERE experiment_id = $1 GROUP BY status ORDER BY status;
+
+-- fold --
+SELECT f.fold_no, p.pub_no, p.as_of FROM fold_head f
+LEFT JOIN LATERAL (
+    SELECT pub_no, as_of FROM publication WHERE experiment_id = $1 ORDER BY pub_no DESC LIMIT 1
+) p ON true
+WHERE f.experiment_id = $1;

@@ -1,0 +1,98 @@
+"""The figures of one experiment, straight from the ledger."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from math import sqrt
+
+from asyncpg import Record
+
+from pullarm.domain.assignment import MICRO
+from pullarm.domain.decision import Reason, RewardStatus
+from pullarm.domain.experiment import POLICY_NAMES, Experiment
+from pullarm.storage.postgres.database import Database, queries
+
+_SQL = queries("summary")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyFigures:
+    """What came of one policy's own users, by assigned policy."""
+
+    users: int
+    serves: int
+    rewards: int
+    """Serves with a reward above zero in the first slot."""
+    rate: float | None
+    """Mean credit a serve; None before the first serve."""
+    standard_error: float | None
+    """Of the rate, with serves taken as independent; None below two serves."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """An experiment at a glance."""
+
+    policies: dict[str, PolicyFigures]
+    decisions: int
+    rewards_received: int
+    duplicate_rewards: int
+    decisions_by_reason: dict[str, int]
+    rewards_by_status: dict[str, int]
+    voided: int
+    unlisted_candidates: int
+    first_decision_at: datetime | None
+    last_decision_at: datetime | None
+    fold_no: int
+    posterior_version: int
+
+
+class PostgresSummary:
+    """Answers summaries from the decisions and credits themselves."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def of(self, experiment: Experiment) -> Summary:
+        """The figures as of this moment, all from one snapshot."""
+        number, kind = experiment.number, experiment.spec.reward.learns
+        async with self._database.snapshot() as connection:
+            policies = await connection.fetch(_SQL["per_policy"], number, kind)
+            totals = await connection.fetchrow(_SQL["totals"], number)
+            reasons = await connection.fetch(_SQL["reasons"], number)
+            statuses = await connection.fetch(_SQL["reward_statuses"], number)
+            fold = await connection.fetchrow(_SQL["fold"], number)
+        assert totals is not None  # an aggregate has one row
+        assert fold is not None  # made with the experiment
+        found = {row["policy"]: row for row in policies}
+        configured = [POLICY_NAMES[number] for number in sorted(experiment.policy_weights())]
+        names = dict.fromkeys([*configured, *(POLICY_NAMES[number] for number in found)])
+        by_name = {POLICY_NAMES[number]: row for number, row in found.items()}
+        return Summary(
+            policies={name: _figures(by_name.get(name)) for name in names},
+            decisions=totals["decisions"],
+            rewards_received=sum(row["rewards"] for row in statuses),
+            duplicate_rewards=sum(row["rewards"] - row["distinct_rewards"] for row in statuses),
+            decisions_by_reason={Reason(r["reason"]).name: r["decisions"] for r in reasons},
+            rewards_by_status={RewardStatus(r["status"]).name: r["rewards"] for r in statuses},
+            voided=totals["voided"],
+            unlisted_candidates=totals["unlisted_candidates"],
+            first_decision_at=totals["first_at"],
+            last_decision_at=totals["last_at"],
+            fold_no=fold["fold_no"],
+            posterior_version=fold["pub_no"] or 0,
+        )
+
+
+def _figures(row: Record | None) -> PolicyFigures:
+    if row is None:
+        return PolicyFigures(users=0, serves=0, rewards=0, rate=None, standard_error=None)
+    serves: int = row["serves"]
+    rate = row["credit"] / MICRO / serves
+    spread = max(0.0, float(row["credit_squared"]) / MICRO**2 / serves - rate * rate)
+    return PolicyFigures(
+        users=row["users"],
+        serves=serves,
+        rewards=row["rewards"],
+        rate=rate,
+        standard_error=sqrt(spread / (serves - 1)) if serves > 1 else None,
+    )

@@ -1,0 +1,217 @@
+"""MovieLens 1M and 100K read from the user's own folder, in the files' own encodings.
+
+The data sets may not be redistributed, so nothing of them ships here. Source: F. M. Harper and
+J. A. Konstan, The MovieLens Datasets: History and Context, ACM TiiS 5(4), Article 19, 2015.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from replay.errors import DatasetError
+
+LIKE_FROM = 4  # a rating of 4 or 5 is a like: the binary reward everywhere in replay
+
+_ID_DIGITS = 9  # keeps user * 10**9 + movie inside a signed 64-bit integer
+_TIMESTAMP_DIGITS = 12
+_LINE_SHOWN = 80
+_LINE_END = b"\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Ratings:
+    """Every rating of a data set in file order; the arrays share one length."""
+
+    name: str
+    user: NDArray[np.int64]  # (n,)
+    movie: NDArray[np.int64]  # (n,), each a key of titles
+    rating: NDArray[np.int64]  # (n,), 1..5
+    timestamp_s: NDArray[np.int64]  # (n,), unix seconds
+    titles: Mapping[int, str]
+
+    def __post_init__(self) -> None:
+        columns = (self.user, self.movie, self.rating, self.timestamp_s)
+        if len({column.shape for column in columns}) != 1 or self.user.ndim != 1:
+            shapes = ", ".join(str(column.shape) for column in columns)
+            raise ValueError(f"columns must be one-dimensional and of one length, not {shapes}")
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    @property
+    def liked(self) -> NDArray[np.bool_]:
+        return self.rating >= LIKE_FROM
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Layout:
+    name: str
+    ratings_file: str
+    separator: bytes
+    movies_file: str
+    movie_separator: bytes
+    movie_fields: int
+
+
+_LAYOUTS = (
+    _Layout(
+        name="ml-1m",
+        ratings_file="ratings.dat",
+        separator=b"::",
+        movies_file="movies.dat",
+        movie_separator=b"::",
+        movie_fields=3,
+    ),
+    _Layout(
+        name="ml-100k",
+        ratings_file="u.data",
+        separator=b"\t",
+        movies_file="u.item",
+        movie_separator=b"|",
+        movie_fields=24,
+    ),
+)
+
+
+def load(folder: Path) -> Ratings:
+    """Read the MovieLens 1M or 100K files found directly in `folder`.
+
+    Raises:
+        DatasetError: no such files, an empty or cut-off one, a malformed line, a rating outside
+            1..5, a movie that the catalogue does not list, a second rating of one movie by one
+            user. The message names the file and, where there is one, the line.
+    """
+    layout = _detect(folder)
+    titles = _titles(folder / layout.movies_file, layout)
+    path = folder / layout.ratings_file
+    raw = _read(path)
+    user, movie, rating, timestamp_s = _columns(path, raw, layout.separator)
+    ratings = Ratings(
+        name=layout.name,
+        user=user,
+        movie=movie,
+        rating=rating,
+        timestamp_s=timestamp_s,
+        titles=titles,
+    )
+    _check(ratings, path, raw, layout.movies_file)
+    return ratings
+
+
+def _detect(folder: Path) -> _Layout:
+    if not folder.is_dir():
+        raise DatasetError(f"{folder} is not a folder: name the one that holds MovieLens's files")
+    for layout in _LAYOUTS:
+        if (folder / layout.ratings_file).exists():
+            return layout
+    looked_for = " or ".join(
+        f"{layout.ratings_file} and {layout.movies_file} ({layout.name})" for layout in _LAYOUTS
+    )
+    raise DatasetError(f"{folder} holds no MovieLens data: looked for {looked_for}")
+
+
+def _read(path: Path) -> bytes:
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError as exc:
+        raise DatasetError(
+            f"{path} is missing: copy it from MovieLens's own archive, beside the other files"
+        ) from exc
+    except OSError as exc:
+        raise DatasetError(f"{path} cannot be read: {exc.strerror}") from exc
+    if not raw.strip():
+        raise DatasetError(f"{path} is empty: copy it again from MovieLens's own archive")
+    if not raw.endswith(_LINE_END):
+        raise DatasetError(
+            f"{path}, line {raw.count(_LINE_END) + 1}: has no line end, so the file looks cut "
+            "off: copy it again from MovieLens's own archive"
+        )
+    return raw.replace(b"\r\n", _LINE_END)
+
+
+def _reject(path: Path, raw: bytes, index: int, problem: str) -> NoReturn:
+    line = raw.split(_LINE_END, index + 1)[index].decode("latin-1")
+    shown = line if len(line) <= _LINE_SHOWN else f"{line[:_LINE_SHOWN]}..."
+    raise DatasetError(f"{path}, line {index + 1}: {problem}, found {shown!r}")
+
+
+def _titles(path: Path, layout: _Layout) -> dict[int, str]:
+    raw = _read(path)
+    titles: dict[int, str] = {}
+    # Split on the byte: str.splitlines would also split at Latin-1's control characters.
+    for index, line in enumerate(raw[:-1].split(_LINE_END)):
+        fields = line.split(layout.movie_separator)
+        if len(fields) != layout.movie_fields or not _is_id(fields[0]):
+            shape = layout.movie_separator.join((b"id", b"title", b"...")).decode("ascii")
+            _reject(path, raw, index, f"expected {layout.movie_fields} fields, {shape}")
+        movie = int(fields[0])
+        if movie in titles:
+            _reject(path, raw, index, f"movie {movie} is listed twice")
+        titles[movie] = fields[1].decode("latin-1")
+    return titles
+
+
+def _is_id(field: bytes) -> bool:
+    return field.isdigit() and len(field) <= _ID_DIGITS
+
+
+def _columns(path: Path, raw: bytes, separator: bytes) -> NDArray[np.int64]:
+    """The file's four columns, as a read-only array of shape (4, n)."""
+    malformed = _first_malformed(raw, separator)
+    if malformed is not None:
+        shape = separator.join((b"user", b"movie", b"rating", b"timestamp")).decode("ascii")
+        _reject(path, raw, malformed, f"expected four whole numbers, {shape!r}")
+    numbers = np.fromstring(raw.replace(separator, b" "), dtype=np.int64, sep=" ")
+    columns = np.ascontiguousarray(numbers.reshape(-1, 4).T)
+    columns.setflags(write=False)
+    return columns
+
+
+def _first_malformed(raw: bytes, separator: bytes) -> int | None:
+    """Index of the first line that is not four whole numbers joined by `separator`, if any.
+
+    A well-formed line holds the same bytes other than digits as every other, with as many digits
+    before each as its column allows; up to the first line that breaks this, the bytes other than
+    digits fall into rows of equal length, one row a line.
+    """
+    pattern = np.frombuffer(separator * 3 + _LINE_END, dtype=np.uint8)
+    starts_number = np.zeros(len(pattern), dtype=np.bool_)
+    starts_number[:: len(separator)] = True
+    most_digits = np.where(starts_number, _ID_DIGITS, 0)
+    most_digits[-1] = _TIMESTAMP_DIGITS
+
+    text = np.frombuffer(raw, dtype=np.uint8)
+    position = np.flatnonzero((text < ord("0")) | (text > ord("9")))
+    digits = np.diff(position, prepend=-1) - 1
+    lines = len(position) // len(pattern)
+    whole = lines * len(pattern)
+    found = text[position[:whole]].reshape(-1, len(pattern))
+    width = digits[:whole].reshape(-1, len(pattern))
+    good = ((found == pattern) & (width >= starts_number) & (width <= most_digits)).all(axis=1)
+    if not good.all():
+        return int(np.argmin(good))
+    return None if whole == len(position) else lines
+
+
+def _check(ratings: Ratings, path: Path, raw: bytes, movies_file: str) -> None:
+    """Refuse what is well formed but cannot be true."""
+    outside = (ratings.rating < 1) | (ratings.rating > 5)
+    if outside.any():
+        _reject(path, raw, int(np.argmax(outside)), "expected a rating from 1 to 5")
+    listed = np.fromiter(ratings.titles, dtype=np.int64)
+    unknown = ~np.isin(ratings.movie, listed)
+    if unknown.any():
+        index = int(np.argmax(unknown))
+        problem = f"movie {ratings.movie[index]} is not listed in {movies_file}"
+        _reject(path, raw, index, problem)
+    pair = ratings.user * 10**_ID_DIGITS + ratings.movie
+    order = np.argsort(pair, kind="stable")
+    repeated = order[1:][pair[order[1:]] == pair[order[:-1]]]
+    if len(repeated):
+        index = int(repeated.min())
+        problem = f"user {ratings.user[index]} has rated movie {ratings.movie[index]} before"
+        _reject(path, raw, index, problem)

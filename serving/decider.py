@@ -1,0 +1,124 @@
+"""The hot path: one request, one snapshot, one decision. No await, no logging, no input or output."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from pullarm.domain.assignment import unit_of
+from pullarm.domain.decision import NO_POLICY, UNLISTED, Decision, Reason, Token, make_uid
+from pullarm.domain.errors import NotFound, Unavailable
+from pullarm.domain.experiment import POLICY_NAMES
+from pullarm.policies.draw import KERNEL, Choice, choose
+from pullarm.policies.posterior import Posterior
+from serving.snapshot import Served, Snapshot
+
+MAX_NEWCOMERS = 100
+"""Unlisted candidates that one event names; the next request brings the others."""
+
+
+class Query(NamedTuple):
+    """One selection, checked."""
+
+    experiment: str
+    user: str
+    candidates: list[str]
+    slots: int
+    attributes: dict[str, str]
+    request_id: str
+
+
+class Answer(NamedTuple):
+    """One decision, to be logged and then told."""
+
+    decision: Decision
+    policy: str
+    arm_ids: list[str]
+    propensities: list[float]
+
+
+def find(snapshot: Snapshot, reference: str) -> Served:
+    """The experiment a caller names."""
+    served = snapshot.by_reference.get(reference)
+    if served is None:
+        if not snapshot.complete:
+            raise Unavailable(
+                "NO_SNAPSHOT: this server has not loaded its experiments yet; try again"
+            )
+        raise NotFound(f"experiment_id: there is no experiment {reference!r}")
+    return served
+
+
+def decide(snapshot: Snapshot, query: Query, now_ms: int, entropy: bytes) -> Answer:
+    """Decide one request; `entropy` is 10 random bytes, the only thing here that is not given."""
+    served = find(snapshot, query.experiment)
+    experiment = served.experiment
+    unit = unit_of(experiment.salt, query.user)
+    reason, assigned = served.standing, NO_POLICY
+    if reason is Reason.ASSIGNED:
+        if unit.gate >= served.gate_limit:
+            reason = Reason.NOT_IN_TRAFFIC
+        else:
+            assigned = experiment.buckets[unit.bucket]
+    named = list(dict.fromkeys(query.candidates)) or list(served.arm_ids)
+    rows = [served.rows[name] for name in named if name in served.rows]
+    if reason is Reason.ASSIGNED and not rows:
+        reason = Reason.NO_KNOWN_CANDIDATE
+    uid = make_uid(now_ms, entropy)
+    if reason is Reason.ASSIGNED:
+        acting = served.policies[assigned]
+        choices = choose(acting.policy, acting.prepared, rows, slots=query.slots, uid=uid)
+        arm_ids = [served.arm_ids[choice.row] for choice in choices]
+        candidates = [row + 1 for row in rows]
+        arms = [choice.row + 1 for choice in choices]
+    else:
+        choices = _fall_back(served, len(named), query.slots, uid)
+        arm_ids = [named[choice.row] for choice in choices]
+        candidates = [served.rows.get(name, UNLISTED - 1) + 1 for name in named]
+        arms = [candidates[choice.row] for choice in choices]
+    acting_number = assigned if reason is Reason.ASSIGNED else NO_POLICY
+    token = Token(
+        uid=uid,
+        experiment=experiment.number,
+        allocation_epoch=experiment.allocation_epoch,
+        assigned=assigned,
+        acting=acting_number,
+        reason=int(reason),
+        learn_slots=experiment.spec.learn_slots,
+        unit_hash=unit.hash,
+        cohort=0,
+        arms=arms,
+    )
+    decision = Decision(
+        token=token,
+        config_no=served.head.config_no,
+        pub_no=served.head.pub_no,
+        kernel=KERNEL,
+        unit=query.user,
+        bucket=unit.bucket,
+        candidates=candidates,
+        weights=[choice.weight for choice in choices],
+        totals=[choice.total for choice in choices],
+        attributes=query.attributes,
+        request_id=query.request_id,
+        unlisted=len(named) - len(rows),
+        newcomers=_newcomers(served, named) if len(rows) < len(named) else [],
+    )
+    propensities = [choice.weight / choice.total for choice in choices]
+    return Answer(decision, POLICY_NAMES[acting_number], arm_ids, propensities)
+
+
+def _fall_back(served: Served, count: int, slots: int, uid: bytes) -> list[Choice]:
+    """Control's choice over candidates that need not be arms; a choice's row is a place in the caller's order."""
+    if count == 0:
+        return []
+    nothing = np.zeros(count, dtype=np.int64)
+    prepared = served.fallback.prepare(
+        Posterior(serves_micro=nothing, rewards_micro=nothing), grid=None
+    )
+    return choose(served.fallback, prepared, range(count), slots=slots, uid=uid)
+
+
+def _newcomers(served: Served, named: list[str]) -> list[str]:
+    if not served.open:
+        return []
+    return [name for name in named if name not in served.rows][:MAX_NEWCOMERS]

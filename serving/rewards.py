@@ -1,0 +1,120 @@
+"""The edge's judgement of a reward. It is made once, here, and travels with the reward; the fold never judges again."""
+
+from math import isfinite
+from typing import NamedTuple
+
+from pullarm.domain.decision import Reward, RewardStatus, Token, make_uid, uid_ms
+from pullarm.domain.decision_id import KeyRing, decode
+from pullarm.domain.errors import InvalidInput, NotFound, Unavailable, invalid
+from pullarm.domain.experiment import Aggregation, RewardKind
+from serving.snapshot import Served, Snapshot
+
+SKEW_MS = 60_000
+"""By how much a caller's clock may be off."""
+GRACE_MS = 3_600_000
+"""How long after the attribution window a reward may still arrive."""
+_MS_PER_HOUR = 3_600_000
+
+
+class Report(NamedTuple):
+    """One reported outcome, its fields within their limits."""
+
+    decision_id: str
+    arm_id: str
+    value: float
+    kind: str
+    reward_id: str
+    occurred_ms: int | None
+    source: str
+    retract: bool
+
+
+def judge(snapshot: Snapshot, report: Report, ring: KeyRing, now_ms: int, entropy: bytes) -> Reward:
+    """The reward as the ledger will keep it; raises InvalidInput naming the field."""
+    token = decode(report.decision_id, ring)
+    served = snapshot.by_number.get(token.experiment)
+    if served is None:
+        if not snapshot.complete:
+            raise Unavailable("this server has not loaded its experiments yet; try again")
+        raise NotFound("decision_id: its experiment is gone")
+    definition = served.experiment.spec.reward
+    kind = _kind(served, report.kind or definition.learns)
+    if (definition.aggregation is Aggregation.SUM or report.retract) and not report.reward_id:
+        raise invalid("reward_id", "is empty; it is needed where rewards are summed or retracted")
+    credit_micro = 0 if report.retract else _credit(kind, report.value)
+    occurred_ms = _occurred(report, token, now_ms)
+    window_ms = round(definition.window_hours * _MS_PER_HOUR)
+    return Reward(
+        token=token,
+        reward_uid=make_uid(now_ms, entropy),
+        slot=_slot(served, token, report.arm_id),
+        kind=kind.name,
+        reward_id=report.reward_id,
+        source=report.source,
+        value=report.value,
+        credit_micro=credit_micro,
+        feeds=kind.name == definition.learns,
+        retract=report.retract,
+        status=int(_status(token, occurred_ms, now_ms, window_ms)),
+        occurred_ms=occurred_ms,
+    )
+
+
+def _status(token: Token, occurred_ms: int, now_ms: int, window_ms: int) -> RewardStatus:
+    if token.acting == 0:
+        return RewardStatus.NOT_IN_EXPERIMENT
+    closes_ms = uid_ms(token.uid) + window_ms
+    if occurred_ms > closes_ms or now_ms > closes_ms + GRACE_MS:
+        return RewardStatus.LATE
+    return RewardStatus.ACCEPTED
+
+
+def _kind(served: Served, name: str) -> RewardKind:
+    kind = served.kinds.get(name)
+    if kind is None:
+        declared = ", ".join(served.kinds)
+        raise invalid("kind", f"{name!r} is not declared by the experiment; declared: {declared}")
+    return kind
+
+
+def _credit(kind: RewardKind, value: float) -> int:
+    if not isfinite(value):
+        raise invalid("value", f"is {value}; it must be finite")
+    if kind.threshold is None and not 0.0 <= value <= 1.0:
+        raise invalid("value", f"is {value:g}; kind {kind.name!r} takes 0 to 1")
+    return kind.credit_micro(value)
+
+
+def _occurred(report: Report, token: Token, now_ms: int) -> int:
+    occurred_ms = now_ms if report.occurred_ms is None else report.occurred_ms
+    if occurred_ms > now_ms + SKEW_MS:
+        raise invalid(
+            "occurred_at", f"lies {(occurred_ms - now_ms) / 1000:.0f} s in the future; at most 60"
+        )
+    if occurred_ms < uid_ms(token.uid) - SKEW_MS:
+        raise invalid("occurred_at", "lies before the decision was made")
+    return occurred_ms
+
+
+def _slot(served: Served, token: Token, arm_id: str) -> int:
+    """From 1. A decision of one slot needs no arm."""
+    if not token.arms:
+        raise invalid(
+            "decision_id", "names a decision that chose nothing; there is nothing to reward"
+        )
+    if not arm_id:
+        if len(token.arms) == 1:
+            return 1
+        raise invalid(
+            "arm_id", f"is empty; the decision filled {len(token.arms)} slots, name the arm"
+        )
+    arm_no = served.rows.get(arm_id, -1) + 1
+    if arm_no in token.arms:
+        return token.arms.index(arm_no) + 1
+    if token.acting == 0:
+        return 1  # a fallback may have shown what is no arm: its id is not in the token, nor is it credited
+    raise _not_chosen(arm_id)
+
+
+def _not_chosen(arm_id: str) -> InvalidInput:
+    return invalid("arm_id", f"{arm_id!r} was not chosen by this decision")

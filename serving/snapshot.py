@@ -1,0 +1,150 @@
+"""What requests are answered from: an immutable picture of every published experiment, swapped whole."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from pullarm.domain.assignment import gate_limit
+from pullarm.domain.decision import Reason
+from pullarm.domain.experiment import POLICY_NUMBERS, Catalogue, Experiment, RewardKind, State
+from pullarm.domain.publication import Head, Published
+from pullarm.policies.base import Policy, Prepared
+from pullarm.policies.grid import Grid
+from pullarm.policies.posterior import Posterior
+from pullarm.policies.registry import build
+
+_REASON_BY_STATE = {
+    State.RUNNING: Reason.ASSIGNED,
+    State.ROLLED_BACK: Reason.ROLLED_BACK,
+    State.SHIPPED: Reason.SHIPPED,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServedPolicy:
+    """One policy of an experiment, ready to draw."""
+
+    policy: Policy
+    prepared: Prepared
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Served:
+    """One experiment as requests see it."""
+
+    head: Head
+    experiment: Experiment = field(repr=False)
+    grid: Grid | None
+    halt: State | None
+    standing: Reason
+    """Why a unit gets what it gets, before its own assignment is looked at."""
+    gate_limit: int
+    arm_ids: tuple[str, ...]
+    """By arm row; row r is arm number r + 1."""
+    rows: Mapping[str, int]
+    policies: Mapping[int, ServedPolicy]
+    fallback: Policy
+    """Control, as configured: what everybody gets whom no policy serves."""
+    kinds: Mapping[str, RewardKind]
+
+    @property
+    def open(self) -> bool:
+        """Whether unlisted candidates become arms."""
+        return self.experiment.spec.catalogue is Catalogue.OPEN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """Every published experiment, by number and by what callers call it."""
+
+    complete: bool = False
+    """Whether everything that is published is in here."""
+    by_number: Mapping[int, Served] = field(default_factory=dict)
+    by_reference: Mapping[str, Served] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, served: Mapping[int, Served]) -> "Snapshot":
+        """A complete snapshot."""
+        references: dict[str, Served] = {}
+        for one in served.values():
+            references[one.experiment.key] = one
+        for one in (
+            served.values()
+        ):  # ids are unique by construction and win over a key that looks like one
+            references[one.experiment.id] = one
+        return cls(complete=True, by_number=dict(served), by_reference=references)
+
+
+def serve(published: Published, before: Served | None) -> Served:
+    """Make a publication ready to answer from, keeping what has not changed since `before`.
+
+    Raises ValueError where the publication is not sound: then the predecessor serves on.
+    """
+    experiment = published.experiment or (before.experiment if before else None)
+    if experiment is None:
+        raise ValueError("published without a configuration")
+    head = published.head
+    if head.config_no != experiment.config_no:
+        raise ValueError(f"configuration {experiment.config_no}, but version says {head.config_no}")
+    grid = _grid(published, before)
+    same = before is not None and before.experiment is experiment
+    state = published.halt or experiment.state
+    return Served(
+        head=head,
+        experiment=experiment,
+        grid=grid,
+        halt=published.halt,
+        standing=_REASON_BY_STATE.get(state, Reason.NOT_RUNNING),
+        gate_limit=gate_limit(round(experiment.spec.traffic_pct * 1_000_000)),
+        arm_ids=before.arm_ids if same and before else tuple(a.arm_id for a in experiment.arms),
+        rows=before.rows
+        if same and before
+        else {arm.arm_id: arm.arm_no - 1 for arm in experiment.arms},
+        policies=_policies(experiment, published, grid, before),
+        fallback=build("control", _params(experiment, "control")),
+        kinds={kind.name: kind for kind in experiment.spec.reward.kinds},
+    )
+
+
+def _grid(published: Published, before: Served | None) -> Grid | None:
+    if published.head.grid_no == 0:
+        return None
+    if published.grid is not None:
+        return Grid.from_bytes(published.head.grid_no, published.grid)
+    if before is not None and before.grid is not None:
+        if before.grid.number != published.head.grid_no:
+            raise ValueError(f"grid {published.head.grid_no} is missing")
+        return before.grid
+    raise ValueError(f"grid {published.head.grid_no} is missing")
+
+
+def _params(experiment: Experiment, name: str) -> Mapping[str, float | str]:
+    for policy in experiment.spec.policies:
+        if policy.name == name:
+            return policy.params
+    return {}
+
+
+def _policies(
+    experiment: Experiment, published: Published, grid: Grid | None, before: Served | None
+) -> dict[int, ServedPolicy]:
+    served: dict[int, ServedPolicy] = {}
+    for spec in experiment.spec.policies:
+        number = POLICY_NUMBERS[spec.name]
+        old = before.policies.get(number) if before else None
+        policy = build(spec.name, spec.params)
+        if old is not None and old.policy == policy:
+            policy = old.policy
+        posterior = _posterior(published.posteriors[number], published.head.arms)
+        previous = old.prepared if old is not None and old.policy is policy else None
+        prepared = policy.prepare(posterior, grid=grid, previous=previous)
+        served[number] = ServedPolicy(policy=policy, prepared=prepared)
+    return served
+
+
+def _posterior(vector: bytes, arms: int) -> Posterior:
+    pairs = np.frombuffer(vector, dtype="<i8").reshape(-1, 2)
+    if len(pairs) != arms:
+        raise ValueError(f"a posterior has {len(pairs)} arms, but version says {arms}")
+    return Posterior(serves_micro=pairs[:, 0], rewards_micro=pairs[:, 1])

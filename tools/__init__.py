@@ -1,0 +1,1 @@
+"""Scripts the Makefile runs; nothing here is part of the installed package."""

@@ -1,0 +1,40 @@
+"""Remove what `make` set up and what running left behind: .venv, .tools, .pullarm and caches."""
+
+import fcntl
+import os
+import shutil
+import sys
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+STATE = os.path.join(ROOT, ".pullarm")
+FOLDERS = (".venv", ".tools", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis")
+
+
+def remove_state() -> None:
+    """Delete the platform's state, with the part of it that root keeps elsewhere, unless it runs."""
+    if not os.path.isdir(STATE):
+        return
+    with open(os.path.join(STATE, "lock"), "a", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            sys.exit(f"a platform is running on {STATE}; stop it first (Ctrl-C where it runs)")
+        elsewhere = os.path.join(STATE, "relocated")
+        if os.path.exists(elsewhere):
+            with open(elsewhere, encoding="utf-8") as file:
+                shutil.rmtree(file.read().strip(), ignore_errors=True)
+        shutil.rmtree(STATE)
+
+
+def main() -> None:
+    remove_state()
+    for name in FOLDERS:
+        shutil.rmtree(os.path.join(ROOT, name), ignore_errors=True)
+    for folder, names, _ in os.walk(ROOT):
+        if "__pycache__" in names:
+            shutil.rmtree(os.path.join(folder, "__pycache__"))
+        names[:] = [name for name in names if not name.startswith(".") and name != "__pycache__"]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""The consumer: claims stream entries, folds them, acknowledges them. Killed anywhere, it loses and doubles nothing."""
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+
+from pullarm.clock import Clock
+from pullarm.domain.decision import Batch, Decision, Token
+from pullarm.domain.errors import Refused, Unavailable
+from pullarm.domain.ports import Entry, EventSource, ExperimentStore, Ledger
+from pullarm.storage import events
+from pullarm.storage.events import Event
+
+_log = logging.getLogger(__name__)
+
+ENTRIES = 32
+"""Stream entries that are folded in one transaction, at most 512 events each."""
+WAIT_MS = 200
+RECLAIM_EVERY_S = 5.0
+IDLE_MS = 15_000
+"""How long an entry may lie with a consumer before another takes it over."""
+_MAX_PAUSE_S = 2.0
+_TRIES = 3
+
+
+class Consumer:
+    """One consumer of one shard of the event stream."""
+
+    def __init__(
+        self,
+        source: EventSource,
+        ledger: Ledger,
+        experiments: ExperimentStore,
+        clock: Clock,
+        folded: Callable[[], None],
+    ) -> None:
+        self._source = source
+        self._ledger = ledger
+        self._experiments = experiments
+        self._clock = clock
+        self._folded = folded
+        self._stopping = False
+
+    def stop(self) -> None:
+        """Let `run` end after the entries in hand."""
+        self._stopping = True
+
+    async def run(self) -> None:
+        """Consume until stopped; a store that is away is waited for."""
+        loop = asyncio.get_running_loop()
+        reclaim_at = loop.time()
+        while not self._stopping:
+            try:
+                entries: list[Entry] = []
+                if loop.time() >= reclaim_at:
+                    entries = await self._source.reclaim(ENTRIES, IDLE_MS)
+                    reclaim_at = loop.time() + RECLAIM_EVERY_S
+                entries = entries or await self._source.claim(ENTRIES, WAIT_MS)
+            except Unavailable as error:
+                _log.warning("event stream is away: %s", error)
+                await asyncio.sleep(_MAX_PAUSE_S / 4)
+                continue
+            if entries:
+                await self._consume(entries)
+
+    async def _consume(self, entries: Sequence[Entry]) -> None:
+        """Fold and acknowledge; while a store is away the entries stay pending here and are tried again."""
+        pause_s = 0.05
+        while True:
+            try:
+                await self._fold(entries)
+                await self._source.acknowledge(entries)
+            except Unavailable as error:
+                _log.warning("%d entries wait: %s", len(entries), error)
+                await asyncio.sleep(pause_s)
+                pause_s = min(_MAX_PAUSE_S, pause_s * 2)
+            else:
+                return
+
+    async def _fold(self, entries: Sequence[Entry]) -> None:
+        batches = []
+        for entry in entries:
+            try:
+                batches.append(events.unpack(entry.payload))
+            except events.MalformedEntry as error:
+                await self._set_aside(entry.id, f"malformed: {error}", entry.payload)
+        batch = events.merge(batches)
+        if batch.events():
+            await self._fold_batch(batch, entries[0].id)
+            self._folded()
+            await self._register(batch.decisions)
+
+    async def _fold_batch(self, batch: Batch, first_id: str) -> None:
+        """Fold a batch; where the ledger refuses it, halve it until the events at fault stand alone."""
+        for attempt in range(_TRIES):
+            try:
+                result = await self._ledger.fold(batch, self._clock())
+            except Refused as error:
+                _log.warning("fold of %d events refused: %s", batch.events(), error)
+                await asyncio.sleep(0.02 * 2**attempt)
+                refusal = error
+            else:
+                _log.debug("folded %d decisions, %d rewards", result.decisions, result.rewards)
+                return
+        halves = _halves(batch)
+        if halves is None:
+            event: Event = [*batch.decisions, *batch.rewards, *batch.voids][0]
+            token = event if isinstance(event, Token) else event.token
+            name = f"{first_id}/{type(event).__name__}/{token.uid.hex()}"
+            await self._set_aside(name, str(refusal), events.pack(event))
+            return
+        for half in halves:
+            await self._fold_batch(half, first_id)
+
+    async def _set_aside(self, entry_id: str, problem: str, payload: bytes) -> None:
+        _log.error("ERROR entry %s is quarantined: %s", entry_id, problem)
+        await self._ledger.quarantine(entry_id, problem, payload, self._clock())
+
+    async def _register(self, decisions: Iterable[Decision]) -> None:
+        """Make unlisted candidates of open catalogues arms; one that is missed comes again with its next request."""
+        newcomers: defaultdict[int, dict[str, None]] = defaultdict(dict)
+        for decision in decisions:
+            newcomers[decision.token.experiment].update(dict.fromkeys(decision.newcomers))
+        for number, names in newcomers.items():
+            if names and await self._experiments.register_arms(number, list(names), self._clock()):
+                self._folded()
+
+
+def _halves(batch: Batch) -> tuple[Batch, Batch] | None:
+    """Two batches with half of each kind of event; None for a single event."""
+    if batch.events() < 2:
+        return None
+    d, r, v = (len(kind) // 2 for kind in (batch.decisions, batch.rewards, batch.voids))
+    if d == r == v == 0:  # at most one event of each kind
+        d, r, v = len(batch.decisions), 0 if batch.decisions else len(batch.rewards), 0
+    return (
+        Batch(batch.decisions[:d], batch.rewards[:r], batch.voids[:v]),
+        Batch(batch.decisions[d:], batch.rewards[r:], batch.voids[v:]),
+    )

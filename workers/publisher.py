@@ -1,0 +1,164 @@
+"""The publisher: hands what was folded and configured to serving. Driven by what is behind, not by what happened."""
+
+import asyncio
+import logging
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pullarm.clock import Clock
+from pullarm.domain.errors import Unavailable
+from pullarm.domain.experiment import POLICY_NUMBERS, Experiment
+from pullarm.domain.ports import Board
+from pullarm.domain.publication import PosteriorCell, Publication
+from pullarm.policies.draw import KERNEL
+from pullarm.policies.grid import Grid
+from pullarm.policies.posterior import Posterior
+from pullarm.policies.registry import build
+from pullarm.storage.postgres.publications import Planned, PostgresPublications, Publishing
+
+_log = logging.getLogger(__name__)
+
+TICK_S = 0.1
+"""The shortest time between two publications of one experiment."""
+AUDIT_EVERY_S = 2.0
+"""How often the board is compared with the ledger, whatever this process believes."""
+_THOMPSON = POLICY_NUMBERS["thompson"]
+_Pairs = NDArray[np.int64]  # (n_arms, 2): serves, rewards in millionths
+
+
+class _Known:
+    """What this process published last for one experiment."""
+
+    __slots__ = ("grid", "pairs", "pub_no")
+
+    def __init__(self, pub_no: int, pairs: _Pairs, grid: Grid | None) -> None:
+        self.pub_no = pub_no
+        self.pairs = pairs
+        self.grid = grid
+
+
+class Publisher:
+    """Publishes every experiment that is behind, one publisher for each at a time."""
+
+    def __init__(self, publications: PostgresPublications, board: Board, clock: Clock) -> None:
+        self._publications = publications
+        self._board = board
+        self._clock = clock
+        self._known: dict[int, _Known] = {}
+        self._wake = asyncio.Event()
+        self._audit_at = 0.0
+
+    def wake(self) -> None:
+        """Something was folded or registered in this process: do not wait for the tick."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Publish for ever; a store that is away is waited for."""
+        loop = asyncio.get_running_loop()
+        away = False
+        while True:
+            self._wake.clear()
+            started = loop.time()
+            try:
+                await self.publish_due()
+                if started >= self._audit_at:
+                    await self.audit()
+                    self._audit_at = loop.time() + AUDIT_EVERY_S
+                away = False
+            except Unavailable as error:
+                if not away:
+                    _log.warning("publishing waits: %s", error)
+                away = True
+            await asyncio.sleep(max(0.0, TICK_S - (loop.time() - started)))
+
+    async def publish_due(self) -> None:
+        """Publish every experiment whose newest publication is behind."""
+        for number in await self._publications.due():
+            await self._publish(number, whole=False)
+
+    async def audit(self) -> None:
+        """Publish whole what the board does not have as the ledger says; then declare the board complete."""
+        newest = await self._publications.experiments()
+        incarnation = await self._publications.incarnation()
+        for number, pub_no in newest.items():
+            on_board = await self._board.version(number)
+            if pub_no == 0 or on_board != (incarnation, pub_no):
+                await self._publish(number, whole=True)
+        index = await self._board.index()
+        if (index.incarnation, index.experiments) != (incarnation, tuple(newest)):
+            await self._board.complete(incarnation, list(newest))
+            _log.info("board is complete: %d experiments", len(newest))
+
+    async def _publish(self, number: int, *, whole: bool) -> None:
+        async with self._publications.owning(number) as publishing:
+            if publishing is None:
+                return
+            known = None if whole else self._known.get(number)
+            publication = await self._next(publishing, known.pub_no if known else None)
+            if publication is not None and not await self._board.publish(publication):
+                publication = await self._next(publishing, None)
+                if publication is not None:
+                    await self._board.publish(publication)
+        if publication is not None:
+            head = publication.head
+            if head.pub_no == 1:
+                self._audit_at = 0.0  # serving takes a new experiment once the board lists it
+            _log.debug(
+                "Policy posteriors of %s updated: version %d, fold %d",
+                publication.experiment.id,
+                head.pub_no,
+                head.fold_no,
+            )
+
+    async def _next(self, publishing: Publishing, have_pub_no: int | None) -> Publication | None:
+        planned: list[tuple[_Pairs, Grid | None]] = []
+
+        async def plan(
+            experiment: Experiment, grid_no: int, complete: bool, cells: list[PosteriorCell]
+        ) -> Planned:
+            known = self._known.get(publishing.number)
+            grid = known.grid if known else None
+            if grid_no and (grid is None or grid.number != grid_no):
+                points = await publishing.grid(grid_no)
+                grid = Grid.from_bytes(grid_no, points) if points else None
+            base = None if complete or known is None else known.pairs
+            pairs = _pairs(experiment, cells, base)
+            grid = await asyncio.to_thread(_plan, experiment, pairs, grid, grid_no)
+            planned.append((pairs, grid))
+            if grid is None:
+                return Planned(number=0, points=None)
+            fresh = complete or grid.number != grid_no
+            return Planned(number=grid.number, points=grid.to_bytes() if fresh else None)
+
+        publication = await publishing.next(
+            have_pub_no=have_pub_no, as_of_ms=self._clock(), kernel=KERNEL, plan=plan
+        )
+        if publication is not None:
+            ((pairs, grid),) = planned
+            self._known[publishing.number] = _Known(publication.head.pub_no, pairs, grid)
+        return publication
+
+
+def _pairs(experiment: Experiment, cells: list[PosteriorCell], base: _Pairs | None) -> _Pairs:
+    """Thompson's posterior after these cells."""
+    count = experiment.arms[-1].arm_no if experiment.arms else 0
+    pairs = np.zeros((count, 2), dtype=np.int64)
+    if base is not None:
+        pairs[: len(base)] = base
+    for policy, arm_no, serves, rewards in cells:
+        if policy == _THOMPSON and arm_no <= count:
+            pairs[arm_no - 1] = serves, rewards
+    return pairs
+
+
+def _plan(experiment: Experiment, pairs: _Pairs, grid: Grid | None, grid_no: int) -> Grid | None:
+    """The grid to publish: the present one while it serves, else the next number."""
+    for spec in experiment.spec.policies:
+        if POLICY_NUMBERS[spec.name] == _THOMPSON and len(pairs):
+            posterior = Posterior(serves_micro=pairs[:, 0], rewards_micro=pairs[:, 1])
+            planned = build(spec.name, spec.params).plan_grid(posterior, grid)
+            if planned is None or planned is grid:
+                return planned
+            return planned.numbered(grid_no + 1)
+    return None

@@ -1,0 +1,75 @@
+"""The worker process: consumer, publisher and arq, side by side."""
+
+import asyncio
+import logging
+import os
+import signal
+from uuid import uuid4
+
+from pullarm.clock import clock_from
+from pullarm.domain.errors import Unavailable
+from pullarm.storage.postgres import (
+    Database,
+    PostgresExperiments,
+    PostgresLedger,
+    PostgresPublications,
+)
+from pullarm.storage.redis import RedisBoard, RedisEventSource, connect
+from workers import jobs
+from workers.consumer import Consumer
+from workers.publisher import Publisher
+from workers.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+_BLOCKING_S = 30.0  # a claim blocks on its connection, so its time-out lies far above the wait
+
+
+async def run(settings: Settings) -> None:
+    """Work until SIGTERM or SIGINT; what is in hand is finished first."""
+    clock = clock_from(settings.clock)
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    claiming, publishing = (
+        connect(settings.redis_url, timeout_s=_BLOCKING_S),
+        connect(settings.redis_url),
+    )
+    async with Database(settings.database_url) as database:
+        ledger = PostgresLedger(database)
+        publisher = Publisher(PostgresPublications(database), RedisBoard(publishing), clock)
+        source = RedisEventSource(claiming, f"{settings.process}-{uuid4().hex[:8]}")
+        consumer = Consumer(source, ledger, PostgresExperiments(database), clock, publisher.wake)
+        consuming = asyncio.create_task(consumer.run(), name="consumer")
+        others = [
+            asyncio.create_task(publisher.run(), name="publisher"),
+            asyncio.create_task(jobs.run(settings.queue_redis_url, ledger, clock), name="arq"),
+        ]
+        stop = asyncio.create_task(stopping.wait(), name="stop")
+        if settings.ready_file is not None:
+            settings.ready_file.touch()
+        _log.info("%s works, pid %d", settings.process, os.getpid())
+        try:
+            done, _ = await asyncio.wait(
+                [consuming, *others, stop], return_when=asyncio.FIRST_COMPLETED
+            )
+            for task in done:
+                task.result()  # a part that died ends the process
+        finally:
+            consumer.stop()
+            await asyncio.wait([consuming], timeout=5)
+            for task in (consuming, *others, stop):
+                task.cancel()
+            await asyncio.gather(consuming, *others, stop, return_exceptions=True)
+            await _leave(source)
+            await claiming.aclose()
+            await publishing.aclose()
+            _log.info("stopped")
+
+
+async def _leave(source: RedisEventSource) -> None:
+    try:
+        await source.leave()
+    except Unavailable as error:
+        _log.warning("consumer stays registered: %s", error)
