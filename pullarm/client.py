@@ -1,6 +1,7 @@
 """What an upstream recommender imports: select a candidate, show it, report what came of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
@@ -8,6 +9,7 @@ from typing import Self
 
 import grpc
 
+from pullarm.domain.errors import NotFound, PullarmError, Unavailable, invalid
 from pullarm.v1 import selection_pb2 as pb
 from pullarm.v1.selection_pb2_grpc import SelectionServiceStub
 
@@ -41,14 +43,37 @@ class Selection:
         return self.choices[0].arm_id if self.choices else ""
 
 
+_ERRORS: dict[grpc.StatusCode, type[PullarmError]] = {
+    grpc.StatusCode.NOT_FOUND: NotFound,
+    grpc.StatusCode.UNAVAILABLE: Unavailable,
+    grpc.StatusCode.DEADLINE_EXCEEDED: Unavailable,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: Unavailable,
+}
+
+
+@contextmanager
+def _statuses() -> Iterator[None]:
+    """Turn a call's status into our errors."""
+    try:
+        yield
+    except grpc.aio.AioRpcError as error:
+        code, detail = error.code(), error.details() or ""
+        if code is grpc.StatusCode.INVALID_ARGUMENT:
+            field, _, problem = detail.partition(": ")
+            raise invalid(field, problem) from error
+        raise _ERRORS.get(code, PullarmError)(f"{code.name}: {detail}") from error
+
+
 class Client:
     """An asynchronous client: `async with Client("127.0.0.1:50051") as pullarm: ...`.
 
-    Calls raise grpc.aio.AioRpcError: INVALID_ARGUMENT names the field at fault, UNAVAILABLE may be tried again.
+    Calls raise InvalidInput, which names the field at fault; NotFound; or Unavailable, which may be tried again.
     """
 
     def __init__(self, address: str, *, timeout_s: float = 1.0) -> None:
-        self._channel = grpc.aio.insecure_channel(address)
+        # Channels share one connection by default, and with it one of the processes behind the address.
+        options = [("grpc.use_local_subchannel_pool", 1)]
+        self._channel = grpc.aio.insecure_channel(address, options=options)
         self._stub = SelectionServiceStub(self._channel)
         self._timeout_s = timeout_s
 
@@ -74,17 +99,16 @@ class Client:
         request_id: str = "",
     ) -> Selection:
         """Which of the candidates, in the caller's own order of preference, to show this user."""
-        response = await self._stub.Select(
-            pb.SelectRequest(
-                experiment_id=experiment,
-                user_id=user,
-                candidate_ids=candidates,
-                slots=slots,
-                attributes=dict(attributes or {}),
-                request_id=request_id,
-            ),
-            timeout=self._timeout_s,
+        request = pb.SelectRequest(
+            experiment_id=experiment,
+            user_id=user,
+            candidate_ids=candidates,
+            slots=slots,
+            attributes=dict(attributes or {}),
+            request_id=request_id,
         )
+        with _statuses():
+            response = await self._stub.Select(request, timeout=self._timeout_s)
         return Selection(
             decision_id=response.decision_id,
             policy=response.policy,
@@ -131,5 +155,6 @@ class Client:
         )
 
     async def _reward(self, request: pb.RewardRequest) -> str:
-        response = await self._stub.Reward(request, timeout=self._timeout_s)
+        with _statuses():
+            response = await self._stub.Reward(request, timeout=self._timeout_s)
         return pb.RewardStatus.Name(response.status).removeprefix("REWARD_STATUS_")

@@ -13,7 +13,7 @@ from grpc_reflection.v1alpha import reflection
 
 from pullarm.clock import clock_from
 from pullarm.domain.errors import ConfigurationError
-from pullarm.policies import warm_up
+from pullarm.policies.warm import warm_up
 from pullarm.storage.redis import RedisBoard, RedisEventSink, connect
 from pullarm.v1 import selection_pb2
 from serving.event_log import EventLog

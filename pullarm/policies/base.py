@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pullarm.policies.compile import kernel
 from pullarm.policies.grid import Grid
 from pullarm.policies.posterior import Posterior
+
+
+@kernel
+def _arranged(candidates: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    rows = np.unique(candidates)
+    order = np.empty(len(rows), dtype=np.int64)
+    seen = np.zeros(len(rows), dtype=np.bool_)
+    n_seen = 0
+    for candidate in candidates:
+        position = np.searchsorted(rows, candidate)
+        if not seen[position]:
+            seen[position] = True
+            order[n_seen] = position
+            n_seen += 1
+    return rows, order
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -17,13 +34,19 @@ class Offer:
     """The candidates still to be had in one slot, in the form the arithmetic wants."""
 
     rows: NDArray[np.int64]  # (k,) distinct arm rows, ascending, k >= 1
-    first: int  # index into rows of the candidate that the caller put first
+    order: NDArray[np.int64]  # (k,) indices into rows, in the caller's order
 
     @classmethod
-    def of(cls, order: list[int]) -> Self:
-        """Sort distinct arm rows, given in the caller's order."""
-        rows = np.array(sorted(order), dtype=np.int64)
-        return cls(rows=rows, first=int(np.searchsorted(rows, order[0])))
+    def of(cls, candidates: Sequence[int] | NDArray[np.int64]) -> Self:
+        """Arrange at least one arm row, given in the caller's order; duplicates count once."""
+        rows, order = _arranged(np.array(candidates, dtype=np.int64))
+        return cls(rows=rows, order=order)
+
+    def without(self, index: int) -> Offer:
+        """The offer once `rows[index]` is taken."""
+        order = self.order[self.order != index]
+        order[order > index] -= 1
+        return Offer(rows=np.delete(self.rows, index), order=order)
 
 
 class Prepared(Protocol):

@@ -28,7 +28,7 @@ class PreparedControl:
         if self.mode == "uniform":
             return np.full(k, 1.0 / k)
         weights = np.zeros(k)
-        weights[offer.first] = 1.0
+        weights[offer.order[0]] = 1.0
         return weights
 
 

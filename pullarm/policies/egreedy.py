@@ -9,49 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pullarm.policies.base import Offer, Prepared
-from pullarm.policies.compile import kernel
+from pullarm.policies.exact import share_of_highest
 from pullarm.policies.grid import Grid
 from pullarm.policies.posterior import MICRO, Posterior
-
-_LOW_HALF = np.uint64(0xFFFFFFFF)
-_HALF_BITS = np.uint64(32)
-
-
-@kernel
-def _product(a: np.uint64, b: np.uint64) -> tuple[np.uint64, np.uint64]:
-    """The 128-bit product as (high, low)."""
-    a_low, a_high = a & _LOW_HALF, a >> _HALF_BITS
-    b_low, b_high = b & _LOW_HALF, b >> _HALF_BITS
-    low = a_low * b_low
-    cross = a_high * b_low + (low >> _HALF_BITS)
-    other = a_low * b_high + (cross & _LOW_HALF)
-    high = a_high * b_high + (cross >> _HALF_BITS) + (other >> _HALF_BITS)
-    return high, (other << _HALF_BITS) | (low & _LOW_HALF)
-
-
-@kernel
-def _greedy(
-    gains: NDArray[np.uint64], trials: NDArray[np.uint64], rows: NDArray[np.int64], epsilon: float
-) -> NDArray[np.float64]:
-    k = len(rows)
-    weights = np.full(k, epsilon / k)
-    tied = np.empty(k, dtype=np.int64)
-    n_tied = 0
-    for i in range(k):
-        order = 1
-        if n_tied > 0:
-            best = rows[tied[0]]
-            mine = _product(gains[rows[i]], trials[best])
-            theirs = _product(gains[best], trials[rows[i]])
-            order = int(mine > theirs) - int(mine < theirs)
-        if order > 0:
-            n_tied = 0
-        if order >= 0:
-            tied[n_tied] = i
-            n_tied += 1
-    for t in range(n_tied):
-        weights[tied[t]] += (1.0 - epsilon) / n_tied
-    return weights
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -70,7 +30,8 @@ class PreparedEgreedy:
 
     def weights(self, offer: Offer) -> NDArray[np.float64]:
         """epsilon / k each, and 1 - epsilon shared equally by the arms tied for the best mean."""
-        return _greedy(self.gains, self.trials, offer.rows, self.epsilon)
+        highest = share_of_highest(self.gains, self.trials, offer.rows)
+        return (1.0 - self.epsilon) * highest + self.epsilon / len(offer.rows)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

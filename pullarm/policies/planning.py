@@ -35,7 +35,7 @@ def _demand(widths: NDArray[np.float64], lower: float, upper: float, width: floa
     """Note a demand on [lower, upper] in the two blocks of 2^level buckets that cover it."""
     scale = N_BUCKETS / RIGHT_ANGLE
     first = min(max(int(lower * scale), 0), N_BUCKETS - 1)
-    last = min(max(int(math.ceil(upper * scale)), first + 1), N_BUCKETS)
+    last = min(max(math.ceil(upper * scale), first + 1), N_BUCKETS)
     level = 0
     while (2 << level) <= last - first:
         level += 1

@@ -120,7 +120,11 @@ def tabulate_grid(points: NDArray[np.float64]) -> GridTables:
         edges[p] = _sine(points[p]) ** 2
     size = (len(points) - 1) * NODES
     nodes, weights = np.empty(size), np.empty(size)
-    at_nodes, in_gaps, gap_weights = np.empty((2, size)), np.zeros((2, 3 * size)), np.zeros(3 * size)
+    at_nodes, in_gaps, gap_weights = (
+        np.empty((2, size)),
+        np.zeros((2, 3 * size)),
+        np.zeros(3 * size),
+    )
     for g in range(size):
         p, i = g // NODES, g % NODES
         half = 0.5 * (points[p + 1] - points[p])
@@ -183,7 +187,7 @@ def _resolvable(
     """
     a, b = 2.0 * (prior[0] + successes) - 1.0, 2.0 * (prior[1] + failures) - 1.0
     middle = a / (a + b) if a + b > 0.0 else 0.5
-    panel = min(max(np.searchsorted(grid.edges, middle), 1), len(grid.edges) - 1)
+    panel = min(max(int(np.searchsorted(grid.edges, middle)), 1), len(grid.edges) - 1)
     width = grid.points[panel] - grid.points[panel - 1]
     share = (WIDEST_PANEL * _deviation(a, b) / width) ** 2
     if share < 1.0:
@@ -198,7 +202,7 @@ def _window(a: float, b: float, at_nodes: NDArray[np.float64]) -> tuple[int, int
     least = _log_peak(a, b) + _LOG_NEGLIGIBLE
     middle = 0
     if a > 0.0:
-        middle = np.searchsorted(at_nodes[0], 0.5 * log(a / (a + b)))
+        middle = int(np.searchsorted(at_nodes[0], 0.5 * log(a / (a + b))))
     low, beyond = 0, middle
     while low < beyond:
         g = (low + beyond) // 2
@@ -292,9 +296,7 @@ def _fill_row(
 
 
 @kernel
-def _heights(
-    a: float, b: float, peak: float, at: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _heights(a: float, b: float, peak: float, at: NDArray[np.float64]) -> NDArray[np.float64]:
     """The density, relative to its peak, where log sine and log cosine are `at` (2, m)."""
     log_sines, log_cosines = at[0], at[1]
     heights = np.empty(len(log_sines))

@@ -17,7 +17,9 @@ from pullarm.policies.slab import Slab
 
 # Of an arm, beyond the ends of the grid: what is tolerated before the grid is refused.
 _MOST_MASS_OUTSIDE = 1e-6
-_SPARE = 4096  # values of a slab beyond twice its first rows
+# Room of a slab beyond its first rows, in values of 4 bytes.
+_LEAST_SPARE = 4096
+_MOST_SPARE = 1 << 24
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -105,8 +107,9 @@ def _tabulated(posterior: Posterior, prior: tuple[float, float], grid: Grid) -> 
     tables = quadrature.tabulate_grid(grid.points)
     exponents, windows = _measured(posterior, np.arange(posterior.n_arms), prior, tables)
     sizes = 2 * (windows[:, 1] - windows[:, 0])
-    # Room for as much again: a slab is filled anew after every arm has changed about once.
-    slab = Slab(2 * int(sizes.sum()) + _SPARE)
+    live = int(sizes.sum())
+    # Room for as much again: all is tabulated anew after every arm has changed about once.
+    slab = Slab(live + min(live, _MOST_SPARE) + _LEAST_SPARE)
     starts = _written(slab, sizes, exponents, windows, tables)
     assert starts is not None
     return PreparedThompson(

@@ -13,6 +13,7 @@ from pullarm.policies.base import Offer, Prepared
 from pullarm.policies.compile import kernel
 from pullarm.policies.grid import Grid
 from pullarm.policies.posterior import MICRO, Posterior
+from pullarm.policies.quadrature import log
 
 
 @kernel
@@ -55,7 +56,7 @@ class PreparedUcb:
         """1 shared equally by the arms with the highest index; never-served arms come first."""
         total = int(self.serves[offer.rows].sum())
         # Below one serve in all (only discounting gets there) the logarithm would be negative.
-        log_n = math.log(max(total / MICRO, 1.0))
+        log_n = log(max(total / MICRO, 1.0))
         spread = self.exploration * log_n * MICRO
         return _optimistic(self.serves, self.rewards, offer.rows, spread)
 

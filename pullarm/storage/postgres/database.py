@@ -21,16 +21,17 @@ _AWAY = (
     TimeoutError,
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.TooManyConnectionsError,
+    asyncpg.InsufficientResourcesError,  # disk, memory or connections
+    asyncpg.OperatorInterventionError,  # shut down, starting up, cancelled
+    asyncpg.PostgresSystemError,
+    asyncpg.ReadOnlySQLTransactionError,  # the standby, after a failover
+    asyncpg.TransactionRollbackError,  # deadlock
 )
 
 
 @contextmanager
 def driver_errors() -> Iterator[None]:
-    """Turn what the driver raises while PostgreSQL is away into Unavailable."""
+    """Turn what the driver raises while PostgreSQL is away, full or read-only into Unavailable."""
     try:
         yield
     except _AWAY as error:
@@ -101,6 +102,11 @@ class Database:
         with driver_errors():
             async with self._pool.acquire(timeout=10) as connection:
                 yield connection
+
+    async def ping(self) -> None:
+        """Raises Unavailable while the server is away."""
+        async with self.connection() as connection:
+            await connection.execute("SELECT 1")
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:

@@ -6,7 +6,7 @@ decision holds it first, so that every later statement sees everything about the
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from uuid import UUID
 
@@ -31,6 +31,14 @@ _REWARD_COLUMNS = [
 ]
 
 _Cell = tuple[int, int, int, int]  # experiment, policy, arm, hour
+# What the events themselves are to blame for. Anything else PostgreSQL finds wrong, such as a missing table, must not
+# end with sound events in quarantine.
+_BAD_EVENTS = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    ValueError,
+    OverflowError,
+)
 
 
 class PostgresLedger:
@@ -50,7 +58,8 @@ class PostgresLedger:
             await self._ensure_days(tokens)
             async with self._database.transaction() as connection:
                 return await _fold(connection, batch, tokens, at(now_ms))
-        except (asyncpg.PostgresError, ValueError, OverflowError) as error:
+        except _BAD_EVENTS as error:
+            self._days.clear()  # a database restored to an earlier state may lack the partitions
             raise Refused(f"the ledger does not take these events: {error}") from error
 
     async def _ensure_days(self, tokens: Iterable[Token]) -> None:
@@ -86,6 +95,17 @@ class PostgresLedger:
             for r in credits
         ]
 
+    async def missing(self, decided: Iterable[bytes], rewarded: Iterable[bytes]) -> int:
+        """How many of these acknowledged decisions and rewards, by the decision's uid, the ledger does not have."""
+        async with self._database.snapshot() as connection:
+            decisions: int = await connection.fetchval(
+                _SQL["missing_decisions"], [UUID(bytes=uid) for uid in decided], timeout=600
+            )
+            rewards: int = await connection.fetchval(
+                _SQL["missing_rewards"], [UUID(bytes=uid) for uid in rewarded], timeout=600
+            )
+        return decisions + rewards
+
     async def quarantine(self, entry_id: str, problem: str, payload: bytes, now_ms: int) -> None:
         """Keep an entry that cannot be folded."""
         async with self._database.connection() as connection:
@@ -118,8 +138,9 @@ async def _fold(
     if batch.rewards or voided:
         concerned = sorted({UUID(bytes=r.token.uid) for r in batch.rewards}.union(voided))
         _collect(changes, 1, await connection.fetch(_SQL["recompute_credits"], concerned), "s")
-    await _add_to_posterior(connection, changes)
-    experiments = await _advance(connection, tokens, batch_no, now, changes)
+    deltas = {cell: (n, s) for cell, (n, s) in sorted(changes.items()) if n or s}
+    await _add_to_posterior(connection, deltas)
+    experiments = await _advance(connection, tokens, batch_no, now, deltas)
     return FoldResult(experiments, total["n"], rewards)
 
 
@@ -143,9 +164,11 @@ async def _book_rewards(connection: Connection, rewards: Sequence[Reward], batch
     return int(status.rsplit(" ", 1)[1])
 
 
-async def _add_to_posterior(connection: Connection, changes: defaultdict[_Cell, list[int]]) -> None:
-    if changes:
-        rows = [(*cell, n, s) for cell, (n, s) in sorted(changes.items())]
+async def _add_to_posterior(
+    connection: Connection, deltas: Mapping[_Cell, tuple[int, int]]
+) -> None:
+    if deltas:
+        rows = [(*cell, n, s) for cell, (n, s) in deltas.items()]
         await connection.execute(_SQL["add_to_posterior"], *map(list, zip(*rows, strict=True)))
 
 

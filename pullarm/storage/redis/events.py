@@ -38,15 +38,22 @@ class RedisEventSource:
         """New entries, at most `count`; waits up to wait_ms for the first."""
         with driver_errors():
             try:
-                answer = await self._redis.xreadgroup(
-                    keys.GROUP, self._consumer, {self._key: ">"}, count=count, block=wait_ms
-                )
+                return await self._read(count, wait_ms)
             except ResponseError as error:
                 # No group: a new stream, or one that was emptied. From 0, so that nothing in it is missed.
                 if not str(error).startswith("NOGROUP"):
                     raise
                 await self._make_group()
-                return []
+                return await self._read(count, wait_ms)
+
+    async def _read(self, count: int, wait_ms: int) -> list[Entry]:
+        answer = await self._redis.xreadgroup(
+            keys.GROUP,
+            self._consumer,
+            {self._key: ">"},
+            count=count,
+            block=wait_ms or None,  # to the server 0 means for ever
+        )
         return [entry for _, entries in answer for entry in _entries(entries)]
 
     async def _make_group(self) -> None:
@@ -88,7 +95,10 @@ class RedisEventSource:
     async def leave(self) -> None:
         """Remove this consumer, unless entries are still pending with it: those wait to be reclaimed."""
         with driver_errors():
-            consumers = await self._redis.xinfo_consumers(self._key, keys.GROUP)
+            try:
+                consumers = await self._redis.xinfo_consumers(self._key, keys.GROUP)
+            except ResponseError:  # no stream or no group: the server was emptied
+                return
             mine = [c for c in consumers if c["name"] == self._consumer.encode()]
             if mine and mine[0]["pending"] == 0:
                 await self._redis.xgroup_delconsumer(self._key, keys.GROUP, self._consumer)

@@ -18,7 +18,8 @@ INSERT INTO arm (experiment_id, arm_no, arm_id, label, config_no)
 SELECT $1, * FROM unnest($2::integer[], $3::text[], $4::text[], $5::integer[]);
 
 -- by_reference --
-SELECT * FROM experiment WHERE id = $1 OR key = $1;
+-- An id wins over a key that looks like one.
+SELECT * FROM experiment WHERE id = $1 OR key = $1 ORDER BY id = $1 DESC LIMIT 1;
 
 -- by_number --
 SELECT * FROM experiment WHERE experiment_id = $1;

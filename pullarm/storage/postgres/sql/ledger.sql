@@ -136,3 +136,13 @@ ORDER BY 1, 2, 3;
 
 -- quarantine --
 INSERT INTO quarantine (entry_id, at, problem, payload) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING;
+
+-- missing_decisions --
+-- Of these acknowledged decisions, how many are not in the ledger whole.
+SELECT count(*) FROM unnest($1::uuid[]) AS acknowledged (uid)
+WHERE NOT EXISTS (SELECT FROM decision d WHERE d.uid = acknowledged.uid AND NOT d.stub AND NOT d.voided);
+
+-- missing_rewards --
+-- Of these decisions whose reward was acknowledged, how many have none in the ledger.
+SELECT count(*) FROM unnest($1::uuid[]) AS acknowledged (uid)
+WHERE NOT EXISTS (SELECT FROM reward r WHERE r.uid = acknowledged.uid);

@@ -1,0 +1,1 @@
+"""The `pullarm` command: the only place that knows every part."""

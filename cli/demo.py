@@ -1,0 +1,216 @@
+"""`pullarm demo`: the platform doing its main job on real input, driven as an upstream recommender would."""
+
+import asyncio
+import contextlib
+import json
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from rich.console import Console
+from typer import Option
+
+from cli import demo_report
+from cli.demo_report import Outcome
+from cli.driver import Driver, History
+from cli.platform import Platform, Settings
+from cli.remote import ControlPlane
+from cli.tally import Tally
+from cli.up import STOP_SIGNALS, summary
+from pullarm.client import Client
+from pullarm.clock import FileClock, system_clock
+from pullarm.domain.decision_id import decode
+from pullarm.domain.errors import NotFound, PullarmError, Unavailable
+from pullarm.storage.postgres import (
+    Database,
+    PostgresExperiments,
+    PostgresLedger,
+    PostgresSummary,
+)
+from replay import synthetic, visits
+from replay.traffic import Traffic
+from serving.settings import read_keys
+
+LIVE_PER_SECOND = 50.0
+"""The pace at which traffic goes on where nobody said how many decisions."""
+HISTORY_DECISIONS = 100_000
+_MS_PER_DAY = 86_400_000
+_SEEN_WITHIN_S = 15.0
+_FOLDED_WITHIN_S = 120.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What was asked for on the command line."""
+
+    traffic: Traffic
+    days: float | None
+    decisions: int | None
+    leave: bool
+    seed: int
+
+
+def command(
+    movielens: Annotated[
+        Path | None, Option(help="Folder with ml-1m's or ml-100k's own files.")
+    ] = None,
+    days: Annotated[
+        float | None, Option(min=0.01, max=90, help="Write this many past days of history first.")
+    ] = None,
+    decisions: Annotated[int | None, Option(min=1, help="How many decisions to drive.")] = None,
+    leave: Annotated[
+        bool, Option("--exit", help="Stop when they are driven, folded and verified.")
+    ] = False,
+    seed: Annotated[int, Option(min=0, help="Of the traffic.")] = 1,
+    state: Annotated[Path, Option(help="Folder for data, logs and keys.")] = Path(".pullarm"),
+    grpc_port: Annotated[int, Option(min=0, max=65535, help="Port of serving; 0: any.")] = 50051,
+    http_port: Annotated[int, Option(min=0, max=65535, help="Port of control; 0: any.")] = 8000,
+) -> None:
+    """Start the platform, run an experiment on it, show how it goes; until Ctrl-C, or --exit.
+
+    Without --movielens the traffic is synthetic, with stated click rates.
+    """
+    traffic: Traffic = (
+        visits.from_folder(movielens, seed=seed) if movielens else synthetic.Visits(seed=seed)
+    )
+    wish = Wish(traffic=traffic, days=days, decisions=decisions, leave=leave, seed=seed)
+    settings = Settings(
+        state=state,
+        grpc_port=grpc_port,
+        http_port=http_port,
+        clock=f"file:{state.resolve() / 'demo.clock'}" if days else "system",
+    )
+    sys.exit(asyncio.run(_until_stopped(wish, settings)))
+
+
+async def _until_stopped(wish: Wish, settings: Settings) -> int:
+    """Run the demo; the first signal stops it in order."""
+    demo = asyncio.create_task(_Demo(wish, settings).run())
+    loop = asyncio.get_running_loop()
+    for number in STOP_SIGNALS:
+        loop.add_signal_handler(number, demo.cancel)
+    try:
+        return await demo
+    except asyncio.CancelledError:
+        return 128 + signal.SIGINT if wish.leave else 0
+
+
+class _Demo:
+    """One run: platform up, experiment on, traffic, and the account of it."""
+
+    def __init__(self, wish: Wish, settings: Settings) -> None:
+        self._wish = wish
+        self._settings = settings
+        self._tally = Tally()
+        self._console = Console(stderr=True)
+        self._clock: FileClock | None = None
+
+    async def run(self) -> int:
+        """The exit status."""
+        wish = self._wish
+        start_ms = system_clock() - round((wish.days or 0) * _MS_PER_DAY)
+        if wish.days:
+            self._settings.state.mkdir(parents=True, exist_ok=True)
+            self._clock = FileClock.create(Path(self._settings.clock.partition(":")[2]), start_ms)
+        platform = Platform(self._settings, report=self._console.print)
+        async with platform:
+            self._console.print(summary(platform))
+            self._console.print(f"\nTraffic: {wish.traffic.label}")
+            experiment = await self._start(platform)
+            self._console.print(
+                f"Experiment {experiment}: {platform.http_url}/experiments/{experiment}\n"
+            )
+            await self._seen(platform, experiment)
+            driver = Driver(platform.grpc_address, experiment, wish.traffic, self._tally)
+            async with demo_report.progress(self._console, self._tally):
+                await self._drive(driver, start_ms)
+            status = 0
+            if wish.decisions or wish.days:
+                status = await self._account(platform, experiment)
+            if not wish.leave:
+                await self._go_on(driver)
+            return status
+
+    async def _start(self, platform: Platform) -> str:
+        """Create and start the experiment, the way its owner would."""
+        traffic = self._wish.traffic
+        body: dict[str, object] = {
+            "name": f"Demo {time.strftime('%Y-%m-%d %H:%M:%S')}",
+            "notes": traffic.label,
+            "arms": [{"id": arm.id, "label": arm.label} for arm in traffic.arms],
+        }
+
+        def launch() -> str:
+            with ControlPlane(platform.http_url) as control:
+                reference: str = control.create(body)["id"]
+                control.start(reference)
+                return reference
+
+        return await asyncio.to_thread(launch)
+
+    async def _seen(self, platform: Platform, experiment: str) -> None:
+        """Wait until serving answers for the experiment."""
+        visit = next(self._wish.traffic.visits())
+        deadline = time.monotonic() + _SEEN_WITHIN_S
+        async with Client(platform.grpc_address, timeout_s=5.0) as client:
+            while True:
+                with contextlib.suppress(NotFound, Unavailable):
+                    found = await client.select(experiment, "first-look", visit.candidates)
+                    if found.reason != "NOT_RUNNING":
+                        return
+                if time.monotonic() > deadline:
+                    raise PullarmError("serving does not see the experiment; see the worker's log")
+                await asyncio.sleep(0.05)
+
+    async def _drive(self, driver: Driver, start_ms: int) -> None:
+        wish = self._wish
+        if self._clock is not None:
+            await driver.history(
+                History(
+                    clock=self._clock,
+                    start_ms=start_ms,
+                    end_ms=system_clock(),
+                    decisions=wish.decisions or HISTORY_DECISIONS,
+                    seed=wish.seed,
+                )
+            )
+        elif wish.decisions:
+            await driver.live(wish.decisions, None)
+        else:
+            await driver.live(None, LIVE_PER_SECOND)
+
+    async def _go_on(self, driver: Driver) -> None:
+        """Live traffic until Ctrl-C, so that there is something to watch."""
+        self._console.print(f"\nGoing on with {LIVE_PER_SECOND:g} visits a second; Ctrl-C stops.")
+        live = asyncio.create_task(driver.live(None, LIVE_PER_SECOND))
+        async with demo_report.progress(self._console, self._tally):
+            while not live.done():
+                if self._clock is not None:
+                    self._clock.set(system_clock())
+                await asyncio.wait([live], timeout=0.1)
+        await live
+
+    async def _account(self, platform: Platform, experiment: str) -> int:
+        """Wait until all is folded, compare with what was acknowledged, verify, print the JSON line."""
+        keys = read_keys(Path(platform.environment["PULLARM_DECISION_KEYS_FILE"]))
+        decided = [decode(text, keys).uid for text in self._tally.decision_ids]
+        rewarded = [decode(text, keys).uid for text in self._tally.rewarded_ids]
+        async with Database(platform.environment["DATABASE_URL"], max_connections=2) as database:
+            ledger = PostgresLedger(database)
+            deadline = time.monotonic() + _FOLDED_WITHIN_S
+            lost = await ledger.missing(decided, rewarded)
+            while lost and time.monotonic() < deadline:
+                await asyncio.sleep(0.2)
+                lost = await ledger.missing(decided, rewarded)
+            stored = await PostgresExperiments(database).get(experiment)
+            differences = await ledger.verify(stored.number)
+            figures = await PostgresSummary(database).of(stored)
+        outcome = Outcome(
+            tally=self._tally, lost=lost, differences=differences, policies=figures.policies
+        )
+        demo_report.show(self._console, outcome)
+        print(json.dumps(outcome.as_json()), flush=True)
+        return 0 if outcome.sound else 1

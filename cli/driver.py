@@ -1,0 +1,185 @@
+"""Drives the platform as an upstream recommender would: visits come, candidates are selected, clicks are reported."""
+
+import asyncio
+import heapq
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from cli.tally import Tally
+from pullarm.client import Client
+from pullarm.clock import FileClock
+from pullarm.domain.errors import PullarmError, Unavailable
+from replay.traffic import Traffic, Visit
+
+CONNECTIONS = 4
+"""Connections are spread over the serving processes; one channel would meet only one of them."""
+IN_FLIGHT = 8
+_TRIES = 5
+_MEAN_DELAY_MS = 20 * 60 * 1000.0
+_LONGEST_DELAY_MS = 12 * 3600 * 1000
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """A stretch of past time that the traffic is spread over, on a clock that the driver moves."""
+
+    clock: FileClock
+    start_ms: int
+    end_ms: int
+    decisions: int
+    seed: int
+
+
+class Driver:
+    """Sends one experiment's traffic and keeps the tally."""
+
+    def __init__(self, address: str, experiment: str, traffic: Traffic, tally: Tally) -> None:
+        self._address = address
+        self._experiment = experiment
+        self._visits = traffic.visits()
+        self._tally = tally
+
+    async def live(self, decisions: int | None, per_second: float | None) -> None:
+        """Visits as fast as answers come, or at a pace; the reward follows its answer at once."""
+        async with self._clients() as clients:
+            pace = _Pace(decisions, per_second)
+
+            async def lane(client: Client) -> None:
+                while await pace.tick():
+                    await self._visit(client, next(self._visits))
+
+            await asyncio.gather(*(lane(clients[n % CONNECTIONS]) for n in range(IN_FLIGHT)))
+
+    async def history(self, history: History) -> None:
+        """The same traffic spread over past days; a reward follows minutes to hours later."""
+        async with self._clients() as clients:
+            steps = _Steps(self._visits, history)
+
+            async def lane(client: Client) -> None:
+                while (step := steps.next()) is not None:
+                    if isinstance(step, Visit):
+                        await self._visit(client, step, steps)
+                    else:
+                        await self._reward(client, *step)
+
+            await asyncio.gather(*(lane(clients[n % CONNECTIONS]) for n in range(IN_FLIGHT)))
+            history.clock.set(history.end_ms)
+
+    async def _visit(self, client: Client, visit: Visit, later: "_Steps | None" = None) -> None:
+        started = time.perf_counter()
+        selection = await self._tried(
+            lambda: client.select(self._experiment, visit.user_id, visit.candidates)
+        )
+        if selection is None:
+            return
+        took_ms = (time.perf_counter() - started) * 1000
+        self._tally.offered = self._tally.offered.add(visit)
+        self._tally.decided(selection.decision_id, selection.policy, took_ms)
+        if visit.outcome(selection.arm_id):
+            reward = selection.decision_id, selection.policy
+            if later is None:
+                await self._reward(client, *reward)
+            else:
+                later.reward(reward)
+
+    async def _reward(self, client: Client, decision_id: str, policy: str) -> None:
+        if await self._tried(lambda: client.reward(decision_id, 1.0)) is not None:
+            self._tally.rewarded(decision_id, policy)
+
+    async def _tried(self, call: Callable[[], Awaitable[Answer]]) -> Answer | None:
+        """The answer, tried again while the platform is away; None once that was too often."""
+        for attempt in range(_TRIES):
+            try:
+                return await call()
+            except Unavailable as error:
+                self._tally.problem = str(error)
+                await asyncio.sleep(0.1 * 2**attempt)
+            except PullarmError as error:
+                self._tally.problem = str(error)
+                break
+        self._tally.failures += 1
+        return None
+
+    def _clients(self) -> "_Clients":
+        return _Clients(self._address)
+
+
+class _Clients:
+    """CONNECTIONS clients, opened and closed together."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> list[Client]:
+        return [
+            await self._stack.enter_async_context(Client(self._address, timeout_s=5.0))
+            for _ in range(CONNECTIONS)
+        ]
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+
+class _Steps:
+    """Visits and the rewards that fall due between them, in order of simulated time; moves the clock."""
+
+    def __init__(self, visits: Iterator[Visit], history: History) -> None:
+        self._visits = visits
+        self._history = history
+        self._sent = 0
+        self._due: list[tuple[int, tuple[str, str]]] = []
+        self._now_ms = history.start_ms
+        self._delays = np.random.default_rng([history.seed, 1])
+
+    def reward(self, reward: tuple[str, str]) -> None:
+        """A click that is reported after an exponential delay of 20 minutes on average."""
+        delay_ms = min(int(self._delays.exponential(_MEAN_DELAY_MS)), _LONGEST_DELAY_MS)
+        heapq.heappush(self._due, (self._now_ms + delay_ms, reward))
+
+    def next(self) -> Visit | tuple[str, str] | None:
+        """The next thing to do; None when nothing is left."""
+        history = self._history
+        span_ms = history.end_ms - history.start_ms
+        visit_ms = history.start_ms + span_ms * self._sent // history.decisions
+        left = self._sent < history.decisions
+        if self._due and (not left or self._due[0][0] <= visit_ms):
+            due_ms, reward = heapq.heappop(self._due)
+            self._move(min(due_ms, history.end_ms))
+            return reward
+        if not left:
+            return None
+        self._sent += 1
+        self._move(visit_ms)
+        return next(self._visits)
+
+    def _move(self, now_ms: int) -> None:
+        self._now_ms = max(self._now_ms, now_ms)
+        self._history.clock.set(self._now_ms)
+
+
+class _Pace:
+    """How many visits, and how fast; shared by all lanes."""
+
+    def __init__(self, decisions: int | None, per_second: float | None) -> None:
+        self._left = decisions
+        self._per_second = per_second
+        self._started = time.monotonic()
+        self._given = 0
+
+    async def tick(self) -> bool:
+        """Wait for the next visit's turn; False when there is none left."""
+        if self._left is not None and self._given >= self._left:
+            return False
+        self._given += 1
+        if self._per_second is not None:
+            due = self._started + self._given / self._per_second
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+        return True

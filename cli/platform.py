@@ -1,0 +1,185 @@
+"""The whole platform under one supervisor: servers, migrations, serving, control and worker."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from cli import embedded, process
+from cli.ports import claim
+from cli.process import Program
+from cli.state import (
+    State,
+    close_sockets,
+    decision_keys,
+    locked,
+    open_state,
+    write_environment,
+)
+from cli.supervisor import StartFailed, Supervisor
+
+OWN_SERVERS = ("DATABASE_URL", "REDIS_URL", "QUEUE_REDIS_URL")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How to run a platform; a port of 0 means any free one, or none at all for the embedded servers."""
+
+    state: Path = Path(".pullarm")
+    serving: int = 2
+    host: str = "127.0.0.1"
+    grpc_port: int = 50051
+    http_port: int = 8000
+    postgres_port: int = 0
+    redis_port: int = 0
+    clock: str = "system"
+    """`system`, or `file:PATH` of a clock that a simulation moves."""
+
+    def claimed(self) -> Self:
+        """These settings with every port checked and chosen; raises ConfigurationError."""
+        grpc_port = claim(self.host, self.grpc_port, "--grpc-port")
+        http_port = claim(self.host, self.http_port, "--http-port")
+        if self.postgres_port:
+            claim(self.host, self.postgres_port, "--postgres-port")
+        if self.redis_port:
+            claim(self.host, self.redis_port, "--redis-port")
+        return replace(self, grpc_port=grpc_port, http_port=http_port)
+
+
+class Platform:
+    """`async with Platform(settings) as platform:` runs it for as long as the block lasts."""
+
+    def __init__(self, settings: Settings, report: Callable[[str], None] = print) -> None:
+        self.settings = settings
+        self.environment: dict[str, str] = {}
+        """What every process is told, over and above the caller's own environment."""
+        self.up = False
+        self._report = report
+        self._resources = ExitStack()
+        self._state: State | None = None
+        self._supervisor: Supervisor | None = None
+
+    @property
+    def grpc_address(self) -> str:
+        return f"{_literal(self.settings.host)}:{self.settings.grpc_port}"
+
+    @property
+    def http_url(self) -> str:
+        return f"http://{_literal(self.settings.host)}:{self.settings.http_port}"
+
+    @property
+    def pids(self) -> Mapping[str, int]:
+        """The running processes by name."""
+        return self._supervisor.pids() if self._supervisor else {}
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._start()
+        except BaseException:
+            await self._stop()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._stop()
+
+    def kill(self) -> None:
+        """Kill every process at once; leaving the block afterwards is quick."""
+        if self._supervisor is not None:
+            self._supervisor.kill()
+
+    async def _start(self) -> None:
+        state = open_state(self.settings.state)
+        self._resources.enter_context(locked(state))
+        supervisor = Supervisor(logs=state.logs, notes=state.run, report=self._report)
+        self._state, self._supervisor = state, supervisor
+        await asyncio.to_thread(supervisor.adopt)
+        self.settings = self.settings.claimed()
+        self.environment = await self._addresses(state, supervisor) | self._own(state)
+        write_environment(state, self.environment)
+        await self._migrate(state)
+        await supervisor.start(*self._programs(state))
+        self.up = True
+
+    async def _addresses(self, state: State, supervisor: Supervisor) -> dict[str, str]:
+        """The user's own servers where the environment names them, else the embedded ones."""
+        given = {name: os.environ[name] for name in OWN_SERVERS if os.environ.get(name)}
+        wanted = embedded.Wanted(
+            postgres="DATABASE_URL" not in given,
+            valkey="REDIS_URL" not in given,
+            host=self.settings.host,
+            postgres_port=self.settings.postgres_port,
+            redis_port=self.settings.redis_port,
+        )
+        addresses = await embedded.start(supervisor, state, wanted) | given
+        addresses.setdefault("QUEUE_REDIS_URL", addresses["REDIS_URL"])
+        return addresses
+
+    def _own(self, state: State) -> dict[str, str]:
+        return {
+            "PULLARM_GRPC_ADDRESS": self.grpc_address,
+            "PULLARM_HTTP_ADDRESS": f"{_literal(self.settings.host)}:{self.settings.http_port}",
+            "PULLARM_DECISION_KEYS_FILE": str(decision_keys(state)),
+            "PULLARM_CLOCK": self.settings.clock,
+        }
+
+    async def _migrate(self, state: State) -> None:
+        log = state.logs / "migrate.log"
+        handle = await process.spawn(self._program(state, "migrate", "migrate", 2), log)
+        try:
+            status = await handle.wait()
+        finally:
+            process.kill(handle)
+        if status != 0:
+            raise StartFailed(f"the database could not be brought up to date:\n{process.tail(log)}")
+
+    def _programs(self, state: State) -> list[Program]:
+        serving = [
+            self._program(state, f"serving-{n}", "serve", 2) for n in range(self.settings.serving)
+        ]
+        control = self._program(state, "control", "control", 3)
+        return [*serving, control, self._program(state, "worker", "work", 4)]
+
+    def _program(self, state: State, name: str, command: str, stage: int) -> Program:
+        """One of our own processes, which touches its ready file once it can do its work."""
+        ready_file = state.run / f"{name}.ready"
+
+        async def ready() -> bool:
+            return ready_file.exists()
+
+        own = {"PULLARM_PROCESS": name, "PULLARM_READY_FILE": str(ready_file)}
+        return Program(
+            name=name,
+            argv=_command(command),
+            ready=ready,
+            stage=stage,
+            env=os.environ | self.environment | own,
+            prepare=lambda: ready_file.unlink(missing_ok=True),
+        )
+
+    async def _stop(self) -> None:
+        if self._supervisor is not None:
+            await self._supervisor.stop()
+        if self._state is not None:
+            self._state.environment.unlink(missing_ok=True)
+            close_sockets(self._state)
+        self._resources.close()
+
+
+def _command(name: str) -> tuple[str, ...]:
+    # -P: a folder named `cli` where the user happens to stand must not be taken for ours
+    return (sys.executable, "-P", "-m", "cli", name)
+
+
+def _literal(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,109 @@
+"""One supervised program: what it is, how it starts, whether it is ready, and how it stops."""
+
+import asyncio
+import os
+import signal
+import sys
+from asyncio.subprocess import DEVNULL, Process
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+LAUNCHER = Path(__file__).with_name("launcher.py")
+LOG_LIMIT_BYTES = 20_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """The system user a program runs as."""
+
+    name: str
+    uid: int
+    gid: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """What the supervisor needs to know of one program."""
+
+    name: str
+    argv: tuple[str, ...]
+    ready: Callable[[], Awaitable[bool]]
+    stage: int
+    """Stages stop from the highest to the lowest; programs of one stage stop together."""
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    prepare: Callable[[], None] | None = None
+    """Called before every start."""
+    folder: Path | None = None
+    account: Account | None = None
+    stop_signal: signal.Signals = signal.SIGTERM
+    death_signal: signal.Signals = signal.SIGKILL
+    """What the kernel sends when the supervisor dies without stopping anything."""
+    grace_s: float = 10.0
+    ready_timeout_s: float = 60.0
+
+
+def open_log(path: Path) -> int:
+    """A descriptor that appends to a log; one grown beyond its limit is put aside as NAME.1 first."""
+    if path.exists() and path.stat().st_size > LOG_LIMIT_BYTES:
+        path.replace(path.with_suffix(".log.1"))
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+
+
+async def spawn(program: Program, log: Path) -> Process:
+    """Start a program in a session of its own, so that Ctrl-C reaches it only through its supervisor."""
+    if program.prepare is not None:
+        program.prepare()
+    account = program.account
+    launcher = [sys.executable, "-I", "-S", str(LAUNCHER), str(int(program.death_signal))]
+    identity = f"{account.uid}:{account.gid}" if account else "-"
+    descriptor = open_log(log)
+    try:
+        return await asyncio.create_subprocess_exec(
+            *launcher,
+            str(os.getpid()),
+            identity,
+            *program.argv,
+            stdin=DEVNULL,
+            stdout=descriptor,
+            stderr=descriptor,
+            env=dict(program.env),
+            cwd=program.folder,
+            start_new_session=True,
+        )
+    finally:
+        os.close(descriptor)
+
+
+async def is_ready(program: Program) -> bool:
+    """Probe a program once; a refused or broken connection means not yet."""
+    try:
+        async with asyncio.timeout(2):
+            return await program.ready()
+    except (OSError, EOFError, TimeoutError):
+        return False
+
+
+def kill(handle: Process) -> None:
+    """Kill a program and whatever it started itself."""
+    with suppress(ProcessLookupError):
+        os.killpg(handle.pid, signal.SIGKILL)
+
+
+async def stop(program: Program, handle: Process) -> None:
+    """Ask a program to stop, and kill it when its grace has passed."""
+    if handle.returncode is None:
+        with suppress(ProcessLookupError):
+            handle.send_signal(program.stop_signal)
+    try:
+        await asyncio.wait_for(handle.wait(), program.grace_s)
+    except TimeoutError:
+        kill(handle)
+        await handle.wait()
+
+
+def tail(log: Path, lines: int = 12) -> str:
+    """The last lines of a log, for an error message."""
+    text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+    return "\n".join(f"  {line}" for line in text.splitlines()[-lines:]) or "  (its log is empty)"

@@ -1,0 +1,69 @@
+"""`pullarm status`: what experiments there are, and how the policies of one do."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+from typer import Argument
+
+from cli.remote import DEFAULT_URL, ControlPlane, ControlUrl
+
+
+def command(
+    experiment: Annotated[
+        str | None, Argument(help="An id or key; without it all are listed.")
+    ] = None,
+    control_url: ControlUrl = DEFAULT_URL,
+) -> None:
+    """Show all experiments, or one with the figures of its policies."""
+    console = Console()
+    with ControlPlane(control_url) as control:
+        if experiment is None:
+            _show_list(console, control.list()["experiments"])
+        else:
+            summary = control.summary(experiment)
+            _show_summary(console, summary)
+            console.print(Text(control.page(summary["id"])), soft_wrap=True)
+
+
+def _show_list(console: Console, experiments: list[Mapping[str, Any]]) -> None:
+    if not experiments:
+        console.print("There is no experiment yet; `pullarm launch --name ...` starts one.")
+        return
+    table = Table("id", "key", "state", "traffic", "policies", "started", box=None)
+    for each in experiments:
+        table.add_row(
+            each["id"],
+            each["key"],
+            each["state"],
+            _percent(each["traffic_pct"], 0),
+            ", ".join(policy["name"] for policy in each["policies"]),
+            each["started_at"] or "-",
+        )
+    console.print(table)
+
+
+def _show_summary(console: Console, summary: Mapping[str, Any]) -> None:
+    day = f"day {summary['days_running']:.1f} of {summary['duration_days']:g}"
+    traffic = f"traffic {_percent(summary['traffic_pct'], 0)}"
+    # As Text, because a name may hold what rich takes for markup.
+    console.print(Text(f"{summary['name']}: {summary['state']}, {day}, {traffic}"), soft_wrap=True)
+    table = Table("policy", box=None)
+    for head in ("split", "users", "serves", "rewards", "rate", "± SE"):
+        table.add_column(head, justify="right")
+    for name, policy in summary["policies"].items():
+        table.add_row(
+            name,
+            _percent(policy["share"], 1),
+            *(f"{policy[figure]:,}" for figure in ("users", "serves", "rewards")),
+            _percent(policy["rate"], 2),
+            _percent(policy["standard_error"], 2),
+        )
+    console.print(table)
+    console.print(f"{summary['decisions']:,} decisions, posterior {summary['posterior_version']}")
+
+
+def _percent(share: float | None, digits: int) -> str:
+    return "-" if share is None else f"{share:.{digits}%}".replace("%", " %")

@@ -1,0 +1,162 @@
+"""Keep programs running: start them, wait until they are ready, restart them, stop them in order."""
+
+import asyncio
+import os
+import time
+from asyncio.subprocess import Process
+from collections.abc import Callable
+from contextlib import suppress
+from itertools import groupby
+from pathlib import Path
+
+from cli import orphans, process
+from cli.process import Program
+from pullarm.domain.errors import PullarmError
+
+FIRST_BACKOFF_S = 0.2
+LONGEST_BACKOFF_S = 10.0
+STABLE_S = 10.0  # a program that ran this long starts again with the first back-off
+START_ATTEMPTS = 5
+PROBE_EVERY_S = 0.02
+
+
+class StartFailed(PullarmError):
+    """A program of the platform did not start."""
+
+    code = "start_failed"
+
+
+def _quiet(message: str) -> None:
+    """The report of who does not want one."""
+
+
+class _Watched:
+    """One program under supervision."""
+
+    def __init__(self, program: Program, log: Path, note: Path) -> None:
+        self.program, self.log, self.note = program, log, note
+        self.handle: Process | None = None
+        self.exits = 0
+        self.started_s = 0.0
+        self.late = False
+
+    @property
+    def running(self) -> Process | None:
+        return self.handle if self.handle is not None and self.handle.returncode is None else None
+
+    async def spawn(self) -> Process:
+        self.handle = await process.spawn(self.program, self.log)
+        self.started_s = time.monotonic()
+        orphans.note(self.note, self.handle.pid, self.program.stop_signal)
+        return self.handle
+
+    async def become_ready(self, handle: Process) -> bool:
+        """Whether it became ready; one that ended or took too long (it is killed) did not."""
+        deadline = time.monotonic() + self.program.ready_timeout_s
+        while handle.returncode is None and time.monotonic() < deadline:
+            if await process.is_ready(self.program):
+                return True
+            await asyncio.sleep(PROBE_EVERY_S)
+        self.late = handle.returncode is None
+        process.kill(handle)
+        return False
+
+    def backoff_s(self) -> float:
+        if time.monotonic() - self.started_s > STABLE_S:
+            self.exits = 0
+        self.exits += 1
+        return float(min(FIRST_BACKOFF_S * 2 ** (self.exits - 1), LONGEST_BACKOFF_S))
+
+    def failure(self, code: int) -> StartFailed:
+        late = f"was not ready within {self.program.ready_timeout_s:.0f} s"
+        how = late if self.late else f"ended with status {code}, {self.exits} times in a row"
+        return StartFailed(
+            f"{self.program.name} {how}. Its last lines:\n"
+            f"{process.tail(self.log)}\nThe whole log: {self.log}"
+        )
+
+
+class Supervisor:
+    """The programs of one state folder; `start` adds to them, `stop` ends all of them."""
+
+    def __init__(self, *, logs: Path, notes: Path, report: Callable[[str], None] = _quiet) -> None:
+        self._logs, self._notes, self._report = logs, notes, report
+        self._watched: list[_Watched] = []
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def adopt(self) -> None:
+        """Stop what a supervisor that was killed left running."""
+        for name in orphans.stop_all(self._notes):
+            self._say(f"{name} was still running without a supervisor; stopped it")
+
+    def pids(self) -> dict[str, int]:
+        """The process id of every program that is running."""
+        handles = {each.program.name: each.running for each in self._watched}
+        return {name: handle.pid for name, handle in handles.items() if handle is not None}
+
+    async def start(self, *programs: Program) -> None:
+        """Start programs side by side and return once all are ready; raises StartFailed."""
+        added = [
+            _Watched(one, self._logs / f"{one.name}.log", self._notes / f"{one.name}.pid")
+            for one in programs
+        ]
+        self._watched += added
+        try:
+            async with asyncio.TaskGroup() as group:
+                for each in added:
+                    group.create_task(self._first_start(each))
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from None
+        self._tasks += [asyncio.create_task(self._keep(each)) for each in added]
+
+    async def stop(self) -> None:
+        """Stop every program, the last stage first; harmless when nothing runs."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+        ordered = sorted(self._watched, key=lambda each: -each.program.stage)
+        for _, stage in groupby(ordered, key=lambda each: each.program.stage):
+            await asyncio.gather(*(self._stop_one(each) for each in stage))
+        self._watched.clear()
+
+    def kill(self) -> None:
+        """Kill every program at once, for somebody who will not wait for `stop`."""
+        for each in self._watched:
+            if each.running is not None:
+                process.kill(each.running)
+
+    async def _first_start(self, each: _Watched) -> None:
+        while True:
+            handle = await each.spawn()
+            if await each.become_ready(handle):
+                self._say(f"{each.program.name} is ready (pid {handle.pid})")
+                return
+            delay_s = each.backoff_s()
+            if each.late or each.exits >= START_ATTEMPTS:
+                raise each.failure(await handle.wait())
+            await asyncio.sleep(delay_s)
+
+    async def _keep(self, each: _Watched) -> None:
+        """Start a program again whenever it ends."""
+        while each.handle is not None:
+            code = await each.handle.wait()
+            delay_s = each.backoff_s()
+            self._say(f"{each.program.name} ended with status {code}; again in {delay_s:.1f} s")
+            await asyncio.sleep(delay_s)
+            handle = await each.spawn()
+            if await each.become_ready(handle):
+                self._say(f"{each.program.name} is ready again (pid {handle.pid})")
+
+    async def _stop_one(self, each: _Watched) -> None:
+        if each.handle is not None:
+            await process.stop(each.program, each.handle)
+            self._say(f"{each.program.name} stopped (status {each.handle.returncode})")
+        each.note.unlink(missing_ok=True)
+
+    def _say(self, message: str) -> None:
+        with suppress(OSError, ValueError):  # a closed terminal must not end the supervision
+            self._report(message)
+        descriptor = process.open_log(self._logs / "supervisor.log")
+        with suppress(OSError), os.fdopen(descriptor, "w", encoding="utf-8") as log:
+            log.write(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {message}\n")

@@ -1,0 +1,56 @@
+"""What a demo has seen so far: acknowledged decisions and rewards, by policy, and how long answers took."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from replay.traffic import OfferedRate
+
+
+@dataclass(slots=True)
+class PolicyTally:
+    """One policy's acknowledged decisions."""
+
+    serves: int = 0
+    rewards: int = 0
+
+    @property
+    def rate(self) -> float:
+        return self.rewards / self.serves if self.serves else 0.0
+
+
+@dataclass(slots=True)
+class Tally:
+    """Grows while the traffic runs."""
+
+    decision_ids: list[str] = field(default_factory=list)
+    """Of acknowledged decisions."""
+    rewarded_ids: list[str] = field(default_factory=list)
+    """Decisions whose reward was acknowledged."""
+    select_ms: list[float] = field(default_factory=list)
+    policies: dict[str, PolicyTally] = field(default_factory=dict)
+    offered: OfferedRate = field(default_factory=OfferedRate)
+    failures: int = 0
+    """Calls that failed however often they were tried."""
+    problem: str = ""
+    """What the last failed call said."""
+
+    def decided(self, decision_id: str, policy: str, took_ms: float) -> None:
+        """An acknowledged selection."""
+        self.decision_ids.append(decision_id)
+        self.select_ms.append(took_ms)
+        self.policies.setdefault(policy, PolicyTally()).serves += 1
+
+    def rewarded(self, decision_id: str, policy: str) -> None:
+        """An acknowledged reward."""
+        self.rewarded_ids.append(decision_id)
+        self.policies.setdefault(policy, PolicyTally()).rewards += 1
+
+    def percentiles_ms(self) -> dict[str, float]:
+        """p50, p95 and p99 of Select as the caller saw it; zeros before the first answer."""
+        if not self.select_ms:
+            return {"p50": 0.0, "p95": 0.0, "p99": 0.0}
+        found = np.percentile(self.select_ms, [50, 95, 99])
+        return {
+            name: round(float(ms), 3) for name, ms in zip(("p50", "p95", "p99"), found, strict=True)
+        }

@@ -1,0 +1,88 @@
+"""`pullarm up`: run the whole platform in the foreground until Ctrl-C."""
+
+import asyncio
+import signal
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated
+
+from typer import Option
+
+from cli.platform import Platform, Settings
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def command(
+    state: Annotated[Path, Option(help="Folder for data, logs and keys.")] = Path(".pullarm"),
+    serving: Annotated[int, Option(min=1, max=64, help="Serving processes on the port.")] = 2,
+    host: Annotated[str, Option(help="Address to listen on.")] = "127.0.0.1",
+    grpc_port: Annotated[int, Option(min=0, max=65535, help="Port of serving; 0: any.")] = 50051,
+    http_port: Annotated[int, Option(min=0, max=65535, help="Port of control; 0: any.")] = 8000,
+    postgres_port: Annotated[
+        int, Option(min=0, max=65535, help="TCP port of the embedded PostgreSQL; 0: none.")
+    ] = 0,
+    redis_port: Annotated[
+        int, Option(min=0, max=65535, help="TCP port of the embedded Valkey; 0: none.")
+    ] = 0,
+) -> None:
+    """Start PostgreSQL, Valkey, serving, control and a worker; stop all of them on Ctrl-C.
+
+    DATABASE_URL, REDIS_URL and QUEUE_REDIS_URL replace the embedded servers by your own.
+    """
+    settings = Settings(
+        state=state,
+        serving=serving,
+        host=host,
+        grpc_port=grpc_port,
+        http_port=http_port,
+        postgres_port=postgres_port,
+        redis_port=redis_port,
+    )
+    asyncio.run(run(settings))
+
+
+async def run(settings: Settings) -> None:
+    """Run until a signal asks to stop; a second one kills everything at once."""
+    platform = Platform(settings, report=say)
+    stop = asyncio.Event()
+    task = asyncio.create_task(_until(platform, stop))
+
+    def asked() -> None:
+        if stop.is_set():
+            platform.kill()
+        elif not platform.up:
+            task.cancel()
+        stop.set()
+
+    loop = asyncio.get_running_loop()
+    for each in STOP_SIGNALS:
+        if each != signal.SIGHUP or signal.getsignal(each) != signal.SIG_IGN:  # else under nohup
+            loop.add_signal_handler(each, asked)
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+async def _until(platform: Platform, stop: asyncio.Event) -> None:
+    async with platform:
+        say(summary(platform))
+        await stop.wait()
+        say("stopping")
+
+
+def say(message: str) -> None:
+    """Print, unless nobody is there any more to read."""
+    with suppress(OSError):
+        print(message, flush=True)
+
+
+def summary(platform: Platform) -> str:
+    """Where to find what, for the terminal."""
+    state = platform.settings.state.resolve()
+    return (
+        "Pullarm is up. Ctrl-C stops it.\n"
+        f"  control   {platform.http_url}\n"
+        f"  gRPC      {platform.grpc_address} ({platform.settings.serving} processes)\n"
+        f"  servers   . '{state}/environment' sets DATABASE_URL and REDIS_URL\n"
+        f"  logs      {state / 'logs'}"
+    )

@@ -1,0 +1,57 @@
+"""`pullarm verify`: the stored posteriors against the fold of the ledger."""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+from cli.state import read_environment
+from pullarm.domain.errors import ConfigurationError
+from pullarm.domain.experiment import Experiment
+from pullarm.storage.postgres import Database, PostgresExperiments, PostgresLedger
+
+_SHOWN = 20
+
+
+def command(
+    experiment: Annotated[str | None, Argument(help="Id or key; all when left out.")] = None,
+    state: Annotated[
+        Path, Option(help="State folder of a running `pullarm up`, where DATABASE_URL is not set.")
+    ] = Path(".pullarm"),
+) -> None:
+    """Recompute every posterior from the ledger; prints every difference and fails if there is one."""
+    differences = asyncio.run(_verify(database_url(state), experiment))
+    sys.exit(1 if differences else 0)
+
+
+def database_url(state: Path) -> str:
+    """DATABASE_URL of the environment, else of the platform that runs on the state folder."""
+    url = os.environ.get("DATABASE_URL") or read_environment(state).get("DATABASE_URL")
+    if not url:
+        raise ConfigurationError(
+            f"DATABASE_URL is not set and no platform runs on {state}; "
+            "start one with `pullarm up`, or name its folder with --state"
+        )
+    return url
+
+
+async def _verify(dsn: str, reference: str | None) -> int:
+    async with Database(dsn, max_connections=2) as database:
+        store, ledger = PostgresExperiments(database), PostgresLedger(database)
+        experiments = [await store.get(reference)] if reference else await store.all()
+        return sum([await _report(ledger, experiment) for experiment in experiments])
+
+
+async def _report(ledger: PostgresLedger, experiment: Experiment) -> int:
+    differences = await ledger.verify(experiment.number)
+    cells = len(await ledger.posterior(experiment.number))
+    verdict = f"{len(differences)} differences" if differences else "clean"
+    print(f"{experiment.id} {experiment.key}: {verdict}, {cells} posterior cells")
+    for line in differences[:_SHOWN]:
+        print(f"  {line}")
+    if len(differences) > _SHOWN:
+        print(f"  and {len(differences) - _SHOWN} more")
+    return len(differences)

@@ -1,0 +1,8 @@
+"""Every port in memory, for tests and for trying things out; each passes the contract tests of the real ones."""
+
+from pullarm.storage.memory.board import MemoryBoard
+from pullarm.storage.memory.events import MemoryEvents
+from pullarm.storage.memory.experiments import MemoryExperiments
+from pullarm.storage.memory.ledger import MemoryLedger
+
+__all__ = ["MemoryBoard", "MemoryEvents", "MemoryExperiments", "MemoryLedger"]

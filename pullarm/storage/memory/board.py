@@ -1,0 +1,104 @@
+"""The board in memory: what the publisher posted, as serving reads it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from struct import pack_into
+
+from pullarm.domain.experiment import POLICY_NUMBERS, Experiment, State
+from pullarm.domain.ports import BoardIndex
+from pullarm.domain.publication import Head, Publication, Published
+
+_PAIR = "<qq"
+_PAIR_BYTES = 16
+
+
+@dataclass(slots=True, kw_only=True)
+class _Posted:
+    """One experiment as posted; replaced or changed by its next publication."""
+
+    head: Head
+    experiment: Experiment
+    grid: bytes | None
+    vectors: dict[int, bytearray] = field(
+        default_factory=lambda: {policy: bytearray() for policy in POLICY_NUMBERS.values()}
+    )
+
+
+class MemoryBoard:
+    """The board of one process."""
+
+    def __init__(self) -> None:
+        self._posted: dict[int, _Posted] = {}
+        self._halts: dict[int, State] = {}
+        self._complete: tuple[str, tuple[int, ...]] | None = None
+        self._change_no = 0
+
+    async def publish(self, publication: Publication) -> bool:
+        """False when a difference does not follow what is there: a complete publication is needed."""
+        head, before = publication.head, self._posted.get(publication.experiment.number)
+        if before is not None and before.head.incarnation != head.incarnation:
+            before = None  # versions of different incarnations do not compare
+        if publication.complete:
+            if before is None or before.head.pub_no < head.pub_no:
+                fresh = _Posted(head=head, experiment=publication.experiment, grid=publication.grid)
+                self._post(fresh, publication)
+            return True
+        if before is None or before.head.pub_no != publication.previous_pub_no:
+            return False
+        before.head = head
+        if publication.reconfigured:
+            before.experiment = publication.experiment
+        before.grid = publication.grid or before.grid
+        self._post(before, publication)
+        return True
+
+    def _post(self, posted: _Posted, publication: Publication) -> None:
+        size = publication.head.arms * _PAIR_BYTES
+        for vector in posted.vectors.values():
+            vector.extend(bytes(max(0, size - len(vector))))
+        for policy, arm_no, serves, rewards in publication.cells:
+            if 0 < arm_no <= publication.head.arms:
+                at = (arm_no - 1) * _PAIR_BYTES
+                pack_into(_PAIR, posted.vectors[policy], at, serves, rewards)
+        self._posted[publication.experiment.number] = posted
+        self._change_no += 1
+
+    async def read(self, number: int, have: Head | None) -> Published | None:
+        """One experiment, None when it is not published; its configuration and grid only where they are not those of
+        `have`."""
+        posted = self._posted.get(number)
+        if posted is None:
+            return None
+        head = posted.head
+        known = have is not None and (head.incarnation, head.config_no, head.grid_no) == (
+            have.incarnation,
+            have.config_no,
+            have.grid_no,
+        )
+        return Published(
+            head=head,
+            experiment=None if known else posted.experiment,
+            posteriors={policy: bytes(vector) for policy, vector in posted.vectors.items()},
+            grid=None if known else posted.grid,
+            halt=self._halts.get(number),
+        )
+
+    async def version(self, number: int) -> tuple[str, int]:
+        """(incarnation, pub_no) of an experiment as published; ("", 0) when it is not."""
+        posted = self._posted.get(number)
+        return (posted.head.incarnation, posted.head.pub_no) if posted else ("", 0)
+
+    async def index(self) -> BoardIndex:
+        """What is published."""
+        incarnation, numbers = self._complete or ("", ())
+        return BoardIndex(self._complete is not None, incarnation, self._change_no, numbers)
+
+    async def complete(self, incarnation: str, experiments: Sequence[int]) -> None:
+        """Declare that everything is published."""
+        self._complete = (incarnation, tuple(experiments))
+        self._change_no += 1
+
+    async def halt(self, number: int, state: State) -> None:
+        """Make serving treat an experiment as stopped or rolled back, at once and whatever else it is told."""
+        self._halts[number] = state
+        self._change_no += 1

@@ -1,0 +1,121 @@
+"""Experiments and their history in memory."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+from pullarm.domain.errors import NotFound, VersionMismatch, invalid
+from pullarm.domain.experiment import Aggregation, Arm, Catalogue, Experiment, State
+from pullarm.domain.ports import NewExperiment, Revision
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One row of an experiment's history."""
+
+    action: str
+    actor: str
+    became: Experiment
+
+
+class MemoryExperiments:
+    """The experiment store."""
+
+    def __init__(self) -> None:
+        self._history: dict[int, list[Change]] = {}
+
+    async def create(self, draft: NewExperiment, now_ms: int) -> Experiment:
+        """Store a draft; raises InvalidInput where its key is taken."""
+        if any(draft.key == experiment.key for experiment in self._newest()):
+            raise invalid("key", f"{draft.key!r} is taken by another experiment")
+        experiment = Experiment(
+            number=len(self._history) + 1,
+            id=draft.id,
+            key=draft.key,
+            state=State.DRAFT,
+            spec=draft.spec,
+            config_no=1,
+            allocation_epoch=1,
+            guard_epoch=1,
+            salt=draft.salt,
+            buckets=draft.buckets,
+            arms=draft.arms,
+            created_at=_at(now_ms),
+            updated_at=_at(now_ms),
+        )
+        return self._store("create", "", experiment)
+
+    def _newest(self) -> list[Experiment]:
+        return [changes[-1].became for changes in self._history.values()]
+
+    def _store(self, action: str, actor: str, experiment: Experiment) -> Experiment:
+        change = Change(action=action, actor=actor, became=experiment)
+        self._history.setdefault(experiment.number, []).append(change)
+        return experiment
+
+    async def get(self, reference: str) -> Experiment:
+        """By id or key; raises NotFound."""
+        for experiment in self._newest():
+            if reference in (experiment.id, experiment.key):
+                return experiment
+        raise NotFound(f"there is no experiment {reference!r}")
+
+    async def all(self) -> list[Experiment]:
+        """All, newest first, without their arms."""
+        newest = sorted(self._newest(), key=lambda e: (e.created_at, e.number), reverse=True)
+        return [replace(experiment, arms=()) for experiment in newest]
+
+    async def revise(self, experiment: Experiment, change: Revision, now_ms: int) -> Experiment:
+        """Store a new version of exactly the given one; raises VersionMismatch when it is no longer the newest."""
+        newest = self._history[experiment.number][-1].became
+        if newest.config_no != experiment.config_no:
+            raise VersionMismatch
+        now = _at(now_ms)
+        starts = change.state is State.RUNNING and newest.started_at is None
+        ends = change.state is State.STOPPED and newest.end_at is None
+        revised = replace(
+            newest,
+            state=change.state,
+            spec=change.spec,
+            buckets=change.buckets,
+            allocation_epoch=change.allocation_epoch,
+            guard_epoch=change.guard_epoch,
+            config_no=newest.config_no + 1,
+            updated_at=now,
+            started_at=now if starts else newest.started_at,
+            end_at=now if ends else newest.end_at,
+        )
+        return self._store(change.action, change.actor, revised)
+
+    async def register_arms(self, number: int, arm_ids: Sequence[str], now_ms: int) -> int:
+        """Make first-seen candidates arms of an open catalogue, up to its max_arms; how many were new."""
+        if number not in self._history:
+            return 0
+        newest = self._history[number][-1].became
+        last = newest.arms[-1].arm_no if newest.arms else 0
+        room = newest.spec.max_arms - last if newest.spec.catalogue is Catalogue.OPEN else 0
+        known = {arm.arm_id for arm in newest.arms}
+        fresh = [arm_id for arm_id in dict.fromkeys(arm_ids) if arm_id not in known]
+        added = [
+            Arm(arm_no=arm_no, arm_id=arm_id)
+            for arm_no, arm_id in enumerate(fresh[: max(room, 0)], start=last + 1)
+        ]
+        if added:
+            arms, config_no = (*newest.arms, *added), newest.config_no + 1
+            grown = replace(newest, arms=arms, config_no=config_no, updated_at=_at(now_ms))
+            self._store("register_arms", "worker", grown)
+        return len(added)
+
+    def aggregation(self, number: int) -> Aggregation:
+        """How an experiment's rewards are credited: as it was created, whatever was configured since."""
+        return self._history[number][0].became.spec.reward.aggregation
+
+    def history(self, number: int) -> list[Change]:
+        """Every version of an experiment, oldest first."""
+        return list(self._history[number])
+
+
+def _at(ms: int) -> datetime:
+    return _EPOCH + timedelta(milliseconds=ms)

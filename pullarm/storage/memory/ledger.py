@@ -1,0 +1,93 @@
+"""The ledger in memory: it keeps the set of facts and works the posterior out from them whenever it is asked.
+
+Nothing in it depends on the order or the number of times that facts arrive, so it is what the fold in PostgreSQL is
+held against.
+"""
+
+from collections import defaultdict
+
+from pullarm.domain.credit import credited
+from pullarm.domain.decision import NO_POLICY, Batch, Reward, RewardStatus, Token, uid_ms
+from pullarm.domain.ports import FoldResult
+from pullarm.storage.memory.experiments import MemoryExperiments
+
+_HOUR_MS = 3_600_000
+
+
+class MemoryLedger:
+    """The ledger of the experiments of one store."""
+
+    def __init__(self, experiments: MemoryExperiments) -> None:
+        self._experiments = experiments
+        self._tokens: dict[bytes, Token] = {}
+        self._whole: set[bytes] = set()
+        self._voided: set[bytes] = set()
+        self._rewards: defaultdict[bytes, dict[bytes, Reward]] = defaultdict(dict)
+        self._folds: defaultdict[int, list[int]] = defaultdict(list)
+        self.quarantined: dict[str, tuple[int, str, bytes]] = {}
+        """By entry: when it was set aside, what was wrong with it, and its bytes."""
+
+    async def fold(self, batch: Batch, now_ms: int) -> FoldResult:
+        """Add a set of events; what is already there changes nothing."""
+        whole = {decision.token.uid: decision.token for decision in batch.decisions}
+        voided = {token.uid: token for token in batch.voids}
+        rewarded = {reward.token.uid: reward.token for reward in batch.rewards}
+        known = len(self._whole), self._reward_count()
+        self._tokens |= whole | voided | rewarded
+        self._whole |= whole.keys()
+        self._voided |= voided.keys()
+        for reward in batch.rewards:
+            self._rewards[reward.token.uid].setdefault(reward.reward_uid, reward)
+        experiments = {token.experiment for token in (whole | voided | rewarded).values()}
+        for experiment in experiments:
+            self._folds[experiment].append(now_ms)
+        return FoldResult(
+            tuple(sorted(experiments)), len(self._whole) - known[0], self._reward_count() - known[1]
+        )
+
+    def _reward_count(self) -> int:
+        return sum(map(len, self._rewards.values()))
+
+    async def posterior(self, experiment: int) -> dict[tuple[int, int, int], tuple[int, int]]:
+        """(policy, arm, hour since 1970) -> (serves, rewards in millionths)."""
+        cells: dict[tuple[int, int, int], tuple[int, int]] = {}
+        for token in self._tokens.values():
+            if token.experiment != experiment or token.acting == NO_POLICY:
+                continue
+            if token.uid in self._voided:
+                continue
+            for slot, arm in enumerate(token.arms[: token.learn_slots], start=1):
+                cell = (token.acting, arm, uid_ms(token.uid) // _HOUR_MS)
+                serves, credit = cells.get(cell, (0, 0))
+                cells[cell] = (serves + 1, credit + self._learned(token, slot))
+        return cells
+
+    def _learned(self, token: Token, slot: int) -> int:
+        """The credit of one slot over all kinds that feed the posterior."""
+        by_kind: defaultdict[str, list[Reward]] = defaultdict(list)
+        for reward in self._rewards.get(token.uid, {}).values():
+            if reward.slot == slot and reward.status == RewardStatus.ACCEPTED:
+                by_kind[reward.kind].append(reward)
+        aggregation = self._experiments.aggregation(token.experiment)
+        return sum(
+            credited(rewards, aggregation)
+            for rewards in by_kind.values()
+            if any(reward.feeds for reward in rewards)
+        )
+
+    async def verify(self, experiment: int) -> list[str]:
+        """A line for each reward that names its decision otherwise than the ledger; the posterior is not stored."""
+        return [
+            f"reward {reward_uid.hex()}: names {reward.token}, the ledger has {self._tokens[uid]}"
+            for uid, rewards in self._rewards.items()
+            for reward_uid, reward in rewards.items()
+            if self._tokens[uid].experiment == experiment and reward.token != self._tokens[uid]
+        ]
+
+    async def quarantine(self, entry_id: str, problem: str, payload: bytes, now_ms: int) -> None:
+        """Keep what cannot be folded; the first account of an entry stays."""
+        self.quarantined.setdefault(entry_id, (now_ms, problem, payload))
+
+    def folds(self, experiment: int) -> list[int]:
+        """When each fold of an experiment was, in milliseconds since 1970; the first is number 1."""
+        return list(self._folds[experiment])
