@@ -1,7 +1,6 @@
 """`pullarm demo`: the platform doing its main job on real input, driven as an upstream recommender would."""
 
 import asyncio
-import contextlib
 import json
 import signal
 import sys
@@ -39,6 +38,8 @@ LIVE_PER_SECOND = 50.0
 HISTORY_DECISIONS = 100_000
 _MS_PER_DAY = 86_400_000
 _SEEN_WITHIN_S = 15.0
+_LOOKS = 16
+"""Connections that look for the experiment: the kernel spreads them over the serving processes."""
 _FOLDED_WITHIN_S = 120.0
 
 
@@ -98,6 +99,23 @@ async def _until_stopped(wish: Wish, settings: Settings) -> int:
         return 128 + signal.SIGINT if wish.leave else 0
 
 
+async def _runs(client: Client, experiment: str) -> bool:
+    """Whether the client's process has the experiment running."""
+    try:
+        # No arm of it, so that no policy is asked and the figures hold the traffic alone.
+        found = await client.select(experiment, "first-look", ["first-look"])
+    except (NotFound, Unavailable):
+        return False
+    return found.reason == "NO_KNOWN_CANDIDATE"
+
+
+async def _follow(clock: FileClock) -> None:
+    """Once the history is told, the platform's clock goes with the machine's."""
+    while True:
+        clock.set(system_clock())
+        await asyncio.sleep(0.01)
+
+
 class _Demo:
     """One run: platform up, experiment on, traffic, and the account of it."""
 
@@ -152,18 +170,16 @@ class _Demo:
         return await asyncio.to_thread(launch)
 
     async def _seen(self, platform: Platform, experiment: str) -> None:
-        """Wait until serving answers for the experiment."""
-        visit = next(self._wish.traffic.visits())
+        """Wait until serving answers for the experiment, whichever process a connection meets."""
         deadline = time.monotonic() + _SEEN_WITHIN_S
-        async with Client(platform.grpc_address, timeout_s=5.0) as client:
-            while True:
-                with contextlib.suppress(NotFound, Unavailable):
-                    found = await client.select(experiment, "first-look", visit.candidates)
-                    if found.reason != "NOT_RUNNING":
-                        return
-                if time.monotonic() > deadline:
-                    raise PullarmError("serving does not see the experiment; see the worker's log")
-                await asyncio.sleep(0.05)
+        for _ in range(_LOOKS):
+            async with Client(platform.grpc_address, timeout_s=5.0) as client:
+                while not await _runs(client, experiment):
+                    if time.monotonic() > deadline:
+                        raise PullarmError(
+                            "serving does not see the experiment; see the worker's log"
+                        )
+                    await asyncio.sleep(0.05)
 
     async def _drive(self, driver: Driver, start_ms: int) -> None:
         wish = self._wish
@@ -185,13 +201,13 @@ class _Demo:
     async def _go_on(self, driver: Driver) -> None:
         """Live traffic until Ctrl-C, so that there is something to watch."""
         self._console.print(f"\nGoing on with {LIVE_PER_SECOND:g} visits a second; Ctrl-C stops.")
-        live = asyncio.create_task(driver.live(None, LIVE_PER_SECOND))
-        async with demo_report.progress(self._console, self._tally):
-            while not live.done():
-                if self._clock is not None:
-                    self._clock.set(system_clock())
-                await asyncio.wait([live], timeout=0.1)
-        await live
+        async with (
+            demo_report.progress(self._console, self._tally),
+            asyncio.TaskGroup() as group,
+        ):
+            group.create_task(driver.live(None, LIVE_PER_SECOND))
+            if self._clock is not None:
+                group.create_task(_follow(self._clock))
 
     async def _account(self, platform: Platform, experiment: str) -> int:
         """Wait until all is folded, compare with what was acknowledged, verify, print the JSON line."""

@@ -38,7 +38,9 @@ def command(
         try:
             experiment = control.start(created["id"])
         except RequestRefused as error:
-            raise RequestRefused(f"{created['id']} was created, but not started: {error}") from error
+            raise RequestRefused(
+                f"{created['id']} was created, but not started: {error}"
+            ) from error
         print(
             f"{experiment['id']} is {experiment['state']} (key {experiment['key']})\n"
             f"  page     {control.page(experiment['id'])}\n"

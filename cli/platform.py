@@ -165,6 +165,7 @@ class Platform:
             stage=stage,
             env=os.environ | self.environment | own,
             prepare=lambda: ready_file.unlink(missing_ok=True),
+            ready_timeout_s=120,  # the first start compiles the kernels
         )
 
     async def _stop(self) -> None:

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pullarm.domain.assignment import unit_of
+from pullarm.domain.assignment import Unit, unit_of
 from pullarm.domain.decision import NO_POLICY, UNLISTED, Decision, Reason, Token, make_uid
 from pullarm.domain.errors import NotFound, Unavailable
 from pullarm.domain.experiment import POLICY_NAMES
@@ -51,39 +51,32 @@ def find(snapshot: Snapshot, reference: str) -> Served:
 def decide(snapshot: Snapshot, query: Query, now_ms: int, entropy: bytes) -> Answer:
     """Decide one request; `entropy` is 10 random bytes, the only thing here that is not given."""
     served = find(snapshot, query.experiment)
-    experiment = served.experiment
-    unit = unit_of(experiment.salt, query.user)
-    reason, assigned = served.standing, NO_POLICY
-    if reason is Reason.ASSIGNED:
-        if unit.gate >= served.gate_limit:
-            reason = Reason.NOT_IN_TRAFFIC
-        else:
-            assigned = experiment.buckets[unit.bucket]
+    unit = unit_of(served.experiment.salt, query.user)
     named = list(dict.fromkeys(query.candidates)) or list(served.arm_ids)
     rows = [served.rows[name] for name in named if name in served.rows]
-    if reason is Reason.ASSIGNED and not rows:
-        reason = Reason.NO_KNOWN_CANDIDATE
+    reason, assigned = _assign(served, unit, rows)
     uid = make_uid(now_ms, entropy)
     if reason is Reason.ASSIGNED:
-        acting = served.policies[assigned]
-        choices = choose(acting.policy, acting.prepared, rows, slots=query.slots, uid=uid)
+        acting = assigned
+        policy = served.policies[assigned]
+        choices = choose(policy.policy, policy.prepared, rows, slots=query.slots, uid=uid)
         arm_ids = [served.arm_ids[choice.row] for choice in choices]
         candidates = [row + 1 for row in rows]
         arms = [choice.row + 1 for choice in choices]
     else:
+        acting = NO_POLICY
         choices = _fall_back(served, len(named), query.slots, uid)
         arm_ids = [named[choice.row] for choice in choices]
         candidates = [served.rows.get(name, UNLISTED - 1) + 1 for name in named]
         arms = [candidates[choice.row] for choice in choices]
-    acting_number = assigned if reason is Reason.ASSIGNED else NO_POLICY
     token = Token(
         uid=uid,
-        experiment=experiment.number,
-        allocation_epoch=experiment.allocation_epoch,
+        experiment=served.experiment.number,
+        allocation_epoch=served.experiment.allocation_epoch,
         assigned=assigned,
-        acting=acting_number,
+        acting=acting,
         reason=int(reason),
-        learn_slots=experiment.spec.learn_slots,
+        learn_slots=served.experiment.spec.learn_slots,
         unit_hash=unit.hash,
         cohort=0,
         arms=arms,
@@ -104,11 +97,21 @@ def decide(snapshot: Snapshot, query: Query, now_ms: int, entropy: bytes) -> Ans
         newcomers=_newcomers(served, named) if len(rows) < len(named) else [],
     )
     propensities = [choice.weight / choice.total for choice in choices]
-    return Answer(decision, POLICY_NAMES[acting_number], arm_ids, propensities)
+    return Answer(decision, POLICY_NAMES[acting], arm_ids, propensities)
+
+
+def _assign(served: Served, unit: Unit, rows: list[int]) -> tuple[Reason, int]:
+    """Why this unit gets what it gets, and its policy's number; 0 outside the experiment."""
+    if served.standing is not Reason.ASSIGNED:
+        return served.standing, NO_POLICY
+    if unit.gate >= served.gate_limit:
+        return Reason.NOT_IN_TRAFFIC, NO_POLICY
+    assigned = served.experiment.buckets[unit.bucket]
+    return (Reason.ASSIGNED if rows else Reason.NO_KNOWN_CANDIDATE), assigned
 
 
 def _fall_back(served: Served, count: int, slots: int, uid: bytes) -> list[Choice]:
-    """Control's choice over candidates that need not be arms; a choice's row is a place in the caller's order."""
+    """Control's choice over candidates that need not be arms; a row is a place in the caller's order."""
     if count == 0:
         return []
     nothing = np.zeros(count, dtype=np.int64)

@@ -8,7 +8,7 @@ import logging
 from collections import deque
 from collections.abc import Sequence
 
-from pullarm.domain.decision import Decision, Reward, Token
+from pullarm.domain.decision import Decision, Reward, ServingMinute, Token
 from pullarm.domain.errors import Unavailable
 from pullarm.domain.ports import EventSink
 from pullarm.storage import events
@@ -41,7 +41,7 @@ class _Waiter:
 
 
 _Item = tuple[int, bytes, _Waiter | None, Token | None]
-_DECISION, _REWARD, _VOID = range(3)
+_DECISION, _REWARD, _VOID, _MINUTE = range(4)
 
 
 class EventLog:
@@ -59,6 +59,8 @@ class EventLog:
         Raises Unavailable when they are not. A caller that is cancelled or told so has its decisions voided, because
         nobody was shown them.
         """
+        if not logged:
+            return
         if len(self._waiting) + len(logged) > MAX_WAITING:
             raise Unavailable("too many events wait for the event stream; try again")
         waiter = _Waiter(asyncio.get_running_loop().create_future(), len(logged))
@@ -79,6 +81,11 @@ class EventLog:
     def void(self, token: Token) -> None:
         """Take back a decision that nobody will be shown."""
         self._waiting.append((_VOID, events.pack(token), None, None))
+        self._wake.set()
+
+    def tell(self, minutes: Sequence[ServingMinute]) -> None:
+        """Report how serving did; nobody waits for it."""
+        self._waiting.extend((_MINUTE, events.pack(minute), None, None) for minute in minutes)
         self._wake.set()
 
     async def run(self) -> None:
@@ -104,7 +111,7 @@ class EventLog:
         return items
 
     async def _commit(self, items: list[_Item]) -> None:
-        packed: tuple[list[bytes], list[bytes], list[bytes]] = ([], [], [])
+        packed: tuple[list[bytes], ...] = ([], [], [], [])
         for kind, event, _, _ in items:
             packed[kind].append(event)
         try:
@@ -139,5 +146,5 @@ class EventLog:
             for kind, event, _, token in items:
                 if token is not None:
                     self.void(token)
-                elif kind == _VOID:
-                    self._waiting.append((_VOID, event, None, None))
+                elif kind in (_VOID, _MINUTE):
+                    self._waiting.append((kind, event, None, None))

@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 from typing import Any
+from uuid import uuid4
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -16,6 +17,7 @@ from pullarm.domain.errors import ConfigurationError
 from pullarm.policies.warm import warm_up
 from pullarm.storage.redis import RedisBoard, RedisEventSink, connect
 from pullarm.v1 import selection_pb2
+from serving.counters import SEND_EVERY_S, Counters
 from serving.event_log import EventLog
 from serving.refresher import Refresher
 from serving.service import NAME, SelectionService
@@ -43,23 +45,26 @@ async def run(settings: Settings) -> None:
     loaded = asyncio.Event()
     refresher = Refresher(RedisBoard(reading), loaded.set)
     event_log = EventLog(RedisEventSink(writing))
-    service = SelectionService(refresher, event_log, settings.keys, clock)
+    counters = Counters(f"{settings.process}-{uuid4().hex[:8]}")
+    service = SelectionService(refresher, event_log, counters, settings.keys, clock)
     server = _server(service, healthy)
     _bind(server, settings.grpc_address)
-    await _tell(healthy, health_pb2.HealthCheckResponse.NOT_SERVING)
+    await _tell(healthy, ready=False)
     await server.start()
     committing = asyncio.create_task(event_log.run(), name="event log")
     tasks: list[asyncio.Task[Any]] = [
         committing,
         asyncio.create_task(refresher.run(), name="refresher"),
+        asyncio.create_task(_report(counters, event_log), name="counters"),
         asyncio.create_task(_announce(loaded, healthy, settings), name="readiness"),
         asyncio.create_task(stopping.wait(), name="stop"),
     ]
     try:
         await _until_stopped(tasks)
     finally:
-        await _tell(healthy, health_pb2.HealthCheckResponse.NOT_SERVING)
+        await _tell(healthy, ready=False)
         await server.stop(DRAIN_S)
+        event_log.tell(counters.take())
         event_log.close()
         await asyncio.wait([committing], timeout=DRAIN_S)
         for task in tasks:
@@ -117,14 +122,19 @@ async def _announce(
 ) -> None:
     """Ready once a complete snapshot is loaded and, before that, the kernels are warm."""
     await loaded.wait()
-    await _tell(healthy, health_pb2.HealthCheckResponse.SERVING)
+    await _tell(healthy, ready=True)
     if settings.ready_file is not None:
         settings.ready_file.touch()
     _log.info("%s serves on %s, pid %d", settings.process, settings.grpc_address, os.getpid())
 
 
-async def _tell(
-    healthy: health.HealthServicer, status: health_pb2.HealthCheckResponse.ServingStatus
-) -> None:
+async def _tell(healthy: health.HealthServicer, *, ready: bool) -> None:
+    answer = health_pb2.HealthCheckResponse
     for name in ("", NAME):
-        await healthy.set(name, status)
+        await healthy.set(name, answer.SERVING if ready else answer.NOT_SERVING)
+
+
+async def _report(counters: Counters, event_log: EventLog) -> None:
+    while True:
+        await asyncio.sleep(SEND_EVERY_S)
+        event_log.tell(counters.take())

@@ -1,18 +1,20 @@
 """SelectionService: checks, decides from memory, waits for the event log, answers."""
 
 import os
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeAlias, TypeVar, cast
 
 import grpc
 from google.protobuf.message import DecodeError, Message
 
 from pullarm.clock import Clock
-from pullarm.domain.decision import Reward
+from pullarm.domain.decision import Decision, Reward, uid_ms
 from pullarm.domain.decision_id import KeyRing
 from pullarm.domain.errors import PullarmError
 from pullarm.v1 import selection_pb2 as pb
 from serving import requests
+from serving.counters import Counters
 from serving.decider import Answer, decide
 from serving.errors import status_of
 from serving.event_log import EventLog
@@ -32,10 +34,16 @@ class SelectionService:
     """The four calls of the contract over one process's snapshot and event log."""
 
     def __init__(
-        self, refresher: Refresher, event_log: EventLog, keys: KeyRing, clock: Clock
+        self,
+        refresher: Refresher,
+        event_log: EventLog,
+        counters: Counters,
+        keys: KeyRing,
+        clock: Clock,
     ) -> None:
         self._refresher = refresher
         self._events = event_log
+        self._counters = counters
         self._keys = keys
         self._clock = clock
 
@@ -54,15 +62,17 @@ class SelectionService:
 
     async def select(self, request: pb.SelectRequest) -> pb.SelectResponse:
         """Decide, store, answer."""
+        started_s = time.perf_counter()
         answer = self._decide(request)
-        await self._events.store([answer.decision])
+        await self._store([answer.decision], started_s)
         return requests.select_response(answer, self._keys)
 
     async def select_batch(self, request: pb.SelectBatchRequest) -> pb.SelectBatchResponse:
         """Decide all, store once, answer all; a request that is refused leaves the others alone."""
+        started_s = time.perf_counter()
         requests.check_batch(len(request.requests))
         outcomes = [_attempt(self._decide, one) for one in request.requests]
-        await self._events.store([o.decision for o in outcomes if isinstance(o, Answer)])
+        await self._store([o.decision for o in outcomes if isinstance(o, Answer)], started_s)
         return pb.SelectBatchResponse(
             results=[
                 pb.SelectResult(response=requests.select_response(outcome, self._keys))
@@ -91,6 +101,22 @@ class SelectionService:
                 for outcome in outcomes
             ]
         )
+
+    async def _store(self, decisions: Sequence[Decision], started_s: float) -> None:
+        """Store decisions and count how long their call took; a caller that gave up is not counted."""
+        try:
+            await self._events.store(decisions)
+        except PullarmError:
+            self._count(decisions, started_s, error=True)
+            raise
+        self._count(decisions, started_s, error=False)
+
+    def _count(self, decisions: Sequence[Decision], started_s: float, *, error: bool) -> None:
+        took_ms = (time.perf_counter() - started_s) * 1000
+        for decision in decisions:
+            token = decision.token
+            now_ms = uid_ms(token.uid)
+            self._counters.record(token.experiment, token.assigned, now_ms, took_ms, error=error)
 
     def _decide(self, request: pb.SelectRequest) -> Answer:
         snapshot = self._refresher.snapshot

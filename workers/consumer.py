@@ -4,9 +4,10 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from hashlib import blake2b
 
 from pullarm.clock import Clock
-from pullarm.domain.decision import Batch, Decision, Token
+from pullarm.domain.decision import Batch, Decision
 from pullarm.domain.errors import Refused, Unavailable
 from pullarm.domain.ports import Entry, EventSource, ExperimentStore, Ledger
 from pullarm.storage import events
@@ -105,13 +106,17 @@ class Consumer:
                 return
         halves = _halves(batch)
         if halves is None:
-            event: Event = [*batch.decisions, *batch.rewards, *batch.voids][0]
-            token = event if isinstance(event, Token) else event.token
-            name = f"{first_id}/{type(event).__name__}/{token.uid.hex()}"
-            await self._set_aside(name, str(refusal), events.pack(event))
+            await self._set_aside_event(first_id, batch, str(refusal))
             return
         for half in halves:
             await self._fold_batch(half, first_id)
+
+    async def _set_aside_event(self, entry_id: str, batch: Batch, problem: str) -> None:
+        """Quarantine the only event of a batch."""
+        alone: list[Event] = [*batch.decisions, *batch.rewards, *batch.voids, *batch.minutes]
+        packed = events.pack(alone[0])
+        name = f"{entry_id}/{blake2b(packed, digest_size=8).hexdigest()}"
+        await self._set_aside(name, problem, packed)
 
     async def _set_aside(self, entry_id: str, problem: str, payload: bytes) -> None:
         _log.error("ERROR entry %s is quarantined: %s", entry_id, problem)
@@ -131,10 +136,12 @@ def _halves(batch: Batch) -> tuple[Batch, Batch] | None:
     """Two batches with half of each kind of event; None for a single event."""
     if batch.events() < 2:
         return None
-    d, r, v = (len(kind) // 2 for kind in (batch.decisions, batch.rewards, batch.voids))
-    if d == r == v == 0:  # at most one event of each kind
-        d, r, v = len(batch.decisions), 0 if batch.decisions else len(batch.rewards), 0
+    middles = [len(kind) // 2 for kind in batch]
+    if not any(middles):  # at most one event of each kind: part the first from the others
+        first = next(place for place, kind in enumerate(batch) if kind)
+        middles[first] = 1
+    d, r, v, m = middles
     return (
-        Batch(batch.decisions[:d], batch.rewards[:r], batch.voids[:v]),
-        Batch(batch.decisions[d:], batch.rewards[r:], batch.voids[v:]),
+        Batch(batch.decisions[:d], batch.rewards[:r], batch.voids[:v], batch.minutes[:m]),
+        Batch(batch.decisions[d:], batch.rewards[r:], batch.voids[v:], batch.minutes[m:]),
     )

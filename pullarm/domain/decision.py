@@ -3,6 +3,7 @@
 These are tuples because the hot path makes one for every request and the event stream packs them as they are.
 """
 
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -98,6 +99,26 @@ class Reward(NamedTuple):
     occurred_ms: int
 
 
+class ServingMinute(NamedTuple):
+    """How one life of a serving process did in one minute, for the units of one policy."""
+
+    process: str
+    sequence: int
+    """Grows with every report; the one with the largest stands."""
+    experiment: int
+    policy: int
+    """Assigned; 0 outside the experiment."""
+    minute: int
+    """Since 1970."""
+    calls: int
+    errors: int
+    """Answers that were not OK, and fallbacks because of a fault."""
+    over_100ms: int
+    over_120ms: int
+    sketch: dict[int, int]
+    """Latencies: bucket -> count of a LatencySketch."""
+
+
 class Batch(NamedTuple):
     """A set of events as the stream carries it; the order inside means nothing."""
 
@@ -105,10 +126,12 @@ class Batch(NamedTuple):
     rewards: list[Reward]
     voids: list[Token]
     """Decisions that were logged and never answered."""
+    minutes: Sequence[ServingMinute] = ()
+    """How serving did."""
 
     def events(self) -> int:
         """How many events there are."""
-        return len(self.decisions) + len(self.rewards) + len(self.voids)
+        return len(self.decisions) + len(self.rewards) + len(self.voids) + len(self.minutes)
 
 
 def uid_ms(uid: bytes) -> int:

@@ -18,6 +18,8 @@ from pullarm.policies.compile import background_kernel
 RIGHT_ANGLE = math.pi / 2
 N_BUCKETS = 1 << 14
 MAX_PANELS = 2048
+_FINEST = 0.125  # buckets
+_MARGIN = 2.0  # panels
 # A demanded panel in standard deviations; with 4 nodes a panel the error is about 1e-6.
 _PANEL = 1.6
 _WIDEST = 0.35  # radians, for posteriors that know nothing
@@ -39,6 +41,8 @@ def _demand(widths: NDArray[np.float64], lower: float, upper: float, width: floa
     level = 0
     while (2 << level) <= last - first:
         level += 1
+    # Finer than this would fill the whole bucket with panels meant for a sliver of it.
+    width = max(width, _FINEST / scale)
     for at in (first, last - (1 << level)):
         widths[level, at] = min(widths[level, at], width)
 
@@ -136,4 +140,8 @@ def plan_points(
     rising[:-1] |= rising[1:]
     targets = np.linspace(0.0, loads[-1], n_panels + 1)
     points = np.interp(targets, loads[rising], angles[rising])
+    if loads[-1] > n_panels:
+        # Arms too narrow for the panels left are widened, beyond the ends too.
+        margins = np.array([-_MARGIN, _MARGIN]) * np.diff(points)[[0, -1]]
+        points[[0, -1]] = np.clip(points[[0, -1]] + margins, 0.0, RIGHT_ANGLE)
     return np.asarray(np.unique(points), dtype=np.float64)

@@ -4,15 +4,14 @@ With independent posteriors of CDF F_j and density f_j, and S = sum_j log F_j ov
 
     p_i = integral of f_i prod_{j != i} F_j = integral of (f_i / F_i) exp(S).
 
-A row holds, at every node x_g of the grid with weight w_g, `log F_i(x_g)` and the hazard
-`w_g f_i(x_g) / F_i(x_g)`; a request adds the candidates' first halves, takes one exponential a
-node, and one dot product with the second half a candidate. Only the nodes between the density's
-two e^-27 points are kept: below them F = 0, above them F = 1. Everything is measured in the
-angle asin(sqrt(rate)), in which a Beta(a, b) density is log-concave for a, b >= 1/2 and its
-standard deviation is about 1 / (2 sqrt(n)) wherever its mean lies.
+A row holds, at every node x of weight w, `log F_i(x)` and the hazard `w f_i(x) / F_i(x)`; a
+request adds the candidates' first halves, takes one exponential a node, and one dot product with
+the second half a candidate. Only the nodes between the density's two e^-27 points are kept:
+below them F = 0, above them F = 1. Everything is measured in the angle asin(sqrt(rate)), in
+which a Beta(a, b) density, a and b >= 1/2, is log-concave with deviation about 1 / (2 sqrt(n)).
 
 Elementary functions are our own and sums have a fixed order: the bits depend on IEEE 754
-alone, not on the processor, the C library or scipy. Float32 tables cost about 1e-7.
+alone, not on processor, C library or scipy. Float32 tables cost about 1e-7.
 """
 
 from __future__ import annotations
@@ -25,10 +24,13 @@ from numpy.typing import NDArray
 
 from pullarm.policies.compile import background_kernel, kernel
 
+Doubles = NDArray[np.float64]
+Singles = NDArray[np.float32]
+Integers = NDArray[np.int64]
+
 NODES = 4  # Gauss-Legendre nodes of a panel
 RIGHT_ANGLE = math.pi / 2
-# The widest panel, in standard deviations, that still resolves a posterior.
-WIDEST_PANEL = 4.0
+WIDEST_PANEL = 4.0  # that still resolves a posterior, in standard deviations
 
 _NODE_AT = np.array(
     [-0.8611363115940526, -0.3399810435848563, 0.3399810435848563, 0.8611363115940526]
@@ -42,8 +44,7 @@ _FACTORIAL_RECIPROCALS = 1.0 / np.array([math.factorial(i) for i in range(13)], 
 _LOG2_E = 1.4426950408889634
 _LN2_HIGH = 6.93147180369123816490e-01
 _LN2_LOW = 1.90821492927058770002e-10
-# Far below 1, which the quadrature gives wherever the grid reaches the contest.
-_LEAST_TOTAL = 1e-3
+_LEAST_TOTAL = 1e-3  # far below 1, which the quadrature gives where the grid resolves
 _ROUND = 1.5 * 2.0**52
 _SQRT_2 = 1.4142135623730951
 _MANTISSA = np.int64((1 << 52) - 1)
@@ -83,14 +84,6 @@ def log(x: float) -> float:
 
 
 @kernel
-def _log_complement(q: float) -> float:
-    """log(1 - q) for 0 <= q <= 1/2, accurate for small q."""
-    if q > 1e-3:
-        return log(1.0 - q)
-    return -q * (1.0 + q * (0.5 + q * (1.0 / 3.0 + q * (0.25 + q * 0.2))))
-
-
-@kernel
 def _sine(x: float) -> float:
     """sin x for 0 <= x <= pi/2 by its Taylor series."""
     square = x * x
@@ -103,28 +96,25 @@ def _sine(x: float) -> float:
 class GridTables(NamedTuple):
     """What all rows of one grid share; angles in [0, pi/2]."""
 
-    points: NDArray[np.float64]  # (n_panels + 1,) edges of the panels, ascending
-    edges: NDArray[np.float64]  # (n_panels + 1,) squared sines of the edges: rates
-    nodes: NDArray[np.float64]  # (G,)
-    weights: NDArray[np.float64]  # (G,)
-    at_nodes: NDArray[np.float64]  # (2, G) log sine and log cosine
-    in_gaps: NDArray[np.float64]  # (2, 3 G) the same at three points in the gap before each node
-    gap_weights: NDArray[np.float64]  # (3 G,) of those points; 0 before the first node
+    points: Doubles  # (n_panels + 1,) edges of the panels, ascending
+    edges: Doubles  # (n_panels + 1,) squared sines of the edges: rates
+    nodes: Doubles  # (G,)
+    weights: Doubles  # (G,)
+    at_nodes: Doubles  # (2, G) log sine and log cosine
+    in_gaps: Doubles  # (2, 3 G) the same at three points in the gap before each node
+    gap_weights: Doubles  # (3 G,) of those points; 0 before the first node
 
 
 @background_kernel
-def tabulate_grid(points: NDArray[np.float64]) -> GridTables:
+def tabulate_grid(points: Doubles) -> GridTables:
     """The shared tables of a grid, from its panel edges (n_panels + 1,), angles ascending."""
     edges = np.empty(len(points))
     for p in range(len(points)):
         edges[p] = _sine(points[p]) ** 2
     size = (len(points) - 1) * NODES
     nodes, weights = np.empty(size), np.empty(size)
-    at_nodes, in_gaps, gap_weights = (
-        np.empty((2, size)),
-        np.zeros((2, 3 * size)),
-        np.zeros(3 * size),
-    )
+    at_nodes = np.empty((2, size))
+    in_gaps, gap_weights = np.zeros((2, 3 * size)), np.zeros(3 * size)
     for g in range(size):
         p, i = g // NODES, g % NODES
         half = 0.5 * (points[p + 1] - points[p])
@@ -177,73 +167,60 @@ def _mass(a: float, b: float, lower: float, upper: float) -> float:
 
 
 @kernel
-def _resolvable(
-    grid: GridTables, prior: tuple[float, float], successes: float, failures: float
-) -> tuple[float, float]:
-    """The exponents a, b of the density sin^a cos^b that stands for an arm on this grid.
-
-    An arm narrower than the grid resolves is given fewer serves, in proportion, until it spans
-    its panel: it must not fall between two nodes.
-    """
-    a, b = 2.0 * (prior[0] + successes) - 1.0, 2.0 * (prior[1] + failures) - 1.0
+def _resolvable_share(grid: GridTables, a: float, b: float) -> float:
+    """The share of its serves, at most 1, that keeps an arm too wide to fall between nodes."""
     middle = a / (a + b) if a + b > 0.0 else 0.5
     panel = min(max(int(np.searchsorted(grid.edges, middle)), 1), len(grid.edges) - 1)
     width = grid.points[panel] - grid.points[panel - 1]
-    share = (WIDEST_PANEL * _deviation(a, b) / width) ** 2
-    if share < 1.0:
-        a = 2.0 * (prior[0] + share * successes) - 1.0
-        b = 2.0 * (prior[1] + share * failures) - 1.0
-    return a, b
+    return min((WIDEST_PANEL * _deviation(a, b) / width) ** 2, 1.0)
 
 
 @kernel
-def _window(a: float, b: float, at_nodes: NDArray[np.float64]) -> tuple[int, int]:
+def _mass_outside(grid: GridTables, a: float, b: float) -> float:
+    """About the share of a posterior that lies beyond the ends of the grid."""
+    start, end, deviation = grid.points[0], grid.points[-1], _deviation(a, b)
+    outside = _mass(a, b, max(start - 9.0 * deviation, 0.0), start)
+    outside += _mass(a, b, end, min(end + 9.0 * deviation, RIGHT_ANGLE))
+    return outside / deviation
+
+
+@kernel
+def _window(a: float, b: float, at_nodes: Doubles) -> tuple[int, int]:
     """The nodes [low, high) where the density is not negligible, by bisection on either side."""
     least = _log_peak(a, b) + _LOG_NEGLIGIBLE
-    middle = 0
-    if a > 0.0:
-        middle = int(np.searchsorted(at_nodes[0], 0.5 * log(a / (a + b))))
-    low, beyond = 0, middle
-    while low < beyond:
-        g = (low + beyond) // 2
-        if a * at_nodes[0, g] + b * at_nodes[1, g] < least:
-            low = g + 1
-        else:
-            beyond = g
-    high, beyond = middle, at_nodes.shape[1]
-    while high < beyond:
-        g = (high + beyond) // 2
-        if a * at_nodes[0, g] + b * at_nodes[1, g] < least:
-            beyond = g
-        else:
-            high = g + 1
-    return low, high
+    middle = int(np.searchsorted(at_nodes[0], 0.5 * log(a / (a + b)))) if a > 0.0 else 0
+    bounds = np.array([0, middle, middle, at_nodes.shape[1]])
+    for side in range(2):
+        while bounds[2 * side] < bounds[2 * side + 1]:
+            g = (bounds[2 * side] + bounds[2 * side + 1]) // 2
+            negligible = a * at_nodes[0, g] + b * at_nodes[1, g] < least
+            if negligible == (side == 0):
+                bounds[2 * side] = g + 1
+            else:
+                bounds[2 * side + 1] = g
+    return bounds[0], bounds[2]
 
 
 @background_kernel
 def measure_rows(
-    grid: GridTables,
-    prior: tuple[float, float],
-    successes: NDArray[np.float64],
-    failures: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]:
+    grid: GridTables, prior: tuple[float, float], successes: Doubles, failures: Doubles
+) -> tuple[Doubles, Integers, Doubles]:
     """Exponents (m, 2), node windows [low, high) (m, 2) and the mass beyond the grid (m,)."""
     m = len(successes)
     exponents, windows = np.empty((m, 2)), np.empty((m, 2), dtype=np.int64)
     outside = np.zeros(m)
     for row in range(m):
-        a, b = _resolvable(grid, prior, successes[row], failures[row])
-        exponents[row, 0], exponents[row, 1] = a, b
+        a, b = 2.0 * (prior[0] + successes[row]) - 1.0, 2.0 * (prior[1] + failures[row]) - 1.0
         low, high = _window(a, b, grid.at_nodes)
+        if low == 0 or high == len(grid.nodes):
+            outside[row] = _mass_outside(grid, a, b)
+        share = _resolvable_share(grid, a, b)
+        if share < 1.0:
+            a = 2.0 * (prior[0] + share * successes[row]) - 1.0
+            b = 2.0 * (prior[1] + share * failures[row]) - 1.0
+            low, high = _window(a, b, grid.at_nodes)
+        exponents[row, 0], exponents[row, 1] = a, b
         windows[row, 0], windows[row, 1] = low, high
-        reach = 9.0 * _deviation(a, b)
-        if low == 0:
-            start = grid.points[0]
-            outside[row] += _mass(a, b, max(start - reach, 0.0), start)
-        if high == len(grid.nodes):
-            end = grid.points[-1]
-            outside[row] += _mass(a, b, end, min(end + reach, RIGHT_ANGLE))
-        outside[row] /= _deviation(a, b)
     return exponents, windows, outside
 
 
@@ -251,27 +228,19 @@ def measure_rows(
 def _tails(a: float, b: float, low: int, high: int, grid: GridTables) -> tuple[float, float]:
     """The masses below the first and above the last node of a window."""
     peak, deviation = _log_peak(a, b), _deviation(a, b)
-    ends = np.empty(2)
+    reaches = np.empty(2)
     for side, g in enumerate((low, high - 1)):
         # A tail that starts far out is short; one that starts near the peak is not.
-        depth = peak - a * grid.at_nodes[0, g] - b * grid.at_nodes[1, g]
-        reach = deviation * max(9.0 - math.sqrt(2.0 * max(depth, 0.0)), 2.0)
-        x = grid.nodes[g]
-        if side == 0:
-            ends[side] = _mass(a, b, max(x - reach, 0.0), x)
-        else:
-            ends[side] = _mass(a, b, x, min(x + reach, RIGHT_ANGLE))
-    return ends[0], ends[1]
+        depth = max(peak - a * grid.at_nodes[0, g] - b * grid.at_nodes[1, g], 0.0)
+        reaches[side] = deviation * max(9.0 - math.sqrt(2.0 * depth), 2.0)
+    first, last = grid.nodes[low], grid.nodes[high - 1]
+    head = _mass(a, b, max(first - reaches[0], 0.0), first)
+    return head, _mass(a, b, last, min(last + reaches[1], RIGHT_ANGLE))
 
 
 @kernel
 def _fill_row(
-    a: float,
-    b: float,
-    low: int,
-    grid: GridTables,
-    logs: NDArray[np.float32],
-    hazards: NDArray[np.float32],
+    a: float, b: float, low: int, grid: GridTables, logs: Singles, hazards: Singles
 ) -> None:
     """Write one row's log CDF and weighted hazard, both (high - low,)."""
     size = len(logs)
@@ -289,14 +258,14 @@ def _fill_row(
     for i in range(size):
         if i > 0:
             below += masses[3 * i] + masses[3 * i + 1] + masses[3 * i + 2]
-        # The smaller of the two sides is the accurate one.
         cdf = below / total
-        logs[i] = log(cdf) if cdf < 0.5 else _log_complement(aboves[i] / total)
+        # The smaller of the two sides is the accurate one.
+        logs[i] = log(cdf) if cdf < 0.5 else log(1.0 - aboves[i] / total)
         hazards[i] = grid.weights[low + i] * heights[i] / (cdf * total)
 
 
 @kernel
-def _heights(a: float, b: float, peak: float, at: NDArray[np.float64]) -> NDArray[np.float64]:
+def _heights(a: float, b: float, peak: float, at: Doubles) -> Doubles:
     """The density, relative to its peak, where log sine and log cosine are `at` (2, m)."""
     log_sines, log_cosines = at[0], at[1]
     heights = np.empty(len(log_sines))
@@ -307,23 +276,19 @@ def _heights(a: float, b: float, peak: float, at: NDArray[np.float64]) -> NDArra
 
 @background_kernel
 def fill_rows(
-    grid: GridTables,
-    exponents: NDArray[np.float64],
-    windows: NDArray[np.int64],
-    slab: NDArray[np.float32],
-    starts: NDArray[np.int64],
+    grid: GridTables, exponents: Doubles, windows: Integers, slab: Singles, starts: Integers
 ) -> None:
     """Write m rows into `slab`: row r at starts[r], its logs first, then its hazards."""
     for row in range(len(exponents)):
         low, high = windows[row]
-        middle, end = starts[row] + (high - low), starts[row] + 2 * (high - low)
         if high > low:
-            logs, hazards = slab[starts[row] : middle], slab[middle:end]
-            _fill_row(exponents[row, 0], exponents[row, 1], low, grid, logs, hazards)
+            a, b = exponents[row]
+            both = slab[starts[row] : starts[row] + 2 * (high - low)]
+            _fill_row(a, b, low, grid, both[: high - low], both[high - low :])
 
 
 @kernel
-def _dot(values: NDArray[np.float32], factors: NDArray[np.float64]) -> float:
+def _dot(values: Singles, factors: Doubles) -> float:
     """The sum of products in four fixed lanes, which vectorises without reassociation."""
     size = len(values)
     lane_0, lane_1, lane_2, lane_3 = 0.0, 0.0, 0.0, 0.0
@@ -339,12 +304,24 @@ def _dot(values: NDArray[np.float32], factors: NDArray[np.float64]) -> float:
 
 
 @kernel
-def probability_best(
-    slab: NDArray[np.float32],
-    starts: NDArray[np.int64],
-    windows: NDArray[np.int64],
-    rows: NDArray[np.int64],
-) -> NDArray[np.float64]:
+def _products(
+    slab: Singles, starts: Integers, windows: Integers, rows: Integers, bottom: int, top: int
+) -> Doubles:
+    """The product of the rows' CDFs at the nodes [bottom, top)."""
+    products = np.zeros(max(top - bottom, 0))
+    for row in rows:
+        low, high = windows[row]
+        first = max(low, bottom)
+        at = starts[row] + first - low
+        for g in range(high - first):
+            products[first - bottom + g] += slab[at + g]
+    for g in range(len(products)):
+        products[g] = exp(products[g])
+    return products
+
+
+@kernel
+def probability_best(slab: Singles, starts: Integers, windows: Integers, rows: Integers) -> Doubles:
     """P(best) of each of `rows` (k,), distinct and ascending, among themselves; it sums to 1.
 
     Where the product underflows everywhere, the arms whose window reaches the highest lower
@@ -352,18 +329,9 @@ def probability_best(
     """
     k = len(rows)
     bottom, top = 0, 0
-    for i in range(k):
-        bottom = max(bottom, windows[rows[i], 0])
-        top = max(top, windows[rows[i], 1])
-    product = np.zeros(max(top - bottom, 0))
-    for i in range(k):
-        low, high = windows[rows[i]]
-        first = max(low, bottom)
-        at = starts[rows[i]] + first - low
-        for g in range(high - first):
-            product[first - bottom + g] += slab[at + g]
-    for g in range(len(product)):
-        product[g] = exp(product[g])
+    for row in rows:
+        bottom, top = max(bottom, windows[row, 0]), max(top, windows[row, 1])
+    products = _products(slab, starts, windows, rows, bottom, top)
     weights = np.zeros(k)
     total = 0.0
     for i in range(k):
@@ -371,22 +339,11 @@ def probability_best(
         first = max(low, bottom)
         if high > first:
             at = starts[rows[i]] + (high - low) + (first - low)
-            weights[i] = _dot(slab[at : at + high - first], product[first - bottom : high - bottom])
+            hazards = slab[at : at + high - first]
+            weights[i] = _dot(hazards, products[first - bottom : high - bottom])
         total += weights[i]
     if not total > _LEAST_TOTAL:
-        return _reaching(windows, rows, bottom)
-    for i in range(k):
-        weights[i] /= total
-    return weights
-
-
-@kernel
-def _reaching(
-    windows: NDArray[np.int64], rows: NDArray[np.int64], bottom: int
-) -> NDArray[np.float64]:
-    """Equal weights on the rows whose window ends at `bottom` or above."""
-    weights = np.zeros(len(rows))
-    for i in range(len(rows)):
-        if windows[rows[i], 1] >= bottom:
-            weights[i] = 1.0
-    return weights / weights.sum()
+        for i in range(k):
+            weights[i] = 1.0 if windows[rows[i], 1] >= bottom else 0.0
+        total = weights.sum()
+    return weights / total

@@ -3,9 +3,11 @@
 One byte of format, then msgpack. A reader takes every format it knows, so that two versions can run side by side.
 """
 
+from collections.abc import Sequence
+
 import msgspec
 
-from pullarm.domain.decision import Batch, Decision, Reward, Token
+from pullarm.domain.decision import Batch, Decision, Reward, ServingMinute, Token
 
 FORMAT = b"\x01"
 MAX_EVENTS = 512
@@ -14,7 +16,7 @@ MAX_BYTES = 256 * 1024
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Batch)
 
-Event = Decision | Reward | Token
+Event = Decision | Reward | Token | ServingMinute
 """A Token stands for the voiding of its decision."""
 
 
@@ -27,10 +29,15 @@ def pack(event: Event) -> bytes:
     return _encoder.encode(event)
 
 
-def entry(decisions: list[bytes], rewards: list[bytes], voids: list[bytes]) -> bytes:
+def entry(
+    decisions: Sequence[bytes],
+    rewards: Sequence[bytes],
+    voids: Sequence[bytes],
+    minutes: Sequence[bytes] = (),
+) -> bytes:
     """A stream entry of packed events."""
-    raw = ([msgspec.Raw(event) for event in events] for events in (decisions, rewards, voids))
-    return FORMAT + _encoder.encode(tuple(raw))
+    kinds = (decisions, rewards, voids, minutes)
+    return FORMAT + _encoder.encode(tuple([msgspec.Raw(event) for event in kind] for kind in kinds))
 
 
 def unpack(payload: bytes) -> Batch:
@@ -49,4 +56,5 @@ def merge(batches: list[Batch]) -> Batch:
         [event for batch in batches for event in batch.decisions],
         [event for batch in batches for event in batch.rewards],
         [event for batch in batches for event in batch.voids],
+        [event for batch in batches for event in batch.minutes],
     )

@@ -57,10 +57,12 @@ class MemoryExperiments:
 
     async def get(self, reference: str) -> Experiment:
         """By id or key; raises NotFound."""
-        for experiment in self._newest():
-            if reference in (experiment.id, experiment.key):
-                return experiment
-        raise NotFound(f"there is no experiment {reference!r}")
+        by_key = {experiment.key: experiment for experiment in self._newest()}
+        by_id = {experiment.id: experiment for experiment in self._newest()}
+        found = by_id.get(reference) or by_key.get(reference)
+        if found is None:
+            raise NotFound(f"there is no experiment {reference!r}")
+        return found
 
     async def all(self) -> list[Experiment]:
         """All, newest first, without their arms."""

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import asyncpg
 
-from pullarm.domain.decision import Batch, Decision, Reward, Token, uid_ms
+from pullarm.domain.decision import Batch, Decision, Reward, ServingMinute, Token, uid_ms
 from pullarm.domain.errors import Refused
 from pullarm.domain.ports import FoldResult
 from pullarm.storage.postgres.database import Connection, Database, queries
@@ -140,6 +140,7 @@ async def _fold(
         _collect(changes, 1, await connection.fetch(_SQL["recompute_credits"], concerned), "s")
     deltas = {cell: (n, s) for cell, (n, s) in sorted(changes.items()) if n or s}
     await _add_to_posterior(connection, deltas)
+    await _store_minutes(connection, batch.minutes)
     experiments = await _advance(connection, tokens, batch_no, now, deltas)
     return FoldResult(experiments, total["n"], rewards)
 
@@ -170,6 +171,14 @@ async def _add_to_posterior(
     if deltas:
         rows = [(*cell, n, s) for cell, (n, s) in deltas.items()]
         await connection.execute(_SQL["add_to_posterior"], *map(list, zip(*rows, strict=True)))
+
+
+async def _store_minutes(connection: Connection, minutes: Sequence[ServingMinute]) -> None:
+    rows = sorted((m.experiment, m.policy, m.minute, m.process, m.sequence, m) for m in minutes)
+    await connection.executemany(
+        _SQL["store_minute"],
+        [(*key, m.calls, m.errors, m.over_100ms, m.over_120ms, m.sketch) for *key, m in rows],
+    )
 
 
 async def _advance(

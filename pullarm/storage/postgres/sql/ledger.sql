@@ -77,6 +77,16 @@ SELECT * FROM unnest($1::integer[], $2::smallint[], $3::integer[], $4::integer[]
 ORDER BY 1, 2, 3, 4
 ON CONFLICT (experiment_id, policy, arm_no, hour) DO UPDATE SET n = p.n + excluded.n, s = p.s + excluded.s;
 
+-- store_minute --
+-- Of what one life of a serving process says of a minute, the newest stands.
+INSERT INTO serving_minute AS m
+    (experiment_id, policy, minute, process, sequence, calls, errors, over_100ms, over_120ms, sketch)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+ON CONFLICT (experiment_id, policy, minute, process) DO UPDATE SET
+    sequence = excluded.sequence, calls = excluded.calls, errors = excluded.errors,
+    over_100ms = excluded.over_100ms, over_120ms = excluded.over_120ms, sketch = excluded.sketch
+WHERE m.sequence < excluded.sequence;
+
 -- lock_heads --
 -- Fold step 6, last of all, so that two workers wait for each other as briefly as can be.
 SELECT experiment_id FROM fold_head WHERE experiment_id = ANY($1::integer[]) ORDER BY experiment_id FOR UPDATE;

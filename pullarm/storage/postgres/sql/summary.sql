@@ -1,8 +1,13 @@
 -- per_policy --
--- Assigned decisions by policy; what was answered without a policy is told apart by its reason.
+-- Assigned decisions by policy; what was answered without a policy is told apart by its reason. Of the tries of one
+-- request only the last counts.
 WITH decided AS (
     SELECT uid, assigned, unit_hash FROM decision
-    WHERE experiment_id = $1 AND reason = 1 AND assigned > 0 AND NOT voided
+    WHERE experiment_id = $1 AND reason = 1 AND assigned > 0 AND NOT voided AND coalesce(request_id, '') = ''
+    UNION ALL
+    (SELECT DISTINCT ON (unit_hash, request_id) uid, assigned, unit_hash FROM decision
+     WHERE experiment_id = $1 AND reason = 1 AND assigned > 0 AND NOT voided AND request_id <> ''
+     ORDER BY unit_hash, request_id, uid DESC)
 ), credited AS (
     SELECT c.uid, max(c.value) AS value FROM credit c
     JOIN decided USING (uid)

@@ -1,0 +1,54 @@
+"""Real servers for the tests: databases cloned from a migrated template, and emptied Redis databases."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import count
+from urllib.parse import urlsplit
+
+import asyncpg
+import redis.asyncio
+
+TEMPLATE = "template_migrated"
+_numbers = count(1)
+
+
+def with_database(url: str, name: str) -> str:
+    """The same server's address with another database."""
+    return urlsplit(url)._replace(path=f"/{name}").geturl()
+
+
+async def execute(url: str, statement: str) -> None:
+    """Run one statement outside any transaction."""
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def make_template(url: str) -> None:
+    """Create the database that every test's own is cloned from."""
+    from pullarm.storage.postgres import migrate  # unit tests load this file and need no storage
+
+    await execute(url, f"CREATE DATABASE {TEMPLATE}")
+    await migrate(with_database(url, TEMPLATE))
+
+
+@asynccontextmanager
+async def fresh_database(url: str, template: str = TEMPLATE) -> AsyncIterator[str]:
+    """A database of one's own, dropped afterwards with whoever is still connected."""
+    name = f"test_{next(_numbers)}"
+    await execute(url, f"CREATE DATABASE {name} TEMPLATE {template}")
+    try:
+        yield with_database(url, name)
+    finally:
+        await execute(url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+async def empty_redis(url: str) -> None:
+    """Remove everything from one numbered database."""
+    client = redis.asyncio.Redis.from_url(url)
+    try:
+        await client.flushdb()
+    finally:
+        await client.aclose()

@@ -1,0 +1,39 @@
+"""Serving's figures by experiment, policy and minute."""
+
+from pullarm.statistics.sketch import LatencySketch
+from serving.counters import Counters
+
+MINUTE_MS = 60_000
+
+
+def test_a_minute_holds_calls_errors_and_what_was_slow() -> None:
+    counters = Counters("serving-0-life")
+    for took_ms, error in ((5.0, False), (100.0, False), (110.0, False), (130.0, True)):
+        counters.record(7, 2, 3 * MINUTE_MS + 1, took_ms, error=error)
+    (minute,) = counters.take()
+    assert (minute.experiment, minute.policy, minute.minute) == (7, 2, 3)
+    assert (minute.calls, minute.errors, minute.over_100ms, minute.over_120ms) == (4, 1, 2, 1)
+    assert LatencySketch(minute.sketch).quantile(0.0) is not None
+    assert sum(minute.sketch.values()) == 4
+
+
+def test_reports_are_absolute_and_only_of_what_changed() -> None:
+    counters = Counters("serving-0-life")
+    counters.record(7, 2, 0, 1.0, error=False)
+    counters.record(7, 3, 0, 1.0, error=False)
+    first = counters.take()
+    counters.record(7, 2, 1, 1.0, error=False)
+    (second,) = counters.take()
+    assert {m.policy: m.calls for m in first} == {2: 1, 3: 1}
+    assert (second.policy, second.calls) == (2, 2)
+    assert second.sequence > first[0].sequence
+    assert counters.take() == []
+
+
+def test_minutes_long_past_are_forgotten_only_after_they_were_sent() -> None:
+    counters = Counters("serving-0-life")
+    counters.record(7, 2, 0, 1.0, error=False)
+    counters.record(7, 2, 10 * MINUTE_MS, 1.0, error=False)
+    assert [m.minute for m in counters.take()] == [0, 10]
+    counters.record(7, 2, 0, 1.0, error=False)
+    assert [(m.minute, m.calls) for m in counters.take()] == [(0, 1)]
