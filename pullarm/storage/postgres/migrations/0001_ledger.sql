@@ -208,7 +208,7 @@ CREATE VIEW worth AS
 SELECT r.uid, r.slot, r.kind, r.experiment_id, bool_or(r.feeds) AS feeds,
        coalesce(CASE e.aggregation
            WHEN 'first' THEN (array_agg(r.credit ORDER BY r.reward_uid) FILTER (WHERE r.counts))[1]
-           WHEN 'sum' THEN least(1000000, sum(r.credit) FILTER (WHERE r.counts))
+           WHEN 'sum' THEN least(1000000, coalesce(sum(r.credit) FILTER (WHERE r.counts), 0))  -- least() skips NULL
            ELSE max(r.credit) FILTER (WHERE r.counts)
        END, 0)::integer AS credit
 FROM (

@@ -1,0 +1,1 @@
+"""The control plane: experiments over REST, and the dashboard's files."""

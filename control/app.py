@@ -1,0 +1,50 @@
+"""The application, wired by hand: tests call it with whatever stores they like."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from litestar import Litestar
+from litestar.di import Provide
+from litestar.openapi import OpenAPIConfig
+
+from control.dashboard import dashboard, find_web
+from control.experiments import Experiments
+from control.health import Health, Probe, Probes
+from control.lifecycle import Halts, Lifecycle
+from control.overview import Overview, Summaries
+from control.problems import HANDLERS
+from pullarm.clock import Clock
+from pullarm.domain.ports import ExperimentStore
+
+MAX_BODY_BYTES = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stores:
+    """What the control plane reads and writes."""
+
+    experiments: ExperimentStore
+    summaries: Summaries
+    halts: Halts
+    probes: Mapping[str, Probe]
+
+
+def create_app(stores: Stores, *, clock: Clock, web: Path | None = None) -> Litestar:
+    """The control plane over these stores."""
+    lifecycle = Lifecycle(stores.experiments, stores.halts, clock)
+    overview = Overview(lifecycle, stores.summaries, clock)
+    probes = Probes(stores.probes)
+    return Litestar(
+        route_handlers=[Experiments, Health, *dashboard(web or find_web())],
+        dependencies={
+            "lifecycle": Provide(lambda: lifecycle, sync_to_thread=False),
+            "overview": Provide(lambda: overview, sync_to_thread=False),
+            "probes": Provide(lambda: probes, sync_to_thread=False),
+        },
+        exception_handlers=HANDLERS,
+        openapi_config=OpenAPIConfig(title="Pullarm", version="1"),
+        request_max_body_size=MAX_BODY_BYTES,
+        logging_config=None,
+        debug=False,
+    )

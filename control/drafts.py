@@ -1,0 +1,190 @@
+"""From untrusted JSON to what an experiment is made of: everything is checked and every problem told at once."""
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+
+from control.fields import Fields, Problems, shown
+from control.rewards import REWARD_FIELDS, read_reward
+from control.splits import read_policies
+from pullarm.domain.errors import invalid
+from pullarm.domain.experiment import Arm, Catalogue, PolicySpec, Spec
+from pullarm.policies import registry
+
+MAX_ARMS = 10_000
+MAX_ID_BYTES = 128
+KEY = re.compile(r"(?!exp_)[a-z0-9][a-z0-9_-]{0,63}")
+
+DEFAULTS = Spec(
+    name="",
+    policies=tuple(
+        PolicySpec(name=name, params=registry.defaults(name))
+        for name in ("thompson", "egreedy", "ucb", "control")
+    ),
+    catalogue=Catalogue.OPEN,
+)
+"""What an experiment is unless told otherwise."""
+
+_CHANGEABLE = (
+    "name",
+    "notes",
+    "traffic_pct",
+    "default_policy",
+    "policies",
+    "catalogue",
+    "max_arms",
+    "learn_slots",
+    "duration_days",
+    "duration",
+    *REWARD_FIELDS,
+)
+_FIXED = ("key", "arms")
+_CATALOGUES = {kind.value: kind for kind in Catalogue}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A new experiment as it was asked for."""
+
+    key: str | None
+    spec: Spec
+    arms: tuple[Arm, ...]
+
+
+def read_draft(body: object) -> Draft:
+    """A new experiment from a request's JSON; raises InvalidInput with every problem."""
+    problems = Problems()
+    given = Fields(_object(body), problems)
+    given.only((*_CHANGEABLE, *_FIXED))
+    if "name" not in given:
+        given.note("name", "is required")
+    base = replace(DEFAULTS, catalogue=Catalogue.CLOSED if "arms" in given else DEFAULTS.catalogue)
+    spec = _read_spec(given, base)
+    arms = _read_arms(given, spec)
+    key = _read_key(given)
+    problems.raise_if_any()
+    return Draft(key=key, spec=spec, arms=arms)
+
+
+def read_change(body: object, current: Spec) -> Spec:
+    """What an experiment becomes: given fields replace the current ones, null brings a default back.
+
+    Policies are merged by name: those listed stay, and keep what is not given of them. Raises InvalidInput with every
+    problem.
+    """
+    raw = _object(body)
+    problems = Problems()
+    given = Fields(raw, problems)
+    given.only((*_CHANGEABLE, *_FIXED))
+    for name in _FIXED:
+        if name in raw:
+            given.note(name, "is fixed when the experiment is created; create a new one")
+    if "name" in raw and raw["name"] is None:
+        given.note("name", "must not be null")
+    spec = _read_spec(given, _with_defaults(current, raw))
+    if spec.reward.aggregation is not current.reward.aggregation:
+        given.note(
+            "reward.aggregation",
+            "is fixed when the experiment is created, because the ledger is folded by it; create a new one",
+        )
+    problems.raise_if_any()
+    return spec
+
+
+def slug(name: str) -> str:
+    """A key from a name: lower-case letters, digits and hyphens."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:48].strip("-") or "experiment"
+
+
+def _object(body: object) -> Mapping[str, object]:
+    if not isinstance(body, Mapping):
+        raise invalid("body", f"must be a JSON object, not {shown(body)}")
+    return body
+
+
+def _with_defaults(current: Spec, raw: Mapping[str, object]) -> Spec:
+    """The current specification, with defaults for the fields given as null."""
+    reset = {name for name, value in raw.items() if value is None}
+    if "duration" in reset:
+        reset.add("duration_days")
+    base = replace(
+        current,
+        **{each.name: getattr(DEFAULTS, each.name) for each in fields(Spec) if each.name in reset},
+    )
+    reward = base.reward
+    if "window_hours" in reset:
+        reward = replace(reward, window_hours=DEFAULTS.reward.window_hours)
+    if "reward_threshold" in reset:
+        kinds = [replace(k, threshold=None) if k.name == reward.learns else k for k in reward.kinds]
+        reward = replace(reward, kinds=tuple(kinds))
+    return replace(base, reward=reward)
+
+
+def _read_spec(given: Fields, base: Spec) -> Spec:
+    policies = read_policies(given, base.policies)
+    eligible = dict.fromkeys([*(policy.name for policy in policies), "control"])
+    spec = Spec(
+        name=given.text("name", base.name, limit_bytes=200, empty="name" not in given),
+        notes=given.text("notes", base.notes, limit_bytes=10_000, empty=True, lines=True),
+        traffic_pct=_read_traffic(given, base.traffic_pct),
+        policies=policies,
+        default_policy=given.choice(
+            "default_policy", base.default_policy, {name: name for name in eligible}
+        ),
+        catalogue=given.choice("catalogue", base.catalogue, _CATALOGUES),
+        max_arms=given.whole("max_arms", base.max_arms, 1, MAX_ARMS),
+        reward=read_reward(given, base.reward),
+        learn_slots=given.whole("learn_slots", base.learn_slots, 1, 100),
+        duration_days=_read_duration(given, base.duration_days),
+    )
+    if "default_policy" not in given and spec.default_policy not in eligible:
+        given.note(
+            "default_policy",
+            f"is {spec.default_policy!r}, which is no policy of the experiment any more; "
+            f"name one of {', '.join(eligible)}",
+        )
+    return spec
+
+
+def _read_traffic(given: Fields, default: float) -> float:
+    return given.number(
+        "traffic_pct", default, 0.0, 1.0, "is a fraction from 0 to 1: 0.8 means 80 %"
+    )
+
+
+def _read_duration(given: Fields, default: float) -> float:
+    if "duration" in given and "duration_days" in given:
+        given.note("duration", "is another name of duration_days; give one of them")
+    name = "duration" if "duration" in given else "duration_days"
+    return given.positive(name, default, 365.0)
+
+
+def _read_key(given: Fields) -> str | None:
+    if "key" not in given:
+        return None
+    value = given.raw("key")
+    if isinstance(value, str) and KEY.fullmatch(value):
+        return value
+    given.note(
+        "key",
+        "must be 1 to 64 lower-case letters, digits, hyphens and underscores, begin with a letter or digit "
+        f"and not with exp_; got {shown(value)}",
+    )
+    return None
+
+
+def _read_arms(given: Fields, spec: Spec) -> tuple[Arm, ...]:
+    arms: dict[str, Arm] = {}
+    for one in given.entries("arms", MAX_ARMS, "id"):
+        one.only(("id", "label"))
+        arm_id = one.text("id", "", limit_bytes=MAX_ID_BYTES)
+        label = one.text("label", "", limit_bytes=512, empty=True)
+        if arm_id in arms:
+            one.note("id", f"{shown(arm_id)} is listed twice")
+        elif arm_id:
+            arms[arm_id] = Arm(arm_no=len(arms) + 1, arm_id=arm_id, label=label)
+    if spec.catalogue is Catalogue.OPEN and len(arms) > spec.max_arms:
+        given.note("arms", f"has {len(arms)} entries, more than max_arms, {spec.max_arms}")
+    return tuple(arms.values())

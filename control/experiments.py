@@ -1,0 +1,112 @@
+"""Experiments over REST."""
+
+import re
+from http import HTTPStatus
+from typing import Annotated
+
+from litestar import Controller, Response, get, patch, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, HeaderParameter
+
+from control import bodies
+from control.drafts import read_draft
+from control.lifecycle import Expected, Lifecycle
+from control.overview import Overview
+from control.problems import AnyRequest
+from control.views import ExperimentList, ExperimentView, SummaryView, listed, whole
+from pullarm.domain.experiment import Experiment
+
+PATH = "/api/experiments"
+
+IfMatch = Annotated[
+    str | None,
+    HeaderParameter(name="If-Match", description="The ETag that the change is based on."),
+]
+
+
+class Experiments(Controller):
+    """`/api/experiments`; an experiment is named by its id or its key."""
+
+    path = PATH
+    tags = ("Experiments",)
+
+    @post(operation_class=bodies.Create)
+    async def create(
+        self, request: AnyRequest, lifecycle: NamedDependency[Lifecycle]
+    ) -> Response[ExperimentView]:
+        """Create a draft; the answer lists every default."""
+        draft = read_draft(await bodies.read_json(request))
+        experiment = await lifecycle.create(draft)
+        location = {"Location": f"{PATH}/{experiment.id}"}
+        return _answer(experiment, status=HTTPStatus.CREATED, headers=location)
+
+    @get()
+    async def list(self, lifecycle: NamedDependency[Lifecycle]) -> ExperimentList:
+        """List experiments, newest first, without their arms."""
+        found = await lifecycle.all()
+        return ExperimentList(experiments=tuple(listed(each) for each in found))
+
+    @get("/{reference:str}")
+    async def one(
+        self, reference: FromPath[str], lifecycle: NamedDependency[Lifecycle]
+    ) -> Response[ExperimentView]:
+        """Show one experiment with everything that is configured."""
+        return _answer(await lifecycle.find(reference))
+
+    @patch("/{reference:str}", operation_class=bodies.Change)
+    async def edit(
+        self,
+        reference: FromPath[str],
+        request: AnyRequest,
+        lifecycle: NamedDependency[Lifecycle],
+        if_match: IfMatch = None,
+    ) -> Response[ExperimentView]:
+        """Change the given fields of a draft or running experiment."""
+        body = await bodies.read_json(request)
+        return _answer(await lifecycle.edit(reference, body, expected(if_match)))
+
+    @post("/{reference:str}/start", status_code=HTTPStatus.OK)
+    async def start(
+        self,
+        reference: FromPath[str],
+        lifecycle: NamedDependency[Lifecycle],
+        if_match: IfMatch = None,
+    ) -> Response[ExperimentView]:
+        """Start a draft."""
+        return _answer(await lifecycle.start(reference, expected(if_match)))
+
+    @post("/{reference:str}/stop", status_code=HTTPStatus.OK)
+    async def stop(
+        self,
+        reference: FromPath[str],
+        lifecycle: NamedDependency[Lifecycle],
+        if_match: IfMatch = None,
+    ) -> Response[ExperimentView]:
+        """Stop for good; stopping again is harmless."""
+        experiment, warnings = await lifecycle.stop(reference, expected(if_match))
+        return _answer(experiment, warnings=warnings)
+
+    @get("/{reference:str}/summary")
+    async def summary(
+        self, reference: FromPath[str], overview: NamedDependency[Overview]
+    ) -> SummaryView:
+        """Show what came of each policy so far."""
+        return await overview.of(reference)
+
+
+def expected(if_match: str | None) -> Expected:
+    """The versions an If-Match header names; tags that are none of ours name no version."""
+    if if_match is None or if_match.strip() == "*":
+        return None
+    return frozenset(int(number) for number in re.findall(r'(?<!W/)"([0-9]{1,9})"', if_match))
+
+
+def _answer(
+    experiment: Experiment,
+    *,
+    status: HTTPStatus = HTTPStatus.OK,
+    headers: dict[str, str] | None = None,
+    warnings: tuple[str, ...] = (),
+) -> Response[ExperimentView]:
+    tag = {"ETag": f'"{experiment.config_no}"'}
+    return Response(whole(experiment, warnings), status_code=status, headers=tag | (headers or {}))

@@ -1,0 +1,93 @@
+"""Errors as RFC 7807 problem documents: what the domain raises, what the framework raises, and the unexpected."""
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from litestar import Request, Response
+from litestar.datastructures import State
+from litestar.exceptions import HTTPException
+from litestar.types import ExceptionHandlersMap
+
+from pullarm.domain.errors import InvalidInput, PullarmError
+
+STATUSES: Mapping[str, HTTPStatus] = {
+    "invalid_input": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "not_found": HTTPStatus.NOT_FOUND,
+    "conflict": HTTPStatus.CONFLICT,
+    "version_mismatch": HTTPStatus.PRECONDITION_FAILED,
+    "unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
+    "refused": HTTPStatus.INTERNAL_SERVER_ERROR,
+    "configuration": HTTPStatus.INTERNAL_SERVER_ERROR,
+    "internal": HTTPStatus.INTERNAL_SERVER_ERROR,
+}
+"""The domain's error codes as HTTP statuses; a test fails when one is missing."""
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_S = "2"
+
+AnyRequest = Request[object, object, State]
+_log = logging.getLogger(__name__)
+
+
+class Malformed(HTTPException):
+    """The request's body is not JSON."""
+
+    status_code = HTTPStatus.BAD_REQUEST
+
+
+def problem(
+    status: int, detail: str, *, code: str = "", problems: list[dict[str, str]] | None = None
+) -> Response[dict[str, object]]:
+    """A problem document; `problems` names every field at fault."""
+    title = HTTPStatus(status).phrase
+    body: dict[str, object] = {
+        "type": f"urn:pullarm:problem:{code}" if code else "about:blank",
+        "title": title,
+        "status": status,
+        "detail": detail or title,
+        "problems": problems or [],
+    }
+    headers = {"Retry-After": RETRY_AFTER_S} if status == HTTPStatus.SERVICE_UNAVAILABLE else None
+    return Response(body, status_code=status, media_type=MEDIA_TYPE, headers=headers)
+
+
+def domain_error(request: AnyRequest, error: PullarmError) -> Response[dict[str, object]]:
+    """What the domain refused."""
+    status = STATUSES.get(error.code, HTTPStatus.INTERNAL_SERVER_ERROR)
+    if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        return unexpected(request, error)
+    fields = error.problems if isinstance(error, InvalidInput) else ()
+    return problem(
+        status,
+        str(error),
+        code=error.code,
+        problems=[{"field": each.field, "detail": each.detail} for each in fields],
+    )
+
+
+def http_error(request: AnyRequest, error: HTTPException) -> Response[dict[str, object]]:
+    """What the framework refused: unknown paths, wrong methods, bodies that are no JSON or too large."""
+    if error.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return unexpected(request, error)
+    response = problem(error.status_code, f"{request.method} {request.url.path}: {error.detail}")
+    for name, value in (error.headers or {}).items():
+        response.set_header(name, value)
+    return response
+
+
+def unexpected(request: AnyRequest, error: Exception) -> Response[dict[str, object]]:
+    """A fault of ours: the log has the details, the answer has none."""
+    _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return problem(
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        "something went wrong in the control plane; its log has the details",
+        code="internal",
+    )
+
+
+HANDLERS: ExceptionHandlersMap = {
+    PullarmError: domain_error,
+    HTTPException: http_error,
+    Exception: unexpected,
+}

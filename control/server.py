@@ -1,0 +1,97 @@
+"""The control plane as a process."""
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from litestar import Litestar
+
+from control.app import Stores, create_app
+from control.settings import ADDRESS, Settings
+from pullarm.clock import clock_from
+from pullarm.domain.errors import ConfigurationError
+from pullarm.storage.postgres import Database, PostgresExperiments, PostgresSummary
+from pullarm.storage.redis import RedisBoard, connect
+
+GRACE_S = 5
+
+_log = logging.getLogger(__name__)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn that leaves signals to us: its own handling ends the process with the signal, not with 0."""
+
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        if self.started:
+            self._on_ready()
+
+    def ask_to_exit(self) -> None:
+        """Finish what is in flight; asked twice, drop it."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket; raises ConfigurationError that names the setting when the port is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{ADDRESS}: cannot listen on {host} port {port}: {error.strerror or error}; choose another "
+            "address, or stop what is listening there"
+        ) from error
+
+
+async def serve(settings: Settings) -> None:
+    """Answer requests until SIGTERM or SIGINT."""
+    clock = clock_from(settings.clock)
+    redis = connect(settings.redis_url)
+    board = RedisBoard(redis)
+    with bind(settings.host, settings.port) as listening:
+        try:
+            async with Database(settings.database_url) as database:
+                stores = Stores(
+                    experiments=PostgresExperiments(database),
+                    summaries=PostgresSummary(database),
+                    halts=board,
+                    probes={"postgresql": database.ping, "redis": board.ping},
+                )
+                await _run(create_app(stores, clock=clock), listening, settings)
+        finally:
+            await redis.aclose()
+
+
+async def _run(app: Litestar, listening: socket.socket, settings: Settings) -> None:
+    def ready() -> None:
+        address = listening.getsockname()
+        _log.info("%s answers on http://%s:%s", settings.process, settings.host, address[1])
+        if settings.ready_file is not None:
+            settings.ready_file.touch()
+
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_S,
+    )
+    server = _Server(config, ready)
+    loop = asyncio.get_running_loop()
+    for each in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(each, server.ask_to_exit)
+    await server.serve(sockets=[listening])

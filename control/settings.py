@@ -1,0 +1,58 @@
+"""The control plane's settings, read from the environment once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+from urllib.parse import urlsplit
+
+from pullarm.domain.errors import ConfigurationError
+
+ADDRESS = "PULLARM_HTTP_ADDRESS"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All the control plane is told from outside."""
+
+    database_url: str = field(repr=False)
+    redis_url: str = field(repr=False)
+    host: str = "127.0.0.1"
+    port: int = 8000
+    clock: str = "system"
+    process: str = "control"
+    ready_file: Path | None = None
+    """Touched once requests are answered."""
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Raises ConfigurationError that names the variable at fault."""
+        host, port = _host_and_port(environment.get(ADDRESS) or "127.0.0.1:8000")
+        ready_file = environment.get("PULLARM_READY_FILE")
+        return cls(
+            database_url=_required(environment, "DATABASE_URL"),
+            redis_url=_required(environment, "REDIS_URL"),
+            host=host,
+            port=port,
+            clock=environment.get("PULLARM_CLOCK") or "system",
+            process=environment.get("PULLARM_PROCESS") or "control",
+            ready_file=Path(ready_file) if ready_file else None,
+        )
+
+
+def _required(environment: Mapping[str, str], name: str) -> str:
+    if not environment.get(name):
+        raise ConfigurationError(f"{name} is not set; `pullarm up` sets it for every process")
+    return environment[name]
+
+
+def _host_and_port(address: str) -> tuple[str, int]:
+    problem = f"{ADDRESS}={address!r} is not HOST:PORT, such as 127.0.0.1:8000"
+    try:
+        parts = urlsplit(f"//{address}")
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise ConfigurationError(problem) from error
+    if not host or port is None:
+        raise ConfigurationError(problem)
+    return host, port

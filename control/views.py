@@ -1,0 +1,202 @@
+"""What the REST API answers; every configured value is there, defaults included."""
+
+from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
+from typing import Any
+
+from pullarm.domain.assignment import BUCKETS
+from pullarm.domain.experiment import POLICY_NUMBERS, Experiment, RewardDefinition
+from pullarm.statistics import wilson
+from pullarm.storage.postgres.summary import PolicyFigures, Summary
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyView:
+    """A configured policy."""
+
+    name: str
+    weight: float
+    share: float
+    """Of the units in traffic, from the stored buckets."""
+    params: dict[str, float | str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmView:
+    """An arm."""
+
+    id: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedExperiment:
+    """An experiment as the list shows it."""
+
+    id: str
+    key: str
+    name: str
+    state: str
+    notes: str
+    traffic_pct: float
+    policies: tuple[PolicyView, ...]
+    default_policy: str
+    catalogue: str
+    max_arms: int
+    reward: RewardDefinition
+    learn_slots: int
+    duration_days: float
+    config_no: int
+    allocation_epoch: int
+    guard_epoch: int
+    created_at: datetime
+    updated_at: datetime
+    started_at: datetime | None
+    end_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExperimentView(ListedExperiment):
+    """An experiment with its arms."""
+
+    arms: tuple[ArmView, ...]
+    warnings: tuple[str, ...]
+    """What was done in part only, and what becomes of the rest."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExperimentList:
+    """Experiments, newest first."""
+
+    experiments: tuple[ListedExperiment, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicySummary:
+    """What came of one policy's users, beside what was configured."""
+
+    share: float
+    users: int
+    serves: int
+    rewards: int
+    rate: float | None
+    standard_error: float | None
+    """Of the rate, with serves taken as independent."""
+    interval: tuple[float, float] | None
+    """Wilson's 95 % interval of the rate, with serves taken as independent; None before the first serve."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SummaryView:
+    """An experiment at a glance."""
+
+    id: str
+    key: str
+    name: str
+    state: str
+    traffic_pct: float
+    as_of: datetime
+    started_at: datetime | None
+    end_at: datetime | None
+    days_running: float
+    duration_days: float
+    policies: dict[str, PolicySummary]
+    decisions: int
+    decisions_by_reason: dict[str, int]
+    rewards_received: int
+    duplicate_rewards: int
+    rewards_by_status: dict[str, int]
+    voided: int
+    unlisted_candidates: int
+    first_decision_at: datetime | None
+    last_decision_at: datetime | None
+    fold_no: int
+    posterior_version: int
+
+
+def listed(experiment: Experiment) -> ListedExperiment:
+    """An experiment as the list shows it."""
+    spec = experiment.spec
+    policies = tuple(
+        PolicyView(
+            name=policy.name,
+            weight=policy.weight,
+            share=_share(experiment, policy.name),
+            params=dict(policy.params),
+        )
+        for policy in spec.policies
+    )
+    return ListedExperiment(
+        id=experiment.id,
+        key=experiment.key,
+        name=spec.name,
+        state=experiment.state.value,
+        notes=spec.notes,
+        traffic_pct=spec.traffic_pct,
+        policies=policies,
+        default_policy=spec.default_policy,
+        catalogue=spec.catalogue.value,
+        max_arms=spec.max_arms,
+        reward=spec.reward,
+        learn_slots=spec.learn_slots,
+        duration_days=spec.duration_days,
+        config_no=experiment.config_no,
+        allocation_epoch=experiment.allocation_epoch,
+        guard_epoch=experiment.guard_epoch,
+        created_at=experiment.created_at,
+        updated_at=experiment.updated_at,
+        started_at=experiment.started_at,
+        end_at=experiment.end_at,
+    )
+
+
+def whole(experiment: Experiment, warnings: tuple[str, ...] = ()) -> ExperimentView:
+    """An experiment with everything that is configured."""
+    return ExperimentView(
+        **_values(listed(experiment)),
+        arms=tuple(ArmView(id=arm.arm_id, label=arm.label) for arm in experiment.arms),
+        warnings=warnings,
+    )
+
+
+def summary_view(experiment: Experiment, summary: Summary, now: datetime) -> SummaryView:
+    """An experiment's figures as of now."""
+    figures = _values(summary)
+    policies: dict[str, PolicyFigures] = figures.pop("policies")
+    started, ended = experiment.started_at, experiment.end_at
+    running = (ended or now) - started if started else timedelta()
+    return SummaryView(
+        id=experiment.id,
+        key=experiment.key,
+        name=experiment.spec.name,
+        state=experiment.state.value,
+        traffic_pct=experiment.spec.traffic_pct,
+        as_of=now,
+        started_at=started,
+        end_at=ended,
+        days_running=round(running / timedelta(days=1), 4),
+        duration_days=experiment.spec.duration_days,
+        policies={
+            name: PolicySummary(
+                share=_share(experiment, name),
+                interval=_interval(of_policy),
+                **_values(of_policy),
+            )
+            for name, of_policy in policies.items()
+        },
+        **figures,
+    )
+
+
+def _share(experiment: Experiment, policy: str) -> float:
+    return experiment.buckets.count(POLICY_NUMBERS[policy]) / BUCKETS
+
+
+def _interval(policy: PolicyFigures) -> tuple[float, float] | None:
+    if policy.rate is None:
+        return None
+    return wilson.interval(policy.rate * policy.serves, policy.serves)
+
+
+def _values(record: ListedExperiment | Summary | PolicyFigures) -> dict[str, Any]:
+    return {each.name: getattr(record, each.name) for each in fields(record)}

@@ -1,0 +1,102 @@
+"""Each port twice: in memory and real. What mypy accepts here is what makes them implementations of the ports."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+
+import pytest
+
+from pullarm.domain.ports import Board, EventSink, EventSource, ExperimentStore, Ledger
+from pullarm.storage.memory import MemoryBoard, MemoryEvents, MemoryExperiments, MemoryLedger
+from pullarm.storage.postgres import Database, PostgresExperiments, PostgresLedger
+from pullarm.storage.redis import RedisBoard, RedisEventSink, RedisEventSource, connect
+
+
+@dataclass
+class Stores:
+    """The experiments and their ledger."""
+
+    experiments: ExperimentStore
+    ledger: Ledger
+    history: Callable[[int], Awaitable[list[tuple[int, str, str, str]]]]
+    """(config_no, action, actor, state) of every version of an experiment."""
+
+
+@dataclass
+class Stream:
+    """One stream with two consumers."""
+
+    sink: EventSink
+    first: EventSource
+    second: EventSource
+    empty: Callable[[], Awaitable[object]]
+
+
+@pytest.fixture
+def memory_stores() -> Stores:
+    experiments = MemoryExperiments()
+
+    async def history(number: int) -> list[tuple[int, str, str, str]]:
+        return [
+            (c.became.config_no, c.action, c.actor, c.became.state)
+            for c in experiments.history(number)
+        ]
+
+    return Stores(experiments, MemoryLedger(experiments), history)
+
+
+@pytest.fixture
+async def postgres_stores(database_url: str) -> AsyncIterator[Stores]:
+    async with Database(database_url) as database:
+
+        async def history(number: int) -> list[tuple[int, str, str, str]]:
+            async with database.connection() as connection:
+                rows = await connection.fetch(
+                    "SELECT config_no, action, actor, state FROM experiment_revision"
+                    " WHERE experiment_id = $1 ORDER BY config_no",
+                    number,
+                )
+            return [tuple(row) for row in rows]
+
+        yield Stores(PostgresExperiments(database), PostgresLedger(database), history)
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def stores(request: pytest.FixtureRequest) -> Stores:
+    found: Stores = request.getfixturevalue(f"{request.param}_stores")
+    return found
+
+
+@pytest.fixture
+def memory_stream() -> Stream:
+    events = MemoryEvents()
+    return Stream(events, events, events, events.clear)
+
+
+@pytest.fixture
+async def redis_stream(redis_url: str) -> AsyncIterator[Stream]:
+    async with connect(redis_url) as redis:
+        first, second = RedisEventSource(redis, "first"), RedisEventSource(redis, "second")
+        yield Stream(RedisEventSink(redis), first, second, redis.flushdb)
+
+
+@pytest.fixture(params=["memory", "redis"])
+def stream(request: pytest.FixtureRequest) -> Stream:
+    found: Stream = request.getfixturevalue(f"{request.param}_stream")
+    return found
+
+
+@pytest.fixture
+def memory_board() -> Board:
+    return MemoryBoard()
+
+
+@pytest.fixture
+async def redis_board(redis_url: str) -> AsyncIterator[Board]:
+    async with connect(redis_url) as redis:
+        yield RedisBoard(redis)
+
+
+@pytest.fixture(params=["memory", "redis"])
+def board(request: pytest.FixtureRequest) -> Board:
+    found: Board = request.getfixturevalue(f"{request.param}_board")
+    return found

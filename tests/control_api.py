@@ -1,0 +1,73 @@
+"""The control plane's application for tests: over real stores, in the test's own event loop."""
+
+from http import HTTPStatus
+from typing import Any
+
+from httpx import ASGITransport, AsyncClient, Response
+from litestar import Litestar
+
+from control.app import Stores, create_app
+from pullarm.domain.errors import Unavailable
+from pullarm.domain.experiment import State
+from pullarm.storage.postgres import Database, PostgresExperiments, PostgresSummary
+from pullarm.storage.redis import RedisBoard
+from tests.ledger_events import START_MS
+
+ORIGINAL = {
+    "name": "Bandit Test v1",
+    "traffic_pct": 0.8,
+    "default_policy": "thompson",
+    "notes": "Production bandit experiment",
+}
+"""The body of the original platform's runbook."""
+
+
+class Clock:
+    """A clock that stands until it is moved."""
+
+    def __init__(self) -> None:
+        self.now_ms = START_MS
+
+    def __call__(self) -> int:
+        return self.now_ms
+
+
+class AwayBoard:
+    """A Redis that is away."""
+
+    async def halt(self, number: int, state: State) -> None:
+        raise Unavailable("Redis is away: refused")
+
+    async def ping(self) -> None:
+        raise Unavailable("Redis is away: refused")
+
+
+def app_over(database: Database, board: RedisBoard | AwayBoard, clock: Clock) -> Litestar:
+    stores = Stores(
+        experiments=PostgresExperiments(database),
+        summaries=PostgresSummary(database),
+        halts=board,
+        probes={"postgresql": database.ping, "redis": board.ping},
+    )
+    return create_app(stores, clock=clock)
+
+
+def client_of(app: Litestar) -> AsyncClient:
+    """In the test's own event loop, which the stores' connections belong to."""
+    asgi: Any = app  # the two libraries type the same protocol differently
+    return AsyncClient(transport=ASGITransport(asgi), base_url="http://control")
+
+
+async def created(client: AsyncClient, **fields: object) -> dict[str, Any]:
+    """A new draft as the API answers it."""
+    answer = await client.post("/api/experiments", json={"name": "Test", **fields})
+    assert answer.status_code == HTTPStatus.CREATED, answer.text
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+def problem(answer: Response, status: HTTPStatus) -> dict[str, str]:
+    """The problems by field of a problem document, which it also checks."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"].startswith("application/problem+json")
+    return {each["field"]: each["detail"] for each in answer.json()["problems"]}

@@ -1,0 +1,167 @@
+import asyncio
+import os
+import signal
+import socket
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+pytestmark = pytest.mark.timeout(120)
+
+
+async def pullarm(*arguments: str, **environment: str) -> Process:
+    """The command as a process."""
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "cli", *arguments),
+        env=os.environ | {"COLUMNS": "200", **environment},
+        stdout=PIPE,
+        stderr=PIPE,
+    )
+
+
+async def run(*arguments: str, **environment: str) -> tuple[int | None, str, str]:
+    """Status, output and errors of the command."""
+    process = await pullarm(*arguments, **environment)
+    output, errors = await process.communicate()
+    return process.returncode, output.decode(), errors.decode()
+
+
+@asynccontextmanager
+async def control(
+    folder: Path, database_url: str, redis_url: str, port: int
+) -> AsyncIterator[tuple[str, Process]]:
+    """A running control plane: its address and its process."""
+    ready = folder / "ready"
+    process = await pullarm(
+        "control",
+        DATABASE_URL=database_url,
+        REDIS_URL=redis_url,
+        PULLARM_HTTP_ADDRESS=f"127.0.0.1:{port}",
+        PULLARM_READY_FILE=str(ready),
+    )
+    try:
+        async with asyncio.timeout(60):
+            while not ready.exists() and process.returncode is None:
+                await asyncio.sleep(0.05)
+        yield f"http://127.0.0.1:{port}", process
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGTERM)
+        _, errors = await process.communicate()
+        assert process.returncode == 0, errors.decode()
+        assert "Traceback" not in errors.decode()
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        number: int = free.getsockname()[1]
+    return number
+
+
+async def test_launch_status_and_stop(
+    tmp_path: Path, database_url: str, redis_url: str, port: int
+) -> None:
+    arms = tmp_path / "arms.csv"
+    arms.write_text("id,label\na,First\nb,Second\n", encoding="utf-8")
+    async with control(tmp_path, database_url, redis_url, port) as (url, _):
+        here = {"PULLARM_CONTROL_URL": url}
+        empty = await run("status", **here)
+        assert (empty[0], "no experiment yet" in empty[1]) == (0, True)
+
+        options = ("--duration", "14", "--traffic", "0.8", "--policies", "thompson,control")
+        launched = await run(
+            *("launch", "--name", "[Bandit] v1", *options, "--arms", str(arms)), **here
+        )
+        assert launched[0] == 0, launched[2]
+        experiment = launched[1].split()[0]
+        assert f"{url}/experiments/{experiment}" in launched[1]
+        async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
+            stored = (await client.get(f"/api/experiments/{experiment}")).json()
+        assert (stored["state"], stored["traffic_pct"], stored["duration_days"]) == (
+            "running",
+            0.8,
+            14.0,
+        )
+        assert stored["arms"] == [{"id": "a", "label": "First"}, {"id": "b", "label": "Second"}]
+
+        listed = await run("status", "--control-url", url)
+        assert listed[0] == 0, listed[2]
+        assert "bandit-v1" in listed[1]
+        shown = await run("status", "bandit-v1", **here)
+        assert "[Bandit] v1: running" in shown[1]
+        assert "50.0 %" in shown[1]
+
+        stopped = await run("stop", experiment, **here)
+        assert (stopped[0], "is stopped since" in stopped[1]) == (0, True)
+
+
+async def test_a_refusal_names_the_fields_and_an_absent_control_plane_the_option(
+    tmp_path: Path, database_url: str, redis_url: str, port: int
+) -> None:
+    async with control(tmp_path, database_url, redis_url, port) as (url, _):
+        refused = await run(
+            *("launch", "--name", "x", "--traffic", "80", "--policies", "tompson"),
+            *("--control-url", url),
+        )
+        assert refused[0] == 1
+        assert "traffic_pct: is a fraction from 0 to 1: 0.8 means 80 %" in refused[2]
+        assert "policies[0].name: must be one of" in refused[2]
+        unknown = await run("stop", "nothing", "--control-url", url)
+        assert (unknown[0], "no experiment 'nothing'" in unknown[2]) == (1, True)
+    away = await run("status", "--control-url", url)
+    assert away[0] == 1
+    assert "does not answer" in away[2]
+    assert "--control-url" in away[2]
+
+
+async def test_a_taken_port_is_named(
+    tmp_path: Path, database_url: str, redis_url: str, port: int
+) -> None:
+    async with control(tmp_path, database_url, redis_url, port):
+        second = await run(
+            "control",
+            DATABASE_URL=database_url,
+            REDIS_URL=redis_url,
+            PULLARM_HTTP_ADDRESS=f"127.0.0.1:{port}",
+        )
+    assert second[0] == 1
+    assert f"PULLARM_HTTP_ADDRESS: cannot listen on 127.0.0.1 port {port}" in second[2]
+    assert "Traceback" not in second[2]
+
+
+async def test_a_request_in_flight_is_finished_before_the_process_ends(
+    tmp_path: Path, database_url: str, redis_url: str, port: int
+) -> None:
+    body = b'{"name": "In flight"}'
+    head = f"POST /api/experiments HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+    async with control(tmp_path, database_url, redis_url, port) as (url, process):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(head.encode() + body[:5])
+        await writer.drain()
+        async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
+            assert (await client.get("/healthz")).status_code == 200
+        process.send_signal(signal.SIGTERM)
+        while await accepts(port):
+            await asyncio.sleep(0.02)
+        writer.write(body[5:])
+        answer = await reader.read()
+        writer.close()
+        assert answer.startswith(b"HTTP/1.1 201 ")
+        assert await process.wait() == 0
+
+
+async def accepts(port: int) -> bool:
+    """Whether anybody listens."""
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True

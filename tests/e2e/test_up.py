@@ -1,0 +1,103 @@
+"""`pullarm up` with all of its processes."""
+
+import asyncio
+import os
+import signal
+import sys
+from asyncio.subprocess import PIPE, STDOUT, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from cli import orphans
+from cli.state import read_environment
+
+START_S = 150  # the first start compiles the kernels
+
+pytestmark = pytest.mark.timeout(200)
+
+
+@asynccontextmanager
+async def up(folder: Path, **variables: str) -> AsyncIterator[tuple[Process, str]]:
+    """A running platform on free ports, and all it printed until it was up."""
+    options = ["--state", str(folder), "--grpc-port", "0", "--http-port", "0"]
+    command = [sys.executable, "-m", "cli", "up", *options]
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=PIPE, stderr=STDOUT, env=os.environ | variables
+    )
+    try:
+        yield process, await printed_until(process, "logs ")
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.communicate()
+
+
+async def printed_until(process: Process, end: str) -> str:
+    """What it prints up to a line with this in it, or everything where it ends before."""
+    assert process.stdout is not None
+    text = ""
+    async with asyncio.timeout(START_S):
+        async for line in process.stdout:
+            text += line.decode()
+            if end in text.splitlines()[-1]:
+                break
+    return text
+
+
+def process_ids(text: str) -> dict[str, int]:
+    """The processes that said they are ready, by name."""
+    lines = [line.split() for line in text.splitlines() if " is ready (pid " in line]
+    return {words[0]: int(words[-1].rstrip(")")) for words in lines}
+
+
+NAMES = {"postgres", "valkey", "serving-0", "serving-1", "control", "worker"}
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+async def test_up_runs_everything_and_stops_it_on_a_signal(
+    state_folder: Path, sent: signal.Signals
+) -> None:
+    async with up(state_folder) as (process, text):
+        ids = process_ids(text)
+        assert ids.keys() == NAMES, text
+        environment = read_environment(state_folder)
+        assert environment["PULLARM_GRPC_ADDRESS"] in text
+        process.send_signal(sent)
+        assert await asyncio.wait_for(process.wait(), 30) == 0
+    assert not any(orphans.birth(pid) for pid in ids.values())
+    assert read_environment(state_folder) == {}
+
+
+async def test_killed_up_leaves_nothing_and_starts_again(state_folder: Path) -> None:
+    async with up(state_folder) as (process, text):
+        ids = process_ids(text)
+        process.kill()
+        async with asyncio.timeout(10):
+            while any(orphans.birth(pid) for pid in ids.values()):
+                await asyncio.sleep(0.02)
+    async with up(state_folder) as (_, text):
+        assert process_ids(text).keys() == NAMES, text
+
+
+async def test_killed_processes_come_back(state_folder: Path) -> None:
+    killed = {"serving-0", "control", "worker"}
+    async with up(state_folder) as (process, text):
+        for name in killed:
+            os.kill(process_ids(text)[name], signal.SIGKILL)
+        again = "".join([await printed_until(process, "is ready again") for _ in killed])
+    assert {line.split()[0] for line in again.splitlines() if "is ready again" in line} == killed
+    assert {line.split()[0] for line in again.splitlines() if "status -9" in line} == killed
+
+
+async def test_own_servers_replace_the_embedded_ones(
+    state_folder: Path, database_url: str, redis_url: str
+) -> None:
+    async with up(state_folder, DATABASE_URL=database_url, REDIS_URL=redis_url) as (_, text):
+        environment = read_environment(state_folder)
+        assert process_ids(text).keys() == NAMES - {"postgres", "valkey"}, text
+    assert environment["DATABASE_URL"] == database_url
+    assert environment["QUEUE_REDIS_URL"] == environment["REDIS_URL"] == redis_url
+    assert not (state_folder / "postgres").exists()

@@ -1,0 +1,129 @@
+"""What the owner of an experiment and the upstream recommender do to a running platform."""
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from cli.platform import OWN_SERVERS, Platform, Settings
+from pullarm.client import Client, Selection
+from pullarm.domain.errors import NotFound
+
+PATIENCE_S = 60.0
+"""How long a test waits for what has to come in the end; nothing is said of how soon."""
+CONNECTIONS = 16
+"""All of them on one of two processes is a matter of 1 in 32,768."""
+_numbers = count(1)
+
+
+@asynccontextmanager
+async def running(folder: Path, report: Callable[[str], None] = print) -> AsyncIterator[Platform]:
+    """A platform with servers of its own, on free ports."""
+    settings = Settings(state=folder, grpc_port=0, http_port=0)
+    async with AsyncExitStack() as stack:
+        with pytest.MonkeyPatch.context() as patch:
+            for name in OWN_SERVERS:
+                patch.delenv(name, raising=False)
+            platform = await stack.enter_async_context(Platform(settings, report))
+        yield platform
+
+
+@asynccontextmanager
+async def rest(platform: Platform) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of /api/experiments."""
+    base = f"{platform.http_url}/api/experiments"
+    async with httpx.AsyncClient(base_url=base, trust_env=False, timeout=30) as client:
+        yield client
+
+
+async def answered(call: Awaitable[httpx.Response]) -> dict[str, Any]:
+    """The JSON of a call that has to succeed."""
+    response = await call
+    assert response.is_success, response.text
+    content: dict[str, Any] = response.json()
+    return content
+
+
+async def create(api: httpx.AsyncClient, **body: object) -> dict[str, Any]:
+    """A draft; with two arms and a name of its own unless told otherwise."""
+    named = {"name": f"End to end {next(_numbers)}", "arms": ["a", "b"]}
+    whole = {name: value for name, value in (named | body).items() if value is not None}
+    return await answered(api.post("", json=whole))
+
+
+class Fleet:
+    """Clients with a connection each, which the kernel spreads over the serving processes."""
+
+    def __init__(self, clients: Sequence[Client]) -> None:
+        self.clients = clients
+
+    async def select(
+        self, experiment: str, user: str, candidates: Sequence[str] = ()
+    ) -> list[Selection | None]:
+        """One answer for each connection; None where the experiment is unknown."""
+        asked = (_asked(client, experiment, user, candidates) for client in self.clients)
+        return list(await asyncio.gather(*asked))
+
+    async def until(
+        self,
+        accept: Callable[[Selection], bool],
+        experiment: str,
+        *,
+        user: str = "somebody",
+        candidates: Sequence[str] = (),
+    ) -> float:
+        """How many seconds it takes until every connection's answer is one to accept."""
+        started_s = time.monotonic()
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                answers = await self.select(experiment, user, candidates)
+                if all(answer is not None and accept(answer) for answer in answers):
+                    return time.monotonic() - started_s
+                await asyncio.sleep(0.02)
+
+    async def until_reason(self, reason: str, experiment: str) -> float:
+        """How many seconds it takes until every connection's answer has this reason."""
+        return await self.until(lambda answer: answer.reason == reason, experiment)
+
+
+async def _asked(
+    client: Client, experiment: str, user: str, candidates: Sequence[str]
+) -> Selection | None:
+    try:
+        return await client.select(experiment, user, candidates)
+    except NotFound:
+        return None
+
+
+@asynccontextmanager
+async def fleet(address: str) -> AsyncIterator[Fleet]:
+    """CONNECTIONS clients."""
+    async with AsyncExitStack() as stack:
+        clients = [Client(address, timeout_s=10) for _ in range(CONNECTIONS)]
+        yield Fleet([await stack.enter_async_context(client) for client in clients])
+
+
+async def launch(api: httpx.AsyncClient, asked: Fleet, **body: object) -> dict[str, Any]:
+    """A running experiment that every serving process knows of."""
+    draft = await create(api, **body)
+    experiment = await answered(api.post(f"/{draft['id']}/start"))
+    # No arm of it: no policy is asked, and the posterior stays as it is.
+    known = {"NO_KNOWN_CANDIDATE", "NOT_IN_TRAFFIC"}
+    await asked.until(lambda answer: answer.reason in known, draft["id"], candidates=["none"])
+    return experiment
+
+
+def connections(pid: int, port: int) -> int:
+    """Established connections to a port of this machine that a process holds."""
+    descriptors = Path(f"/proc/{pid}/fd").iterdir()
+    held = {os.readlink(descriptor) for descriptor in descriptors if descriptor.is_symlink()}
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    established = [row[9] for row in rows if row[1].endswith(f":{port:04X}") and row[3] == "01"]
+    return sum(f"socket:[{inode}]" in held for inode in established)

@@ -1,0 +1,101 @@
+from http import HTTPStatus
+
+import pytest
+from httpx import AsyncClient
+
+from control.dashboard import find_web
+from pullarm.storage.postgres import Database
+from pullarm.storage.redis import RedisBoard
+from tests.control_api import Clock, app_over, client_of, problem
+from tests.relay import Relay
+
+
+@pytest.mark.parametrize("reference", ["exp_nothere12345", "no-such-key", "%00", "a%20b", "1' OR"])
+@pytest.mark.parametrize("path", ["", "/summary"])
+async def test_an_unknown_experiment_is_not_found(
+    client: AsyncClient, reference: str, path: str
+) -> None:
+    answer = await client.get(f"/api/experiments/{reference}{path}")
+    assert problem(answer, HTTPStatus.NOT_FOUND) == {}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b'{"name": "\\ud800"}', b"\xff", b"[" * 20_000, b'{"traffic_pct": ' + b"1" * 9000],
+)
+async def test_a_body_that_is_no_json_is_refused(client: AsyncClient, content: bytes) -> None:
+    answer = await client.post("/api/experiments", content=content)
+    problem(answer, HTTPStatus.BAD_REQUEST)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/api/nothing", HTTPStatus.NOT_FOUND),
+        ("GET", "/static/nothing.js", HTTPStatus.NOT_FOUND),
+        ("GET", "/static/../app.py", HTTPStatus.NOT_FOUND),
+        ("DELETE", "/api/experiments", HTTPStatus.METHOD_NOT_ALLOWED),
+        ("GET", "/api/experiments/x/stop", HTTPStatus.METHOD_NOT_ALLOWED),
+    ],
+)
+async def test_what_is_not_there_is_a_problem_too(
+    client: AsyncClient, method: str, path: str, status: HTTPStatus
+) -> None:
+    problem(await client.request(method, path), status)
+
+
+async def test_the_process_is_alive_and_ready(client: AsyncClient) -> None:
+    assert (await client.get("/healthz")).json() == {"status": "alive"}
+    ready = await client.get("/readyz")
+    assert ready.status_code == HTTPStatus.OK
+    assert ready.json() == {"ready": True, "checks": {"postgresql": "ok", "redis": "ok"}}
+
+
+async def test_postgresql_away_is_told_clearly(
+    database_url: str, board: RedisBoard, clock: Clock
+) -> None:
+    relay = Relay(database_url)
+    url = await relay.open()
+    async with Database(url) as database, client_of(app_over(database, board, clock)) as client:
+        assert (await client.get("/api/experiments")).status_code == HTTPStatus.OK
+        await relay.close()
+        answer = await client.get("/api/experiments")
+        assert problem(answer, HTTPStatus.SERVICE_UNAVAILABLE) == {}
+        assert "PostgreSQL is away" in answer.json()["detail"]
+        assert (await client.get("/healthz")).status_code == HTTPStatus.OK
+        ready = await client.get("/readyz")
+        assert ready.status_code == HTTPStatus.SERVICE_UNAVAILABLE
+        assert "PostgreSQL is away" in ready.json()["checks"]["postgresql"]
+        assert ready.json()["checks"]["redis"] == "ok"
+        await relay.open()
+        assert (await client.get("/api/experiments")).status_code == HTTPStatus.OK
+        await relay.close()
+
+
+async def test_the_dashboard_is_served(client: AsyncClient) -> None:
+    for path in ("/", "/experiments/exp_abc"):
+        page = await client.get(path)
+        assert page.headers["content-type"].startswith("text/html")
+        assert "default-src 'self'" in page.headers["content-security-policy"]
+        assert "/static/app.js" in page.text
+    for file in find_web().iterdir():
+        assert (await client.get(f"/static/{file.name}")).content == file.read_bytes()
+    script = await client.get("/static/app.js")
+    assert "javascript" in script.headers["content-type"]
+
+
+async def test_the_api_describes_itself(client: AsyncClient) -> None:
+    document = (await client.get("/schema/openapi.json")).json()
+    paths = document["paths"]
+    assert set(paths) == {
+        "/api/experiments",
+        "/api/experiments/{reference}",
+        "/api/experiments/{reference}/start",
+        "/api/experiments/{reference}/stop",
+        "/api/experiments/{reference}/summary",
+        "/healthz",
+        "/readyz",
+    }
+    body = paths["/api/experiments"]["post"]["requestBody"]["content"]["application/json"]
+    example = await client.post("/api/experiments", json=body["example"])
+    assert example.status_code == HTTPStatus.CREATED

@@ -1,0 +1,56 @@
+"""The ledger in PostgreSQL beside the one in memory, for the same experiments."""
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import count
+
+from pullarm.domain.experiment import Aggregation
+from pullarm.storage.memory import MemoryExperiments, MemoryLedger
+from pullarm.storage.postgres import Database, PostgresExperiments, PostgresLedger
+from tests.ledger_events import START_MS, Event, batch, draft
+
+
+@dataclass
+class LedgerScene:
+    """Both ledgers; experiments have the same number in both."""
+
+    database: Database
+    ledger: PostgresLedger
+    oracle: MemoryLedger
+    _stores: tuple[PostgresExperiments, MemoryExperiments]
+    _keys: "count[int]" = field(default_factory=lambda: count(1))
+
+    async def experiment(self, aggregation: Aggregation) -> int:
+        """A new experiment's number."""
+        new = draft(f"key-{next(self._keys)}", aggregation=aggregation)
+        real, imitated = [(await store.create(new, START_MS)).number for store in self._stores]
+        assert real == imitated
+        return real
+
+    async def fold(self, events: Iterable[Event]) -> None:
+        """Into PostgreSQL only."""
+        await self.ledger.fold(batch(*events), START_MS)
+
+    async def check(self, experiments: Sequence[int], events: Sequence[Event]) -> None:
+        """PostgreSQL has what the oracle makes of these events; its credits hold and its folds are numbered gapless."""
+        await self.oracle.fold(batch(*events), START_MS)
+        for number in experiments:
+            assert await self.ledger.posterior(number) == await self.oracle.posterior(number)
+            assert await self.ledger.verify(number) == []
+            async with self.database.connection() as connection:
+                head = await connection.fetchval(
+                    "SELECT fold_no FROM fold_head WHERE experiment_id = $1", number
+                )
+                rows = await connection.fetch(
+                    "SELECT fold_no FROM fold_log WHERE experiment_id = $1 ORDER BY fold_no", number
+                )
+            assert [row["fold_no"] for row in rows] == list(range(1, head + 1))
+
+
+@asynccontextmanager
+async def ledger_scene(database_url: str) -> AsyncIterator[LedgerScene]:
+    """Both ledgers on an empty, migrated database."""
+    async with Database(database_url) as database:
+        stores = PostgresExperiments(database), MemoryExperiments()
+        yield LedgerScene(database, PostgresLedger(database), MemoryLedger(stores[1]), stores)

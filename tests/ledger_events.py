@@ -1,0 +1,149 @@
+"""Builds experiments and events for tests of storage."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from random import Random
+
+from pullarm.domain.assignment import MICRO, allocate
+from pullarm.domain.decision import (
+    Batch,
+    Decision,
+    Reason,
+    Reward,
+    RewardStatus,
+    Token,
+    make_uid,
+    uid_ms,
+)
+from pullarm.domain.experiment import (
+    Aggregation,
+    Arm,
+    Catalogue,
+    PolicySpec,
+    RewardDefinition,
+    Spec,
+    policy_weights,
+)
+from pullarm.domain.ports import NewExperiment
+
+HOUR_MS = 3_600_000
+START_MS = 489_000 * HOUR_MS  # 14 October 2025, 00:00 UTC
+THOMPSON = 2
+
+Event = Decision | Reward | Token
+"""A Token stands for the voiding of its decision."""
+
+
+def draft(
+    key: str,
+    *,
+    aggregation: Aggregation = Aggregation.FIRST,
+    arms: Sequence[str] = ("one", "two"),
+    catalogue: Catalogue = Catalogue.CLOSED,
+    max_arms: int = 1_000,
+) -> NewExperiment:
+    """A draft with thompson and control."""
+    spec = Spec(
+        name=key,
+        policies=(PolicySpec(name="thompson", params={"floor": 0.05}), PolicySpec(name="control")),
+        reward=RewardDefinition(aggregation=aggregation),
+        catalogue=catalogue,
+        max_arms=max_arms,
+    )
+    return NewExperiment(
+        id=f"exp_{key}",
+        key=key,
+        spec=spec,
+        salt=b"0123456789abcdef",
+        buckets=allocate(policy_weights(spec)),
+        arms=tuple(Arm(arm_no=n, arm_id=arm_id) for n, arm_id in enumerate(arms, start=1)),
+    )
+
+
+def batch(*events: Event) -> Batch:
+    """The batch of these events."""
+    return Batch(
+        [event for event in events if isinstance(event, Decision)],
+        [event for event in events if isinstance(event, Reward)],
+        [event for event in events if isinstance(event, Token)],
+    )
+
+
+@dataclass
+class Events:
+    """Makes events whose uids are random, by a seed."""
+
+    random: Random = field(default_factory=lambda: Random(1))
+
+    def uid(self, at_ms: int) -> bytes:
+        return make_uid(at_ms, self.random.randbytes(10))
+
+    def token(
+        self,
+        experiment: int,
+        *,
+        at_ms: int = START_MS,
+        acting: int = THOMPSON,
+        arms: Sequence[int] = (1,),
+        learn_slots: int = 1,
+        reason: Reason = Reason.ASSIGNED,
+    ) -> Token:
+        return Token(
+            uid=self.uid(at_ms),
+            experiment=experiment,
+            allocation_epoch=1,
+            assigned=acting,
+            acting=acting,
+            reason=reason,
+            learn_slots=learn_slots,
+            unit_hash=self.random.getrandbits(64) - 2**63,
+            cohort=0,
+            arms=list(arms),
+        )
+
+    def decision(self, token: Token) -> Decision:
+        slots = len(token.arms)
+        return Decision(
+            token=token,
+            config_no=1,
+            pub_no=1,
+            kernel=1,
+            unit="user",
+            bucket=9_999,
+            candidates=list(token.arms),
+            weights=[1 << 40] * slots,
+            totals=[1 << 41] * slots,
+            attributes={"country": "de"},
+            request_id="",
+            unlisted=0,
+            newcomers=[],
+        )
+
+    def reward(
+        self,
+        token: Token,
+        *,
+        credit: float = 1.0,
+        slot: int = 1,
+        kind: str = "reward",
+        reward_id: str = "",
+        status: RewardStatus = RewardStatus.ACCEPTED,
+        feeds: bool = True,
+        retract: bool = False,
+        after_ms: int = 1_000,
+    ) -> Reward:
+        at_ms = uid_ms(token.uid) + after_ms
+        return Reward(
+            token=token,
+            reward_uid=self.uid(at_ms),
+            slot=slot,
+            kind=kind,
+            reward_id=reward_id,
+            source="test",
+            value=credit,
+            credit_micro=round(credit * MICRO),
+            feeds=feeds,
+            retract=retract,
+            status=status,
+            occurred_ms=at_ms,
+        )

@@ -1,0 +1,48 @@
+"""A server between PostgreSQL and its client that a test can take away."""
+
+import asyncio
+from asyncio import StreamReader, StreamWriter
+from contextlib import suppress
+from urllib.parse import parse_qs, urlsplit
+
+
+class Relay:
+    """Passes bytes on to the PostgreSQL of a URL, as long as it is open."""
+
+    def __init__(self, url: str) -> None:
+        self._url = urlsplit(url)
+        query = parse_qs(self._url.query)
+        self._target = f"{query['host'][0]}/.s.PGSQL.{query['port'][0]}"
+        self._server: asyncio.Server | None = None
+        self._port = 0
+        self._writers: set[StreamWriter] = set()
+
+    async def open(self) -> str:
+        """Accept connections, on the same port every time; answers the URL to use."""
+        self._server = await asyncio.start_server(self._pass_on, "127.0.0.1", self._port)
+        self._port = self._server.sockets[0].getsockname()[1]
+        account = self._url.netloc.rpartition("@")[0]
+        return f"postgresql://{account}@127.0.0.1:{self._port}{self._url.path}"
+
+    async def close(self) -> None:
+        """Refuse new connections and drop those there are."""
+        assert self._server is not None
+        self._server.close()
+        for writer in self._writers:
+            writer.transport.abort()
+        await self._server.wait_closed()
+
+    async def _pass_on(self, reader: StreamReader, writer: StreamWriter) -> None:
+        to_reader, to_writer = await asyncio.open_unix_connection(self._target)
+        mine = {writer, to_writer}
+        self._writers |= mine
+        await asyncio.gather(_copy(reader, to_writer), _copy(to_reader, writer))
+        self._writers -= mine
+
+
+async def _copy(source: StreamReader, target: StreamWriter) -> None:
+    with suppress(OSError):
+        while data := await source.read(65536):
+            target.write(data)
+            await target.drain()
+    target.close()
