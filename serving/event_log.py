@@ -40,7 +40,7 @@ class _Waiter:
             self.future.set_exception(Unavailable(str(error)))
 
 
-_Item = tuple[int, bytes, _Waiter | None, Token | None]
+_Item = tuple[int, bytes, _Waiter | None]
 _DECISION, _REWARD, _VOID, _MINUTE = range(4)
 
 
@@ -65,27 +65,25 @@ class EventLog:
             raise Unavailable("too many events wait for the event stream; try again")
         waiter = _Waiter(asyncio.get_running_loop().create_future(), len(logged))
         for event in logged:
-            is_decision = isinstance(event, Decision)
-            token = event.token if is_decision else None
-            kind = _DECISION if is_decision else _REWARD
-            self._waiting.append((kind, events.pack(event), waiter, token))
+            kind = _DECISION if isinstance(event, Decision) else _REWARD
+            self._waiting.append((kind, events.pack(event), waiter))
         self._wake.set()
         try:
             await waiter.future
-        except asyncio.CancelledError:
-            for event in logged:
+        except (asyncio.CancelledError, Unavailable):
+            for event in logged:  # all of them: some may be in an entry that was stored, or yet will be
                 if isinstance(event, Decision):
                     self.void(event.token)
             raise
 
     def void(self, token: Token) -> None:
         """Take back a decision that nobody will be shown."""
-        self._waiting.append((_VOID, events.pack(token), None, None))
+        self._waiting.append((_VOID, events.pack(token), None))
         self._wake.set()
 
     def tell(self, minutes: Sequence[ServingMinute]) -> None:
         """Report how serving did; nobody waits for it."""
-        self._waiting.extend((_MINUTE, events.pack(minute), None, None) for minute in minutes)
+        self._waiting.extend((_MINUTE, events.pack(minute), None) for minute in minutes)
         self._wake.set()
 
     async def run(self) -> None:
@@ -104,22 +102,23 @@ class EventLog:
     def _take(self) -> list[_Item]:
         items: list[_Item] = []
         size = 0
-        while self._waiting and len(items) < events.MAX_EVENTS and size < events.MAX_BYTES:
-            item = self._waiting.popleft()
-            items.append(item)
-            size += len(item[1])
+        while self._waiting and len(items) < events.MAX_EVENTS:
+            size += len(self._waiting[0][1])
+            if items and size > events.MAX_BYTES:
+                break
+            items.append(self._waiting.popleft())
         return items
 
     async def _commit(self, items: list[_Item]) -> None:
         packed: tuple[list[bytes], ...] = ([], [], [], [])
-        for kind, event, _, _ in items:
+        for kind, event, _ in items:
             packed[kind].append(event)
         try:
             await self._append(events.entry(*packed))
         except Unavailable as error:
             self._give_up(items, error)
             return
-        for _, _, waiter, _ in items:
+        for _, _, waiter in items:
             if waiter is not None:
                 waiter.stored()
 
@@ -139,12 +138,8 @@ class EventLog:
 
     def _give_up(self, items: list[_Item], error: Unavailable) -> None:
         _log.error("%d events could not be stored: %s", len(items), error)
-        for _, _, waiter, _ in items:
+        for _, _, waiter in items:
             if waiter is not None:
                 waiter.failed(error)
         if not self._closing:
-            for kind, event, _, token in items:
-                if token is not None:
-                    self.void(token)
-                elif kind in (_VOID, _MINUTE):
-                    self._waiting.append((kind, event, None, None))
+            self._waiting.extend(item for item in items if item[0] in (_VOID, _MINUTE))

@@ -73,6 +73,8 @@ class Refresher:
         """The experiment as it is now, or its predecessor where that cannot be taken."""
         try:
             published = await self._board.read(number, before.head if before else None)
+            if published is None and before is None and not self.snapshot.complete:
+                raise Unavailable(f"experiment {number} is listed and not there; the board was emptied")
             if published is None or _unchanged(published, before):
                 return before
             return await asyncio.to_thread(serve, published, before)

@@ -20,6 +20,8 @@ _REASON = {reason.value: f"REASON_{reason.name}" for reason in Reason}
 _STATUS = {status.value: f"REWARD_STATUS_{status.name}" for status in RewardStatus}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _MAX_BYTES_PER_CHARACTER = 4
+_MAX_NAMED = 10  # a status travels in trailers, which may have 8 kB
+_MAX_NAME_CHARACTERS = 32
 
 
 def _text_problem(field: str, text: str, *, required: bool) -> Problem | None:
@@ -36,6 +38,9 @@ def _text_problem(field: str, text: str, *, required: bool) -> Problem | None:
 
 def _raise_if_any(problems: list[Problem | None]) -> None:
     found = [problem for problem in problems if problem is not None]
+    more = len(found) - _MAX_NAMED
+    if more > 0:
+        found[_MAX_NAMED:] = [Problem("request", f"has {more} more problems")]
     if found:
         raise InvalidInput(*found)
 
@@ -79,9 +84,8 @@ def _attribute_problems(attributes: Mapping[str, str]) -> list[Problem | None]:
     problems: list[Problem | None] = []
     for name, value in attributes.items():
         problems.append(_text_problem("attributes name", name, required=True))
-        problems.append(
-            _text_problem(f"attributes[{name[:MAX_ID_BYTES]!r}]", value, required=False)
-        )
+        field = f"attributes[{name[:_MAX_NAME_CHARACTERS]!r}]"
+        problems.append(_text_problem(field, value, required=False))
     return problems
 
 

@@ -51,7 +51,7 @@ def judge(snapshot: Snapshot, report: Report, ring: KeyRing, now_ms: int, entrop
         kind=kind.name,
         reward_id=report.reward_id,
         source=report.source,
-        value=report.value,
+        value=0.0 if report.retract else report.value,
         credit_micro=credit_micro,
         feeds=kind.name == definition.learns,
         retract=report.retract,

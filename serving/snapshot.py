@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pullarm.domain.assignment import gate_limit
+from pullarm.domain.assignment import BUCKETS, gate_limit
 from pullarm.domain.decision import Reason
 from pullarm.domain.experiment import POLICY_NUMBERS, Catalogue, Experiment, RewardKind, State
 from pullarm.domain.publication import Head, Published
@@ -85,10 +85,9 @@ def serve(published: Published, before: Served | None) -> Served:
     if experiment is None:
         raise ValueError("published without a configuration")
     head = published.head
-    if head.config_no != experiment.config_no:
-        raise ValueError(f"configuration {experiment.config_no}, but version says {head.config_no}")
-    grid = _grid(published, before)
     same = before is not None and before.experiment is experiment
+    _check(experiment, head)
+    grid = _grid(published, before)
     state = published.halt or experiment.state
     return Served(
         head=head,
@@ -105,6 +104,18 @@ def serve(published: Published, before: Served | None) -> Served:
         fallback=build("control", _params(experiment, "control")),
         kinds={kind.name: kind for kind in experiment.spec.reward.kinds},
     )
+
+
+def _check(experiment: Experiment, head: Head) -> None:
+    """Refuse what requests would stumble over."""
+    if head.config_no != experiment.config_no:
+        raise ValueError(f"configuration {experiment.config_no}, but version says {head.config_no}")
+    if len(experiment.arms) != head.arms or (head.arms and experiment.arms[-1].arm_no != head.arms):
+        raise ValueError(f"{len(experiment.arms)} arms, but version says {head.arms}")
+    policies = bytes(POLICY_NUMBERS.get(policy.name, 0) for policy in experiment.spec.policies)
+    nobodys = experiment.buckets.translate(None, delete=policies)
+    if len(experiment.buckets) != BUCKETS or nobodys:
+        raise ValueError(f"buckets must be {BUCKETS} numbers of the experiment's policies")
 
 
 def _grid(published: Published, before: Served | None) -> Grid | None:
@@ -131,9 +142,9 @@ def _policies(
 ) -> dict[int, ServedPolicy]:
     served: dict[int, ServedPolicy] = {}
     for spec in experiment.spec.policies:
-        number = POLICY_NUMBERS[spec.name]
-        old = before.policies.get(number) if before else None
         policy = build(spec.name, spec.params)
+        number = policy.number
+        old = before.policies.get(number) if before else None
         if old is not None and old.policy == policy:
             policy = old.policy
         posterior = _posterior(published.posteriors[number], published.head.arms)

@@ -153,12 +153,12 @@ def _pairs(experiment: Experiment, cells: list[PosteriorCell], base: _Pairs | No
 
 
 def _plan(experiment: Experiment, pairs: _Pairs, grid: Grid | None, grid_no: int) -> Grid | None:
-    """The grid to publish: the present one while it serves, else the next number."""
+    """The grid to publish: the present one while it serves or nobody needs one, else the next number."""
     for spec in experiment.spec.policies:
-        if POLICY_NUMBERS[spec.name] == _THOMPSON and len(pairs):
+        if POLICY_NUMBERS[spec.name] == _THOMPSON:
             posterior = Posterior(serves_micro=pairs[:, 0], rewards_micro=pairs[:, 1])
             planned = build(spec.name, spec.params).plan_grid(posterior, grid)
             if planned is None or planned is grid:
                 return planned
             return planned.numbered(grid_no + 1)
-    return None
+    return grid

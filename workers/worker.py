@@ -22,6 +22,7 @@ from workers.settings import Settings
 
 _log = logging.getLogger(__name__)
 
+_GONE_MS = 3_600_000
 _BLOCKING_S = 30.0  # a claim blocks on its connection, so its time-out lies far above the wait
 
 
@@ -40,6 +41,7 @@ async def run(settings: Settings) -> None:
         ledger = PostgresLedger(database)
         publisher = Publisher(PostgresPublications(database), RedisBoard(publishing), clock)
         source = RedisEventSource(claiming, f"{settings.process}-{uuid4().hex[:8]}")
+        await _join(source)
         consumer = Consumer(source, ledger, PostgresExperiments(database), clock, publisher.wake)
         consuming = asyncio.create_task(consumer.run(), name="consumer")
         others = [
@@ -66,6 +68,13 @@ async def run(settings: Settings) -> None:
             await claiming.aclose()
             await publishing.aclose()
             _log.info("stopped")
+
+
+async def _join(source: RedisEventSource) -> None:
+    try:
+        await source.forget_the_gone(_GONE_MS)
+    except Unavailable as error:
+        _log.warning("old consumers stay registered: %s", error)
 
 
 async def _leave(source: RedisEventSource) -> None:

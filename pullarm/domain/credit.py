@@ -12,7 +12,7 @@ def credited(rewards: Iterable[Reward], aggregation: Aggregation) -> int:
 
     Only accepted rewards count. Of several with one reward_id the first received counts; a retraction cancels its
     reward_id whenever it comes. `first` takes the first received, `sum` is clipped at 1, `max` takes the largest.
-    The same rule stands in SQL as `credited()` (ledger.md, Fold 4); a property test holds the two together.
+    The same rule stands in SQL as the view `worth` (ledger.md, Fold 4); a property test holds the two together.
     """
     accepted = [r for r in rewards if r.status == RewardStatus.ACCEPTED]
     retracted = {r.reward_id for r in accepted if r.retract}

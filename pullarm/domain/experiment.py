@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from math import isclose
 
 from pullarm.domain.assignment import MICRO
 from pullarm.domain.errors import Conflict
@@ -168,9 +169,15 @@ def starts_allocation_epoch(before: Spec, after: Spec) -> bool:
     """Whether a change makes figures from before and after it incomparable; a pure traffic change does not."""
 
     def essence(spec: Spec) -> object:
-        weights = policy_weights(spec)
-        total = sum(weights.values())
-        shares = {policy: weight / total for policy, weight in weights.items()}
-        return shares, {p.name: dict(p.params) for p in spec.policies}, spec.reward
+        return {p.name: dict(p.params) for p in spec.policies}, spec.reward
 
-    return essence(before) != essence(after)
+    old, new = _shares(before), _shares(after)
+    # 0.1 to 0.3 is 1 to 3, though not to the last bit.
+    same = old.keys() == new.keys() and all(isclose(old[p], new[p], rel_tol=1e-9) for p in old)
+    return not same or essence(before) != essence(after)
+
+
+def _shares(spec: Spec) -> dict[int, float]:
+    weights = policy_weights(spec)
+    total = sum(weights.values())
+    return {policy: weight / total for policy, weight in weights.items()}

@@ -21,6 +21,7 @@ from pullarm.policies.base import Offer, Policy, Prepared
 KERNEL = 1
 
 UID_BYTES = 16
+WEIGHT_ONE = exact.WEIGHT_ONE  # what a weight of 1 becomes
 
 
 def integer_weights(weights: NDArray[np.float64], floor: float) -> NDArray[np.uint64]:

@@ -99,6 +99,10 @@ def test_the_bits_of_this_kernel_are_recorded(name: str) -> None:
     grid = Grid(number=1, points=np.linspace(0.0, 1.5703125, 97))
     policy = registry.build(name, {})
     slate = choose(
-        policy, policy.prepare(given, grid=grid), [5, 0, 3, 1, 4, 2], slots=2, uid=b"0123456789abcdef"
+        policy,
+        policy.prepare(given, grid=grid),
+        [5, 0, 3, 1, 4, 2],
+        slots=2,
+        uid=b"0123456789abcdef",
     )
     assert [(choice.row, choice.weight, choice.total) for choice in slate] == RECORDED[name]

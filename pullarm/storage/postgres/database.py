@@ -21,6 +21,7 @@ _AWAY = (
     TimeoutError,
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # the connection was cut in the middle of an operation
     asyncpg.InsufficientResourcesError,  # disk, memory or connections
     asyncpg.OperatorInterventionError,  # shut down, starting up, cancelled
     asyncpg.PostgresSystemError,

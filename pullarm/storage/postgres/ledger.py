@@ -8,6 +8,7 @@ decision holds it first, so that every later statement sees everything about the
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
+from operator import itemgetter
 from uuid import UUID
 
 import asyncpg
@@ -174,10 +175,13 @@ async def _add_to_posterior(
 
 
 async def _store_minutes(connection: Connection, minutes: Sequence[ServingMinute]) -> None:
-    rows = sorted((m.experiment, m.policy, m.minute, m.process, m.sequence, m) for m in minutes)
+    keyed = [((m.experiment, m.policy, m.minute, m.process, m.sequence), m) for m in minutes]
     await connection.executemany(
         _SQL["store_minute"],
-        [(*key, m.calls, m.errors, m.over_100ms, m.over_120ms, m.sketch) for *key, m in rows],
+        [
+            (*key, m.calls, m.errors, m.over_100ms, m.over_120ms, m.sketch)
+            for key, m in sorted(keyed, key=itemgetter(0))
+        ],
     )
 
 

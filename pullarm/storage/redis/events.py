@@ -1,28 +1,51 @@
 """The event stream. Never trimmed by length, which would destroy pending entries: an entry goes when it is folded."""
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
+from pullarm.domain.errors import Unavailable
 from pullarm.domain.ports import Entry
 from pullarm.storage.redis import keys
 from pullarm.storage.redis.connection import driver_errors
 
+MAX_BACKLOG_BYTES = 256 * 1024 * 1024
+"""How much may wait to be folded; half of what the embedded server may hold in all."""
+
 _FIELD = b"b"
+_MEASURE_EVERY_S = 1.0
 
 
 class RedisEventSink:
     """Serving's end of one shard of the stream."""
 
-    def __init__(self, redis: Redis, shard: int = 0) -> None:
+    def __init__(
+        self, redis: Redis, *, shard: int = 0, max_backlog_bytes: int = MAX_BACKLOG_BYTES
+    ) -> None:
         self._redis = redis
         self._key = keys.events(shard)
+        self._max_backlog_bytes = max_backlog_bytes
+        self._backlog_bytes = 0
+        self._measure_at = 0.0
 
     async def append(self, entry: bytes) -> None:
-        """Return once the entry is in the stream; raises Unavailable while the server is away."""
+        """Return once the entry is in the stream.
+
+        Raises Unavailable while the server is away, and while more waits to be folded than the stream may hold: the
+        server's memory must stay free for what serving reads.
+        """
         with driver_errors():
+            if time.monotonic() >= self._measure_at:
+                self._backlog_bytes = int(await self._redis.memory_usage(self._key) or 0)
+                self._measure_at = time.monotonic() + _MEASURE_EVERY_S
+            if self._backlog_bytes > self._max_backlog_bytes:
+                raise Unavailable(
+                    f"{self._backlog_bytes >> 20} MiB of events wait to be folded, more than the "
+                    f"{self._max_backlog_bytes >> 20} MiB the stream may hold; are the workers up?"
+                )
             await self._redis.xadd(self._key, {_FIELD: entry})
 
 
@@ -92,16 +115,26 @@ class RedisEventSource:
         with driver_errors():
             return int(await self._redis.xlen(self._key))
 
+    async def forget_the_gone(self, idle_ms: int) -> None:
+        """Remove consumers that were killed long ago; one with entries pending waits until those are reclaimed."""
+        with driver_errors():
+            for consumer in await self._consumers():
+                if consumer["pending"] == 0 and consumer["idle"] > idle_ms:
+                    await self._redis.xgroup_delconsumer(self._key, keys.GROUP, consumer["name"])
+
     async def leave(self) -> None:
         """Remove this consumer, unless entries are still pending with it: those wait to be reclaimed."""
         with driver_errors():
-            try:
-                consumers = await self._redis.xinfo_consumers(self._key, keys.GROUP)
-            except ResponseError:  # no stream or no group: the server was emptied
-                return
-            mine = [c for c in consumers if c["name"] == self._consumer.encode()]
-            if mine and mine[0]["pending"] == 0:
-                await self._redis.xgroup_delconsumer(self._key, keys.GROUP, self._consumer)
+            for consumer in await self._consumers():
+                if consumer["name"] == self._consumer.encode() and consumer["pending"] == 0:
+                    await self._redis.xgroup_delconsumer(self._key, keys.GROUP, self._consumer)
+
+    async def _consumers(self) -> list[dict[str, Any]]:
+        try:
+            found: list[dict[str, Any]] = await self._redis.xinfo_consumers(self._key, keys.GROUP)
+        except ResponseError:  # no stream or no group: a new server, or one that was emptied
+            return []
+        return found
 
 
 def _entries(raw: Sequence[Any]) -> list[Entry]:

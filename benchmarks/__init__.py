@@ -1,0 +1,1 @@
+"""Measurements of what the platform promises, beside what it is compared with."""
