@@ -122,7 +122,7 @@ class _Demo:
     def __init__(self, wish: Wish, settings: Settings) -> None:
         self._wish = wish
         self._settings = settings
-        self._tally = Tally()
+        self._tally = Tally(accountable=bool(wish.decisions or wish.days))
         self._console = Console(stderr=True)
         self._clock: FileClock | None = None
 
@@ -200,6 +200,7 @@ class _Demo:
 
     async def _go_on(self, driver: Driver) -> None:
         """Live traffic until Ctrl-C, so that there is something to watch."""
+        self._tally.accountable = False
         self._console.print(f"\nGoing on with {LIVE_PER_SECOND:g} visits a second; Ctrl-C stops.")
         async with (
             demo_report.progress(self._console, self._tally),

@@ -35,7 +35,7 @@ class Outcome:
     def as_json(self) -> dict[str, object]:
         """What a script reads."""
         return {
-            "decisions": len(self.tally.decision_ids),
+            "decisions": self.tally.decisions,
             "rewards": len(self.tally.rewarded_ids),
             "lost": self.lost,
             "verify": f"{len(self.differences)} differences" if self.differences else "clean",
@@ -81,7 +81,7 @@ async def _plain(console: Console, tally: Tally) -> None:
             f"{name} {policy.rate:.3f}" for name, policy in sorted(tally.policies.items())
         )
         console.print(
-            f"{len(tally.decision_ids):>8} decisions  {pace.per_second():>6.0f}/s  "
+            f"{tally.decisions:>8} decisions  {pace.per_second():>6.0f}/s  "
             f"p95 {tally.percentiles_ms()['p95']:.1f} ms  {rates}",
             soft_wrap=True,
         )
@@ -92,11 +92,11 @@ class _Pace:
 
     def __init__(self, tally: Tally) -> None:
         self._tally = tally
-        self._count = len(tally.decision_ids)
+        self._count = tally.decisions
         self._at = time.monotonic()
 
     def per_second(self) -> float:
-        count, at = len(self._tally.decision_ids), time.monotonic()
+        count, at = self._tally.decisions, time.monotonic()
         rate = (count - self._count) / max(at - self._at, 1e-9)
         self._count, self._at = count, at
         return rate
@@ -105,7 +105,7 @@ class _Pace:
 def _running(tally: Tally, per_second: float) -> Table:
     ms = tally.percentiles_ms()
     table = Table(
-        title=f"{len(tally.decision_ids):,} decisions, {per_second:,.0f}/s, "
+        title=f"{tally.decisions:,} decisions, {per_second:,.0f}/s, "
         f"Select p50 {ms['p50']:.1f} ms, p95 {ms['p95']:.1f} ms"
     )
     for column in ("policy", "serves", "rewards", "rate so far"):

@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass, field
 
-import numpy as np
-
+from pullarm.statistics.sketch import LatencySketch
 from replay.traffic import OfferedRate
 
 
@@ -23,11 +22,14 @@ class PolicyTally:
 class Tally:
     """Grows while the traffic runs."""
 
+    accountable: bool = True
+    """Whether ids are kept, to be looked for in the ledger; traffic without an end would fill the memory."""
+    decisions: int = 0
     decision_ids: list[str] = field(default_factory=list)
     """Of acknowledged decisions."""
     rewarded_ids: list[str] = field(default_factory=list)
     """Decisions whose reward was acknowledged."""
-    select_ms: list[float] = field(default_factory=list)
+    select_ms: LatencySketch = field(default_factory=LatencySketch)
     policies: dict[str, PolicyTally] = field(default_factory=dict)
     offered: OfferedRate = field(default_factory=OfferedRate)
     failures: int = 0
@@ -37,20 +39,21 @@ class Tally:
 
     def decided(self, decision_id: str, policy: str, took_ms: float) -> None:
         """An acknowledged selection."""
-        self.decision_ids.append(decision_id)
-        self.select_ms.append(took_ms)
+        self.decisions += 1
+        if self.accountable:
+            self.decision_ids.append(decision_id)
+        self.select_ms.add(took_ms)
         self.policies.setdefault(policy, PolicyTally()).serves += 1
 
     def rewarded(self, decision_id: str, policy: str) -> None:
         """An acknowledged reward."""
-        self.rewarded_ids.append(decision_id)
+        if self.accountable:
+            self.rewarded_ids.append(decision_id)
         self.policies.setdefault(policy, PolicyTally()).rewards += 1
 
     def percentiles_ms(self) -> dict[str, float]:
-        """p50, p95 and p99 of Select as the caller saw it; zeros before the first answer."""
-        if not self.select_ms:
-            return {"p50": 0.0, "p95": 0.0, "p99": 0.0}
-        found = np.percentile(self.select_ms, [50, 95, 99])
+        """p50, p95 and p99 of Select as the caller saw it, within 1 %; zeros before the first answer."""
         return {
-            name: round(float(ms), 3) for name, ms in zip(("p50", "p95", "p99"), found, strict=True)
+            name: round(self.select_ms.quantile(q) or 0.0, 3)
+            for name, q in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
         }
