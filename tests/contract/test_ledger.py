@@ -185,7 +185,7 @@ async def test_retraction_cancels_its_reward_id_before_and_after(
     token = scene.make.token(number)
     events: list[Event] = [
         scene.make.reward(token, credit=0.8, reward_id="a"),
-        scene.make.reward(token, credit=0.0, reward_id="a", retract=True),
+        scene.make.reward(token, credit=0.0, reward_id="a", retract=True, after_ms=5_000),
         scene.make.reward(token, credit=0.2, reward_id="b", after_ms=9_000),
     ]
     await scene.in_every_order(number, events, (1, 200_000))

@@ -119,7 +119,7 @@ def _batches(events: list[Event], random: Random) -> list[list[Event]]:
 
 
 @settings(
-    max_examples=120,
+    max_examples=75,
     deadline=None,
     derandomize=True,
     # One database serves all examples: each has experiments and uids of its own.
