@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Self
 
 import grpc
+from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 
 from pullarm.domain.errors import NotFound, PullarmError, Unavailable, invalid
 from pullarm.v1 import selection_pb2 as pb
@@ -64,6 +65,13 @@ def _statuses() -> Iterator[None]:
         raise _ERRORS.get(code, PullarmError)(f"{code.name}: {detail}") from error
 
 
+def _name(kind: EnumTypeWrapper, number: int, prefix: str) -> str:
+    """A value's name without its prefix; its number where the server knows more than we do."""
+    if number not in kind.values():
+        return str(number)
+    return kind.Name(number).removeprefix(prefix)
+
+
 class Client:
     """An asynchronous client: `async with Client("127.0.0.1:50051") as pullarm: ...`.
 
@@ -116,7 +124,7 @@ class Client:
                 Choice(arm_id=c.arm_id, slot=c.slot, propensity=c.propensity)
                 for c in response.choices
             ),
-            reason=pb.Reason.Name(response.reason).removeprefix("REASON_"),
+            reason=_name(pb.Reason, response.reason, "REASON_"),
             posterior_version=response.posterior_version,
         )
 
@@ -157,4 +165,4 @@ class Client:
     async def _reward(self, request: pb.RewardRequest) -> str:
         with _statuses():
             response = await self._stub.Reward(request, timeout=self._timeout_s)
-        return pb.RewardStatus.Name(response.status).removeprefix("REWARD_STATUS_")
+        return _name(pb.RewardStatus, response.status, "REWARD_STATUS_")

@@ -40,10 +40,8 @@ def find(snapshot: Snapshot, reference: str) -> Served:
     """The experiment a caller names."""
     served = snapshot.by_reference.get(reference)
     if served is None:
-        if not snapshot.complete:
-            raise Unavailable(
-                "NO_SNAPSHOT: this server has not loaded its experiments yet; try again"
-            )
+        if not snapshot.whole:
+            raise Unavailable("NO_SNAPSHOT: this server has not loaded all experiments; try again")
         raise NotFound(f"experiment_id: there is no experiment {reference!r}")
     return served
 

@@ -71,7 +71,8 @@ class EventLog:
         try:
             await waiter.future
         except (asyncio.CancelledError, Unavailable):
-            for event in logged:  # all of them: some may be in an entry that was stored, or yet will be
+            # All of them: some may be in an entry that was stored, or yet will be.
+            for event in logged:
                 if isinstance(event, Decision):
                     self.void(event.token)
             raise

@@ -26,6 +26,8 @@ class Refresher:
         """Publications that were not sound; each kept its predecessor."""
         self._board = board
         self._on_complete = on_complete
+        self._problems: dict[int, str] = {}
+        """Of experiments whose publication is refused; each is told once."""
         self._seen: tuple[str, int] | None = None
         self._looked_at = 0.0
         self._away = False
@@ -63,9 +65,10 @@ class Refresher:
             now_served = await self._one(number, before)
             if now_served is not None:
                 served[number] = now_served
+        missing = len(index.experiments) - len(served)
         if served != dict(self.snapshot.by_number) or not self.snapshot.complete:
             first = not self.snapshot.complete
-            self.snapshot = Snapshot.of(served)
+            self.snapshot = Snapshot.of(served, missing)
             if first:
                 self._on_complete()
 
@@ -74,16 +77,22 @@ class Refresher:
         try:
             published = await self._board.read(number, before.head if before else None)
             if published is None and before is None and not self.snapshot.complete:
-                raise Unavailable(f"experiment {number} is listed and not there; the board was emptied")
+                raise Unavailable(
+                    f"experiment {number} is listed and not there; the board was emptied"
+                )
             if published is None or _unchanged(published, before):
                 return before
-            return await asyncio.to_thread(serve, published, before)
+            served = await asyncio.to_thread(serve, published, before)
         except ValueError as error:
             self.refused += 1
-            _log.error(
-                "experiment %s: publication refused, the old one serves on: %s", number, error
-            )
+            if self._problems.get(number) != str(error):
+                _log.error(
+                    "experiment %s: publication refused, the old one serves on: %s", number, error
+                )
+            self._problems[number] = str(error)
             return before
+        self._problems.pop(number, None)
+        return served
 
 
 def _unchanged(published: Published, before: Served | None) -> bool:

@@ -34,8 +34,8 @@ def judge(snapshot: Snapshot, report: Report, ring: KeyRing, now_ms: int, entrop
     token = decode(report.decision_id, ring)
     served = snapshot.by_number.get(token.experiment)
     if served is None:
-        if not snapshot.complete:
-            raise Unavailable("this server has not loaded its experiments yet; try again")
+        if not snapshot.whole:
+            raise Unavailable("this server has not loaded all experiments; try again")
         raise NotFound("decision_id: its experiment is gone")
     definition = served.experiment.spec.reward
     kind = _kind(served, report.kind or definition.learns)

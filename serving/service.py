@@ -9,7 +9,7 @@ import grpc
 from google.protobuf.message import DecodeError, Message
 
 from pullarm.clock import Clock
-from pullarm.domain.decision import Decision, Reward, uid_ms
+from pullarm.domain.decision import Decision, Reward
 from pullarm.domain.decision_id import KeyRing
 from pullarm.domain.errors import PullarmError
 from pullarm.v1 import selection_pb2 as pb
@@ -113,9 +113,9 @@ class SelectionService:
 
     def _count(self, decisions: Sequence[Decision], started_s: float, *, error: bool) -> None:
         took_ms = (time.perf_counter() - started_s) * 1000
+        now_ms = self._clock()
         for decision in decisions:
             token = decision.token
-            now_ms = uid_ms(token.uid)
             self._counters.record(token.experiment, token.assigned, now_ms, took_ms, error=error)
 
     def _decide(self, request: pb.SelectRequest) -> Answer:

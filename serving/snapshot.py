@@ -59,12 +59,19 @@ class Snapshot:
     """Every published experiment, by number and by what callers call it."""
 
     complete: bool = False
-    """Whether everything that is published is in here."""
+    """Whether the board was read to its end."""
+    missing: int = 0
+    """How many published experiments could not be read and have no predecessor here."""
     by_number: Mapping[int, Served] = field(default_factory=dict)
     by_reference: Mapping[str, Served] = field(default_factory=dict)
 
+    @property
+    def whole(self) -> bool:
+        """Whether what is not in here does not exist."""
+        return self.complete and not self.missing
+
     @classmethod
-    def of(cls, served: Mapping[int, Served]) -> "Snapshot":
+    def of(cls, served: Mapping[int, Served], missing: int = 0) -> "Snapshot":
         """A complete snapshot."""
         references: dict[str, Served] = {}
         for one in served.values():
@@ -73,7 +80,7 @@ class Snapshot:
             served.values()
         ):  # ids are unique by construction and win over a key that looks like one
             references[one.experiment.id] = one
-        return cls(complete=True, by_number=dict(served), by_reference=references)
+        return cls(complete=True, missing=missing, by_number=dict(served), by_reference=references)
 
 
 def serve(published: Published, before: Served | None) -> Served:

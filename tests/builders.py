@@ -24,7 +24,7 @@ from pullarm.policies.draw import KERNEL
 from pullarm.policies.grid import Grid
 from pullarm.policies.posterior import MICRO, Posterior
 from pullarm.policies.registry import build
-from serving.decider import Query
+from serving.decider import Answer, Query, decide
 from serving.snapshot import Snapshot, serve
 from tests.ledger_events import START_MS
 
@@ -131,7 +131,9 @@ def publication(
     pub_no: int = 1,
     complete: bool = True,
     planned: Grid | None = None,
+    new_grid: bool = True,
     incarnation: str = "one",
+    reconfigured: bool = False,
 ) -> Publication:
     """A publication; a complete one brings its own grid unless it is given one."""
     if complete and planned is None:
@@ -143,9 +145,9 @@ def publication(
         ),
         previous_pub_no=pub_no - 1,
         complete=complete,
-        reconfigured=complete,
+        reconfigured=reconfigured or complete,
         cells=list(given),
-        grid=planned.to_bytes() if planned else None,
+        grid=planned.to_bytes() if planned and new_grid else None,
     )
 
 
@@ -195,3 +197,13 @@ def query(
         attributes=attributes or {},
         request_id=request_id,
     )
+
+
+def ask(snapshot: Snapshot, asked: Query, *, entropy: bytes = ENTROPY) -> Answer:
+    """The decision of one request at START_MS."""
+    return decide(snapshot, asked, START_MS, entropy)
+
+
+def entropies(count: int) -> list[bytes]:
+    """As many different randomnesses."""
+    return [number.to_bytes(10, "big") for number in range(count)]

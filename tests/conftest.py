@@ -5,11 +5,16 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from hypothesis import settings
 
 from cli.embedded import Wanted, embedded_services
 from tests.movielens_data import describe, movielens_folders
 from tests.services import empty_redis, fresh_database, make_template
 from tests.state_folders import temporary_state
+
+# The same examples in every run, and no limit on the time of one: the machine may be busy.
+settings.register_profile("repeatable", deadline=None, derandomize=True)
+settings.load_profile("repeatable")
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

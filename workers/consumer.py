@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 
 from pullarm.clock import Clock
@@ -34,13 +34,11 @@ class Consumer:
         ledger: Ledger,
         experiments: ExperimentStore,
         clock: Clock,
-        folded: Callable[[], None],
     ) -> None:
         self._source = source
         self._ledger = ledger
         self._experiments = experiments
         self._clock = clock
-        self._folded = folded
         self._stopping = False
 
     def stop(self) -> None:
@@ -89,7 +87,6 @@ class Consumer:
         batch = events.merge(batches)
         if batch.events():
             await self._fold_batch(batch, entries[0].id)
-            self._folded()
             await self._register(batch.decisions)
 
     async def _fold_batch(self, batch: Batch, first_id: str) -> None:
@@ -128,8 +125,8 @@ class Consumer:
         for decision in decisions:
             newcomers[decision.token.experiment].update(dict.fromkeys(decision.newcomers))
         for number, names in newcomers.items():
-            if names and await self._experiments.register_arms(number, list(names), self._clock()):
-                self._folded()
+            if names:
+                await self._experiments.register_arms(number, list(names), self._clock())
 
 
 def _halves(batch: Batch) -> tuple[Batch, Batch] | None:

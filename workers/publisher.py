@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from pullarm.clock import Clock
 from pullarm.domain.errors import Unavailable
-from pullarm.domain.experiment import POLICY_NUMBERS, Experiment
+from pullarm.domain.experiment import POLICY_NUMBERS, Experiment, State
 from pullarm.domain.ports import Board
 from pullarm.domain.publication import PosteriorCell, Publication
 from pullarm.policies.draw import KERNEL
@@ -24,6 +24,7 @@ TICK_S = 0.1
 AUDIT_EVERY_S = 2.0
 """How often the board is compared with the ledger, whatever this process believes."""
 _THOMPSON = POLICY_NUMBERS["thompson"]
+_HALTED = (State.STOPPED, State.ROLLED_BACK)
 _Pairs = NDArray[np.int64]  # (n_arms, 2): serves, rewards in millionths
 
 
@@ -46,19 +47,13 @@ class Publisher:
         self._board = board
         self._clock = clock
         self._known: dict[int, _Known] = {}
-        self._wake = asyncio.Event()
         self._audit_at = 0.0
-
-    def wake(self) -> None:
-        """Something was folded or registered in this process: do not wait for the tick."""
-        self._wake.set()
 
     async def run(self) -> None:
         """Publish for ever; a store that is away is waited for."""
         loop = asyncio.get_running_loop()
         away = False
         while True:
-            self._wake.clear()
             started = loop.time()
             try:
                 await self.publish_due()
@@ -85,6 +80,9 @@ class Publisher:
             on_board = await self._board.version(number)
             if pub_no == 0 or on_board != (incarnation, pub_no):
                 await self._publish(number, whole=True)
+        there = [(await self._board.version(number))[0] == incarnation for number in newest]
+        if not all(there):
+            return  # another process is publishing it just now
         index = await self._board.index()
         if (index.incarnation, index.experiments) != (incarnation, tuple(newest)):
             await self._board.complete(incarnation, list(newest))
@@ -101,7 +99,9 @@ class Publisher:
                 if publication is not None:
                     await self._board.publish(publication)
         if publication is not None:
-            head = publication.head
+            head, state = publication.head, publication.experiment.state
+            if whole and state in _HALTED:
+                await self._board.halt(number, state)
             if head.pub_no == 1:
                 self._audit_at = 0.0  # serving takes a new experiment once the board lists it
             _log.debug(

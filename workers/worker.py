@@ -42,7 +42,7 @@ async def run(settings: Settings) -> None:
         publisher = Publisher(PostgresPublications(database), RedisBoard(publishing), clock)
         source = RedisEventSource(claiming, f"{settings.process}-{uuid4().hex[:8]}")
         await _join(source)
-        consumer = Consumer(source, ledger, PostgresExperiments(database), clock, publisher.wake)
+        consumer = Consumer(source, ledger, PostgresExperiments(database), clock)
         consuming = asyncio.create_task(consumer.run(), name="consumer")
         others = [
             asyncio.create_task(publisher.run(), name="publisher"),

@@ -70,9 +70,7 @@ def test_change_that_leaves_figures_comparable_starts_no_epoch(after: Spec) -> N
     assert not starts_allocation_epoch(SPEC, after)
 
 
-@given(
-    weights=st.lists(st.floats(0.01, 100), min_size=2, max_size=2), factor=st.floats(0.01, 100)
-)
+@given(weights=st.lists(st.floats(0.01, 100), min_size=2, max_size=2), factor=st.floats(0.01, 100))
 def test_relative_weights_count_and_not_their_scale(weights: list[float], factor: float) -> None:
     before, after = (
         replace(

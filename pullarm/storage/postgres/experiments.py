@@ -100,12 +100,6 @@ class PostgresExperiments:
                 await connection.execute(_SQL["add_revision"], number, "register_arms", "worker")
             return len(arms)
 
-    async def halted(self) -> list[tuple[int, State]]:
-        """Experiments that serving must treat as stopped or rolled back."""
-        async with self._database.connection() as connection:
-            rows = await connection.fetch(_SQL["halted"])
-        return [(row["experiment_id"], State(row["state"])) for row in rows]
-
 
 async def read_experiment(connection: Connection, number: int) -> Experiment:
     """One experiment with its arms, within the caller's transaction."""

@@ -107,8 +107,12 @@ class RedisBoard:
         """What is published, in one cheap look."""
         with driver_errors():
             marker, changes = await self._redis.mget([keys.COMPLETE, keys.CHANGES])
-        incarnation, numbers = _MARKER.decode(marker) if marker else ("", ())
-        return BoardIndex(marker is not None, incarnation, int(changes or 0), numbers)
+        try:
+            incarnation, numbers = _MARKER.decode(marker or b"")
+        except (msgspec.ValidationError, msgspec.DecodeError):
+            # None, or one that no publisher wrote: incomplete, until a worker's audit writes it anew.
+            return BoardIndex(False, "", int(changes or 0), ())
+        return BoardIndex(True, incarnation, int(changes or 0), numbers)
 
     async def complete(self, incarnation: str, experiments: Sequence[int]) -> None:
         """Declare that everything is published."""

@@ -50,7 +50,3 @@ SELECT coalesce(max(arm_no), 0) FROM arm WHERE experiment_id = $1;
 
 -- touch --
 UPDATE experiment SET config_no = config_no + 1, updated_at = $2 WHERE experiment_id = $1 RETURNING config_no;
-
--- halted --
--- Stopped and rolled back experiments: serving must obey these even before it has their configuration.
-SELECT experiment_id, state FROM experiment WHERE state IN ('stopped', 'rolled_back') ORDER BY experiment_id;

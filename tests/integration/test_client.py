@@ -1,0 +1,90 @@
+"""The client gives an upstream our own types and errors."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from pullarm.client import Choice, Client
+from pullarm.domain.errors import InvalidInput, NotFound, Unavailable
+from tests.ledger_events import START_MS
+from tests.serving_parts import DECISION_ID, Server, serving
+
+NOW = datetime.fromtimestamp(START_MS / 1000, UTC)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Server]:
+    async with serving() as server:
+        yield server
+
+
+@pytest.fixture
+async def client(server: Server) -> AsyncIterator[Client]:
+    async with Client(server.address, timeout_s=5) as client:
+        yield client
+
+
+async def test_selection_says_what_was_decided(server: Server, client: Client) -> None:
+    selection = await client.select(
+        "key-7",
+        "user",
+        ["three", "one", "two"],
+        slots=2,
+        attributes={"country": "de"},
+        request_id="r",
+    )
+    assert selection.arm_id == "three"
+    assert selection.choices == (
+        Choice(arm_id="three", slot=1, propensity=1.0),
+        Choice(arm_id="one", slot=2, propensity=1.0),
+    )
+    assert (selection.policy, selection.reason, selection.posterior_version) == (
+        *("control", "ASSIGNED"),
+        5,
+    )
+    (decision,) = server.sink.stored.decisions
+    assert (decision.attributes, decision.request_id) == ({"country": "de"}, "r")
+
+
+async def test_reward_is_answered_with_its_status(server: Server, client: Client) -> None:
+    selection = await client.select("exp_7", "user", ["three", "one"], slots=2)
+    at = NOW + timedelta(milliseconds=750)
+    told = await client.reward(
+        selection.decision_id, 0.5, arm="one", reward_id="r", occurred_at=at, source="shop"
+    )
+    late = await client.reward(DECISION_ID, 1.0, occurred_at=NOW + timedelta(seconds=60))
+    assert (told, late) == ("ACCEPTED", "ACCEPTED")
+    first, _ = server.sink.stored.rewards
+    assert (first.slot, first.value, first.occurred_ms) == (2, 0.5, START_MS + 750)
+    assert (first.reward_id, first.source, first.retract) == ("r", "shop", False)
+
+
+async def test_retraction_names_its_reward(server: Server, client: Client) -> None:
+    assert await client.retract(DECISION_ID, "r") == "ACCEPTED"
+    (reward,) = server.sink.stored.rewards
+    assert (reward.reward_id, reward.retract) == ("r", True)
+
+
+async def test_bad_input_names_its_field(client: Client) -> None:
+    with pytest.raises(InvalidInput, match="is 101; give 1 to 100") as caught:
+        await client.select("exp_7", "user", slots=101)
+    assert [problem.field for problem in caught.value.problems] == ["slots"]
+
+
+async def test_unknown_experiment_is_not_found(client: Client) -> None:
+    with pytest.raises(NotFound, match="there is no experiment 'nothing'"):
+        await client.select("nothing", "user")
+
+
+async def test_deadline_is_unavailable(server: Server) -> None:
+    server.sink.open.clear()
+    async with Client(server.address, timeout_s=0.1) as client:
+        with pytest.raises(Unavailable, match="DEADLINE_EXCEEDED"):
+            await client.select("exp_7", "user")
+
+
+async def test_server_that_is_not_there_is_unavailable() -> None:
+    async with Client("127.0.0.1:1", timeout_s=2) as client:
+        with pytest.raises(Unavailable):
+            await client.select("exp_7", "user")

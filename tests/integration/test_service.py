@@ -1,0 +1,303 @@
+"""The four calls over a real gRPC server: answered once stored, refused with the right status, voided when given up."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TYPE_CHECKING, cast
+
+import grpc
+import pytest
+
+from pullarm.domain.decision import RewardStatus
+from pullarm.domain.decision_id import decode, encode
+from pullarm.domain.errors import PullarmError
+from pullarm.storage.memory import MemoryBoard
+from pullarm.v1 import selection_pb2 as pb
+from pullarm.v1.selection_pb2_grpc import SelectionServiceStub
+from serving import event_log as event_log_module
+from serving.refresher import Refresher
+from serving.service import NAME, SelectionService
+from tests.builders import KEYS, FixedClock
+from tests.ledger_events import START_MS
+from tests.serving_parts import DECISION_ID, TOKEN, Server, serving
+
+if TYPE_CHECKING:
+    from pullarm.v1.selection_pb2_grpc import SelectionServiceAsyncStub
+
+SELECT = pb.SelectRequest(experiment_id="exp_7", user_id="user", candidate_ids=["two", "one"])
+REWARD = pb.RewardRequest(decision_id=DECISION_ID, value=1.0)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Server]:
+    async with serving() as server:
+        yield server
+
+
+@pytest.fixture
+async def channel(server: Server) -> AsyncIterator[grpc.aio.Channel]:
+    async with grpc.aio.insecure_channel(server.address) as channel:
+        yield channel
+
+
+@pytest.fixture
+def stub(channel: grpc.aio.Channel) -> "SelectionServiceAsyncStub":
+    return SelectionServiceStub(channel)
+
+
+def raw(channel: grpc.aio.Channel, name: str) -> "grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]":
+    """A call that sends and answers bytes as they are."""
+    return channel.unary_unary(
+        f"/{NAME}/{name}", request_serializer=bytes, response_deserializer=bytes
+    )
+
+
+async def status(call: Awaitable[object]) -> tuple[grpc.StatusCode, str]:
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await call
+    return refused.value.code(), refused.value.details() or ""
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.002)
+
+
+async def test_selection_is_answered_as_it_is_stored(
+    server: Server, stub: "SelectionServiceAsyncStub"
+) -> None:
+    response = await stub.Select(SELECT)
+    (decision,) = server.sink.stored.decisions
+    assert decode(response.decision_id, KEYS) == decision.token
+    assert [(c.arm_id, c.slot, c.propensity) for c in response.choices] == [("two", 1, 1.0)]
+    assert (response.policy, response.reason) == ("control", pb.REASON_ASSIGNED)
+    assert (response.posterior_version, decision.pub_no) == (5, 5)
+
+
+async def test_reward_is_acknowledged_as_it_is_stored(
+    server: Server, stub: "SelectionServiceAsyncStub"
+) -> None:
+    response = await stub.Reward(REWARD)
+    (reward,) = server.sink.stored.rewards
+    assert response.status == pb.REWARD_STATUS_ACCEPTED
+    assert (reward.token, reward.status) == (TOKEN, RewardStatus.ACCEPTED)
+
+
+async def test_nothing_is_answered_before_it_is_stored(
+    server: Server, stub: "SelectionServiceAsyncStub"
+) -> None:
+    server.sink.open.clear()
+    calls = [asyncio.ensure_future(stub.Select(SELECT)), asyncio.ensure_future(stub.Reward(REWARD))]
+    await until(lambda: server.sink.tries)
+    await asyncio.sleep(0.05)
+    assert not any(call.done() for call in calls)
+    server.sink.open.set()
+    await asyncio.gather(*calls)
+
+
+async def test_batch_of_selections_has_a_result_or_error_for_each(
+    server: Server, stub: "SelectionServiceAsyncStub"
+) -> None:
+    bad_slots = pb.SelectRequest(experiment_id="exp_7", user_id="user", slots=101)
+    unknown = pb.SelectRequest(experiment_id="nothing", user_id="user")
+    other = pb.SelectRequest(experiment_id="key-7", user_id="other", candidate_ids=["three"])
+    asked = [SELECT, bad_slots, unknown, other]
+    results = (await stub.SelectBatch(pb.SelectBatchRequest(requests=asked))).results
+    assert [result.WhichOneof("result") for result in results] == [
+        *("response", "error", "error", "response")
+    ]
+    assert (results[1].error.code, results[1].error.message) == (
+        grpc.StatusCode.INVALID_ARGUMENT.value[0],
+        "slots: is 101; give 1 to 100, or 0 for 1",
+    )
+    assert results[2].error.code == grpc.StatusCode.NOT_FOUND.value[0]
+    assert [results[0].response.choices[0].arm_id, results[3].response.choices[0].arm_id] == [
+        *("two", "three")
+    ]
+    assert [decision.unit for decision in server.sink.stored.decisions] == ["user", "other"]
+    assert len(server.sink.entries) == 1
+
+
+async def test_batch_of_rewards_has_a_result_or_error_for_each(
+    server: Server, stub: "SelectionServiceAsyncStub"
+) -> None:
+    late = encode(TOKEN._replace(uid=bytes(16)), KEYS)
+    asked = [
+        pb.RewardRequest(decision_id="forged", value=1.0),
+        REWARD,
+        pb.RewardRequest(decision_id=DECISION_ID, value=2.0),
+        pb.RewardRequest(decision_id=late, value=1.0),
+    ]
+    results = (await stub.RewardBatch(pb.RewardBatchRequest(requests=asked))).results
+    assert results[0].error.code == results[2].error.code == 3
+    assert results[0].error.message.startswith("decision_id: ")
+    assert results[2].error.message.startswith("value: ")
+    assert results[1].response.status == pb.REWARD_STATUS_ACCEPTED
+    assert results[3].response.status == pb.REWARD_STATUS_LATE
+    assert [reward.status for reward in server.sink.stored.rewards] == [1, 2]
+
+
+async def test_batch_in_which_all_is_refused_is_answered(
+    server: Server, stub: "SelectionServiceAsyncStub"
+) -> None:
+    selections = await stub.SelectBatch(
+        pb.SelectBatchRequest(requests=[pb.SelectRequest()] * 3), timeout=5
+    )
+    rewards = await stub.RewardBatch(
+        pb.RewardBatchRequest(requests=[pb.RewardRequest()] * 3), timeout=5
+    )
+    for results in (selections.results, rewards.results):
+        assert [result.error.code for result in results] == [3, 3, 3]
+    assert server.sink.tries == 0
+
+
+@pytest.mark.parametrize(
+    ("request_", "code", "details"),
+    [
+        (pb.SelectRequest(user_id="u"), "INVALID_ARGUMENT", "experiment_id: is empty"),
+        (pb.SelectRequest(experiment_id="no", user_id="u"), "NOT_FOUND", "experiment_id: there"),
+        (
+            pb.SelectRequest(experiment_id="Gerät", user_id="u"),
+            "NOT_FOUND",
+            "experiment_id: there is no experiment 'Gerät'",
+        ),
+        (
+            pb.SelectRequest(experiment_id="exp_7", user_id="u\x00"),
+            "INVALID_ARGUMENT",
+            "user_id: contains a control character",
+        ),
+        (
+            pb.SelectRequest(experiment_id="exp_7", user_id="u", candidate_ids=[""] * 1_000),
+            "INVALID_ARGUMENT",
+            "candidate_ids[0]: is empty; give 1 to 128 bytes; candidate_ids[1]",
+        ),
+        (pb.SelectBatchRequest(), "INVALID_ARGUMENT", "requests: has 0; give 1 to 256"),
+        (
+            pb.SelectBatchRequest(requests=[SELECT] * 257),
+            "INVALID_ARGUMENT",
+            "requests: has 257; give 1 to 256",
+        ),
+        (pb.RewardRequest(), "INVALID_ARGUMENT", "decision_id: is empty"),
+        (pb.RewardRequest(decision_id="x" * 600), "INVALID_ARGUMENT", "decision_id: has 600"),
+        (
+            pb.RewardRequest(decision_id=DECISION_ID, value=float("nan")),
+            "INVALID_ARGUMENT",
+            "value: is nan; it must be finite",
+        ),
+        (
+            pb.RewardRequest(decision_id=encode(TOKEN._replace(experiment=9), KEYS)),
+            "NOT_FOUND",
+            "decision_id: its experiment is gone",
+        ),
+        (pb.RewardBatchRequest(), "INVALID_ARGUMENT", "requests: has 0; give 1 to 256"),
+    ],
+    ids=lambda value: type(value).__name__ if not isinstance(value, str) else value[:24],
+)
+async def test_bad_request_is_told_with_its_field(
+    server: Server,
+    channel: grpc.aio.Channel,
+    request_: pb.SelectRequest,
+    code: str,
+    details: str,
+) -> None:
+    name = type(request_).__name__.removesuffix("Request")
+    told, said = await status(raw(channel, name)(request_.SerializeToString()))
+    assert (told.name, said[: len(details)]) == (code, details)
+    assert server.sink.tries == 0
+
+
+@pytest.mark.parametrize("name", ["Select", "SelectBatch", "Reward", "RewardBatch"])
+@pytest.mark.parametrize("data", [b"\xff", b"\x0a\x05ab", b"\x0a\x02\xff\xfe"])
+async def test_bytes_that_are_no_message_are_the_callers_mistake(
+    channel: grpc.aio.Channel, name: str, data: bytes
+) -> None:
+    told, said = await status(raw(channel, name)(data))
+    assert told is grpc.StatusCode.INVALID_ARGUMENT
+    assert said == f"the request is no pullarm.v1.{name}Request message"
+
+
+async def test_server_without_a_snapshot_is_unavailable(
+    server: Server, stub: "SelectionServiceAsyncStub"
+) -> None:
+    server.service = SelectionService(
+        Refresher(MemoryBoard()), server.log, server.counters, KEYS, FixedClock()
+    )
+    for refused in (server.service.select(SELECT), server.service.reward(REWARD)):
+        with pytest.raises(PullarmError) as caught:
+            await refused
+        assert caught.value.code == "unavailable"
+
+
+async def test_event_store_that_is_away_is_unavailable_and_voids(
+    server: Server, stub: "SelectionServiceAsyncStub", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_log_module, "RETRY_FOR_S", 0.02)
+    server.sink.refuses = True
+    batch = pb.SelectBatchRequest(requests=[SELECT] * 2)
+    for call in (stub.Select(SELECT), stub.Reward(REWARD), stub.SelectBatch(batch)):
+        assert await status(call) == (grpc.StatusCode.UNAVAILABLE, "Redis is away: refused")
+    server.sink.refuses = False
+    await until(lambda: len(server.sink.stored.voids) == 3)
+    assert (server.sink.stored.decisions, server.sink.stored.rewards) == ([], [])
+    (minute,) = server.counters.take()
+    assert (minute.experiment, minute.policy, minute.calls, minute.errors) == (7, 1, 3, 3)
+
+
+async def test_answers_are_counted_by_policy(
+    server: Server, stub: "SelectionServiceAsyncStub"
+) -> None:
+    await stub.Select(SELECT)
+    await stub.SelectBatch(pb.SelectBatchRequest(requests=[SELECT, pb.SelectRequest(), SELECT]))
+    (minute,) = server.counters.take()
+    assert (minute.minute, minute.policy) == ((START_MS + 1_000) // 60_000, 1)
+    assert (minute.calls, minute.errors, sum(minute.sketch.values())) == (3, 0, 3)
+
+
+@pytest.mark.parametrize("how", ["cancelled", "deadline"])
+async def test_caller_that_gives_up_is_voided_and_its_mates_notice_nothing(
+    server: Server, stub: "SelectionServiceAsyncStub", how: str
+) -> None:
+    server.sink.open.clear()
+    mates = [asyncio.ensure_future(stub.Select(SELECT)) for _ in range(20)]
+    quitter = stub.Select(
+        pb.SelectRequest(experiment_id="exp_7", user_id="quitter"),
+        timeout=0.2 if how == "deadline" else None,
+    )
+    await until(lambda: server.sink.tries)
+    await asyncio.sleep(0.05)
+    if how == "cancelled":
+        assert quitter.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await quitter
+    else:
+        assert (await status(quitter))[0] is grpc.StatusCode.DEADLINE_EXCEEDED
+    await asyncio.sleep(0.05)
+    server.sink.open.set()
+    answers = await asyncio.gather(*mates)
+    await until(lambda: server.sink.stored.voids)
+    given_up = [d.token for d in server.sink.stored.decisions if d.unit == "quitter"]
+    assert server.sink.stored.voids == given_up
+    stored = {d.token.uid for d in server.sink.stored.decisions if d.unit == "user"}
+    assert {decode(answer.decision_id, KEYS).uid for answer in answers} == stored
+    assert len(stored) == 20
+
+
+class Late:
+    """The context of a call whose deadline has passed."""
+
+    def time_remaining(self) -> float:
+        return -0.001
+
+    async def abort(self, code: grpc.StatusCode, details: str) -> None:
+        raise TimeoutError(code.name, details)
+
+
+async def test_call_past_its_deadline_is_not_stored(server: Server) -> None:
+    for name, request in (("Select", SELECT), ("Reward", REWARD)):
+        handle = cast(
+            "Callable[[object, Late], Awaitable[object]]",
+            server.service.handlers()[name].unary_unary,
+        )
+        with pytest.raises(TimeoutError, match="DEADLINE_EXCEEDED"):
+            await handle(request, Late())
+    assert server.sink.tries == 0

@@ -1,0 +1,78 @@
+"""A serving process's parts over a board and a stream in memory, answering gRPC on a free port."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import grpc
+
+from pullarm.domain.decision import Reason, Token
+from pullarm.domain.decision_id import encode
+from pullarm.storage.memory import MemoryBoard
+from serving.counters import Counters
+from serving.event_log import EventLog
+from serving.refresher import Refresher
+from serving.service import NAME, SelectionService
+from tests.builders import ENTROPY, KEYS, FixedClock, experiment, publication
+from tests.ledger_events import START_MS
+from tests.sink import Sink
+
+TOKEN = Token(
+    uid=START_MS.to_bytes(6, "big") + ENTROPY,
+    experiment=7,
+    allocation_epoch=1,
+    assigned=1,
+    acting=1,
+    reason=Reason.ASSIGNED,
+    learn_slots=1,
+    unit_hash=5,
+    cohort=0,
+    arms=[2],
+)
+DECISION_ID = encode(TOKEN, KEYS)
+
+
+@dataclass
+class Server:
+    """One serving process's parts, answering on a free port."""
+
+    sink: Sink = field(default_factory=Sink)
+    board: MemoryBoard = field(default_factory=MemoryBoard)
+    counters: Counters = field(default_factory=lambda: Counters("serving-1"))
+    address: str = ""
+
+    def __post_init__(self) -> None:
+        self.refresher = Refresher(self.board)
+        self.log = EventLog(self.sink)
+        self.service = SelectionService(
+            self.refresher, self.log, self.counters, KEYS, FixedClock(START_MS + 1_000)
+        )
+
+    async def load(self) -> None:
+        await self.board.publish(publication(experiment(), pub_no=5))
+        await self.board.complete("one", [7])
+        await self.refresher.refresh()
+
+
+@asynccontextmanager
+async def serving() -> AsyncIterator[Server]:
+    """A server with experiment 7 on control, and its event log at work."""
+    parts = Server()
+    await parts.load()
+    committing = asyncio.create_task(parts.log.run())
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler(NAME, parts.service.handlers()),)
+    )
+    parts.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    await server.start()
+    try:
+        yield parts
+    finally:
+        parts.sink.refuses = False
+        parts.sink.open.set()
+        await server.stop(1)
+        parts.log.close()
+        async with asyncio.timeout(5):
+            await committing
