@@ -22,8 +22,13 @@ IN_FLIGHT = 8
 _TRIES = 5
 _MEAN_DELAY_MS = 20 * 60 * 1000.0
 _LONGEST_DELAY_MS = 12 * 3600 * 1000
+_LONGEST_CALL_MS = 6 * 3600 * 1000
+"""How far simulated time may go on during a call. Together with a reward's delay that is less than the window of 24 h:
+a busy machine makes no reward late."""
 
 Answer = TypeVar("Answer")
+_Step = tuple[int, Visit | tuple[str, str]]
+"""When it happens, and the visit or the decision and policy that are rewarded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,11 +68,13 @@ class Driver:
             steps = _Steps(self._visits, history)
 
             async def lane(client: Client) -> None:
-                while (step := steps.next()) is not None:
-                    if isinstance(step, Visit):
-                        await self._visit(client, step, steps)
+                while (step := await steps.next()) is not None:
+                    at_ms, what = step
+                    if isinstance(what, Visit):
+                        await self._visit(client, what, steps)
                     else:
-                        await self._reward(client, *step)
+                        await self._reward(client, *what)
+                    steps.done(at_ms)
 
             await asyncio.gather(*(lane(clients[n % CONNECTIONS]) for n in range(IN_FLIGHT)))
             history.clock.set(history.end_ms)
@@ -138,31 +145,48 @@ class _Steps:
         self._due: list[tuple[int, tuple[str, str]]] = []
         self._now_ms = history.start_ms
         self._delays = np.random.default_rng([history.seed, 1])
+        self._in_flight: list[int] = []
+        self._ended = asyncio.Event()
 
     def reward(self, reward: tuple[str, str]) -> None:
         """A click that is reported after an exponential delay of 20 minutes on average."""
         delay_ms = min(int(self._delays.exponential(_MEAN_DELAY_MS)), _LONGEST_DELAY_MS)
         heapq.heappush(self._due, (self._now_ms + delay_ms, reward))
 
-    def next(self) -> Visit | tuple[str, str] | None:
-        """The next thing to do; None when nothing is left."""
-        history = self._history
-        span_ms = history.end_ms - history.start_ms
-        visit_ms = history.start_ms + span_ms * self._sent // history.decisions
-        left = self._sent < history.decisions
-        if self._due and (not left or self._due[0][0] <= visit_ms):
-            due_ms, reward = heapq.heappop(self._due)
-            self._move(min(due_ms, history.end_ms))
-            return reward
-        if not left:
-            return None
-        self._sent += 1
-        self._move(visit_ms)
-        return next(self._visits)
+    async def next(self) -> _Step | None:
+        """The next thing to do; None when nothing is left. Waits where the oldest call in flight would fall behind."""
+        while (at_ms := self._next_ms()) is not None:
+            if not self._in_flight or at_ms <= min(self._in_flight) + _LONGEST_CALL_MS:
+                return self._take(at_ms)
+            self._ended.clear()
+            await self._ended.wait()
+        return None
 
-    def _move(self, now_ms: int) -> None:
-        self._now_ms = max(self._now_ms, now_ms)
+    def done(self, at_ms: int) -> None:
+        """The step of that time has its answer."""
+        self._in_flight.remove(at_ms)
+        self._ended.set()
+
+    def _next_ms(self) -> int | None:
+        times = [self._visit_ms()] if self._sent < self._history.decisions else []
+        if self._due:
+            times.append(self._due[0][0])
+        return min(times, default=None)
+
+    def _visit_ms(self) -> int:
+        history = self._history
+        return (
+            history.start_ms + (history.end_ms - history.start_ms) * self._sent // history.decisions
+        )
+
+    def _take(self, at_ms: int) -> _Step:
+        self._now_ms = max(self._now_ms, min(at_ms, self._history.end_ms))
         self._history.clock.set(self._now_ms)
+        self._in_flight.append(self._now_ms)
+        if self._due and self._due[0][0] == at_ms:
+            return self._now_ms, heapq.heappop(self._due)[1]
+        self._sent += 1
+        return self._now_ms, next(self._visits)
 
 
 class _Pace:

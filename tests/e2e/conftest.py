@@ -8,6 +8,7 @@ import httpx
 import pytest_asyncio
 
 from cli.platform import Platform
+from pullarm.client import Client
 from pullarm.v1.selection_pb2_grpc import SelectionServiceStub
 from tests.e2e import upstream
 from tests.e2e.upstream import Fleet
@@ -37,6 +38,13 @@ async def fleet(platform: Platform) -> AsyncIterator[Fleet]:
     """Clients of the platform's serving processes."""
     async with upstream.fleet(platform.grpc_address) as fleet:
         yield fleet
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def client(platform: Platform) -> AsyncIterator[Client]:
+    """One client of the platform."""
+    async with Client(platform.grpc_address, timeout_s=10) as client:
+        yield client
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

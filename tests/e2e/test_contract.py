@@ -1,14 +1,14 @@
 """The serving contract over a running platform."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any
 
 import grpc
 import httpx
 import pytest
 import pytest_asyncio
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
     ProtoReflectionDescriptorDatabase,
 )
@@ -38,17 +38,16 @@ async def experiment(api: httpx.AsyncClient, fleet: Fleet) -> str:
     return identity
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def client(platform: Platform) -> AsyncIterator[Client]:
-    async with Client(platform.grpc_address, timeout_s=10) as client:
-        yield client
-
-
 async def refusal(call: Awaitable[object]) -> tuple[grpc.StatusCode, str]:
     """The status and the details of a call that is refused."""
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await call
     return refused.value.code(), refused.value.details() or ""
+
+
+def raw(channel: grpc.aio.Channel, method: str) -> "grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]":
+    """A call that sends and answers bytes as they are."""
+    return channel.unary_unary(method, request_serializer=bytes, response_deserializer=bytes)
 
 
 async def test_both_processes_are_healthy_and_share_the_connections(platform: Platform) -> None:
@@ -60,10 +59,11 @@ async def test_both_processes_are_healthy_and_share_the_connections(platform: Pl
         grpc.aio.insecure_channel(platform.grpc_address, options) for _ in range(CONNECTIONS)
     ]
     for channel in channels:
-        stub = health_pb2_grpc.HealthStub(channel)
         for name in ("", NAME):
-            answer = await stub.Check(health_pb2.HealthCheckRequest(service=name), timeout=10)
-            assert answer.status == health_pb2.HealthCheckResponse.SERVING
+            asked = health_pb2.HealthCheckRequest(service=name).SerializeToString()
+            answer = await raw(channel, "/grpc.health.v1.Health/Check")(asked, timeout=10)
+            told = health_pb2.HealthCheckResponse.FromString(answer).status
+            assert told == health_pb2.HealthCheckResponse.SERVING
     added = [connections(pid, port) - old for pid, old in zip(pids, before, strict=True)]
     assert min(added) > 0
     assert sum(added) == CONNECTIONS
@@ -166,7 +166,8 @@ async def test_selection_beyond_a_limit_names_field_and_limit(
     limit: str,
     wrong: dict[str, Any],
 ) -> None:
-    request = pb.SelectRequest(**{"experiment_id": experiment, "user_id": "user"} | wrong)
+    given: dict[str, Any] = {"experiment_id": experiment, "user_id": "user"} | wrong
+    request = pb.SelectRequest(**given)
     code, details = await refusal(stub.Select(request, timeout=10))
     assert code is grpc.StatusCode.INVALID_ARGUMENT
     assert details.startswith(f"{field}: ")
@@ -204,7 +205,8 @@ async def test_reward_beyond_a_limit_names_field_and_limit(
     wrong: dict[str, Any],
 ) -> None:
     decision_id = (await client.select(experiment, "user", FEW)).decision_id
-    request = pb.RewardRequest(**{"decision_id": decision_id, "value": 1.0} | wrong)
+    given: dict[str, Any] = {"decision_id": decision_id, "value": 1.0} | wrong
+    request = pb.RewardRequest(**given)
     code, details = await refusal(stub.Reward(request, timeout=10))
     assert code is grpc.StatusCode.INVALID_ARGUMENT
     assert details.startswith(f"{field}: ")
@@ -229,7 +231,7 @@ async def test_batch_of_a_wrong_size_names_its_limit(
 async def test_bytes_that_are_no_message_are_the_callers_mistake(
     channel: grpc.aio.Channel, call: str, sent: bytes
 ) -> None:
-    code, details = await refusal(channel.unary_unary(f"/{NAME}/{call}")(sent, timeout=10))
+    code, details = await refusal(raw(channel, f"/{NAME}/{call}")(sent, timeout=10))
     assert (code, details) == (
         grpc.StatusCode.INVALID_ARGUMENT,
         f"the request is no pullarm.v1.{call}Request message",
@@ -268,7 +270,7 @@ async def test_unknown_experiment_and_method_are_told_as_such(
 ) -> None:
     with pytest.raises(NotFound, match="experiment_id: there is no experiment 'exp_unknown'"):
         await client.select("exp_unknown", "user", FEW)
-    code, _ = await refusal(channel.unary_unary(f"/{NAME}/Predict")(b"", timeout=10))
+    code, _ = await refusal(raw(channel, f"/{NAME}/Predict")(b"", timeout=10))
     assert code is grpc.StatusCode.UNIMPLEMENTED
 
 

@@ -1,7 +1,6 @@
 """Rewards over a running platform: whose they are, what is forged, and what the edge says of them."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,11 +21,10 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(180)]
 
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def client(platform: Platform) -> AsyncIterator[Client]:
-    async with Client(platform.grpc_address, timeout_s=10) as client:
-        yield client
+FORGED = (
+    "decision_id: is not a decision id of this deployment; "
+    "send the decision_id of a Select unchanged"
+)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -48,14 +46,7 @@ async def test_id_with_any_bit_changed_is_refused(
     sent += [genuine[:-1], genuine + "A", genuine + "=", f" {genuine}", genuine.swapcase()]
     requests = [pb.RewardRequest(decision_id=each, value=1.0) for each in sent]
     answer = await stub.RewardBatch(pb.RewardBatchRequest(requests=requests), timeout=10)
-    told = {(result.error.code, result.error.message) for result in answer.results}
-    assert told == {
-        (
-            3,
-            "decision_id: is not a decision id of this deployment; "
-            "send the decision_id of a Select unchanged",
-        )
-    }
+    assert {(each.error.code, each.error.message) for each in answer.results} == {(3, FORGED)}
     assert await client.reward(genuine, 1.0) == "ACCEPTED"
 
 

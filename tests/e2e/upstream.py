@@ -4,7 +4,7 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -122,8 +122,11 @@ async def launch(api: httpx.AsyncClient, asked: Fleet, **body: object) -> dict[s
 
 def connections(pid: int, port: int) -> int:
     """Established connections to a port of this machine that a process holds."""
-    descriptors = Path(f"/proc/{pid}/fd").iterdir()
-    held = {os.readlink(descriptor) for descriptor in descriptors if descriptor.is_symlink()}
-    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    held = set()
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # it was closed meanwhile
+            held.add(os.readlink(descriptor))
+    tables = [Path(f"/proc/net/{name}").read_text() for name in ("tcp", "tcp6")]
+    rows = [line.split() for table in tables for line in table.splitlines()[1:]]
     established = [row[9] for row in rows if row[1].endswith(f":{port:04X}") and row[3] == "01"]
     return sum(f"socket:[{inode}]" in held for inode in established)

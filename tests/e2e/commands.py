@@ -1,0 +1,38 @@
+"""The `pullarm` command as a process of its own."""
+
+import asyncio
+import os
+import sys
+from asyncio.subprocess import PIPE
+from dataclasses import dataclass
+
+from cli.platform import OWN_SERVERS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """A command that has ended."""
+
+    status: int | None
+    output: str
+    errors: str
+
+
+async def pullarm(*arguments: str, timeout_s: float = 60) -> Ended:
+    """Run a command to its end, without servers of the user's own."""
+    environment = {name: os.environ[name] for name in os.environ.keys() - {*OWN_SERVERS}}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "cli", *arguments),
+        env=environment | {"COLUMNS": "200"},
+        stdout=PIPE,
+        stderr=PIPE,
+    )
+    try:
+        async with asyncio.timeout(timeout_s):
+            output, errors = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    return Ended(status=process.returncode, output=output.decode(), errors=errors.decode())
