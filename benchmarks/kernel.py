@@ -12,9 +12,10 @@ from statistics import median
 
 import numpy as np
 
+from pullarm.domain.assignment import MICRO
 from pullarm.policies.base import Offer
 from pullarm.policies.draw import choose
-from pullarm.policies.posterior import MICRO, Posterior
+from pullarm.policies.posterior import Posterior
 from pullarm.policies.thompson import Thompson
 
 # (arms in the catalogue, candidates of the decision)

@@ -12,4 +12,4 @@ def command() -> None:
 
     Reads DATABASE_URL, REDIS_URL and, optionally, PULLARM_HTTP_ADDRESS (127.0.0.1:8000).
     """
-    entry.run(serve(Settings.from_environment(os.environ)))
+    entry.run(serve, Settings.from_environment(os.environ))

@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Annotated
 
 from rich.console import Console
-from typer import Option
+from typer import BadParameter, Option
 
-from cli import demo_report
+from cli import demo_report, foreground
 from cli.demo_report import Outcome
 from cli.driver import Driver, History
 from cli.platform import Platform, Settings
 from cli.remote import ControlPlane
 from cli.tally import Tally
-from cli.up import STOP_SIGNALS, summary
+from cli.up import summary
 from pullarm.client import Client
 from pullarm.clock import FileClock, system_clock
 from pullarm.domain.decision_id import decode
@@ -74,6 +74,8 @@ def command(
 
     Without --movielens the traffic is synthetic, with stated click rates.
     """
+    if leave and not (decisions or days):
+        raise BadParameter("say when that is, with --decisions or --days", param_hint="'--exit'")
     traffic: Traffic = (
         visits.from_folder(movielens, seed=seed) if movielens else synthetic.Visits(seed=seed)
     )
@@ -82,21 +84,12 @@ def command(
         state=state,
         grpc_port=grpc_port,
         http_port=http_port,
-        clock=f"file:{state.resolve() / 'demo.clock'}" if days else "system",
+        simulated_from_ms=system_clock() - round(days * _MS_PER_DAY) if days else None,
     )
-    sys.exit(asyncio.run(_until_stopped(wish, settings)))
-
-
-async def _until_stopped(wish: Wish, settings: Settings) -> int:
-    """Run the demo; the first signal stops it in order."""
-    demo = asyncio.create_task(_Demo(wish, settings).run())
-    loop = asyncio.get_running_loop()
-    for number in STOP_SIGNALS:
-        loop.add_signal_handler(number, demo.cancel)
-    try:
-        return await demo
-    except asyncio.CancelledError:
-        return 128 + signal.SIGINT if wish.leave else 0
+    demo = _Demo(wish, settings)
+    status = asyncio.run(foreground.run(demo.platform, demo.run))
+    interrupted = 128 + signal.SIGINT if leave else 0
+    sys.exit(interrupted if status is None else status)
 
 
 async def _runs(client: Client, experiment: str) -> bool:
@@ -121,38 +114,32 @@ class _Demo:
 
     def __init__(self, wish: Wish, settings: Settings) -> None:
         self._wish = wish
-        self._settings = settings
         self._tally = Tally(accountable=bool(wish.decisions or wish.days))
         self._console = Console(stderr=True)
-        self._clock: FileClock | None = None
+        self.platform = Platform(settings, report=self._tell)
 
     async def run(self) -> int:
-        """The exit status."""
+        """The exit status; for while the platform is up."""
         wish = self._wish
-        start_ms = system_clock() - round((wish.days or 0) * _MS_PER_DAY)
-        if wish.days:
-            self._settings.state.mkdir(parents=True, exist_ok=True)
-            self._clock = FileClock.create(Path(self._settings.clock.partition(":")[2]), start_ms)
-        platform = Platform(self._settings, report=self._console.print)
-        async with platform:
-            self._console.print(summary(platform))
-            self._console.print(f"\nTraffic: {wish.traffic.label}")
-            experiment = await self._start(platform)
-            self._console.print(
-                f"Experiment {experiment}: {platform.http_url}/experiments/{experiment}\n"
-            )
-            await self._seen(platform, experiment)
-            driver = Driver(platform.grpc_address, experiment, wish.traffic, self._tally)
-            async with demo_report.progress(self._console, self._tally):
-                await self._drive(driver, start_ms)
-            status = 0
-            if wish.decisions or wish.days:
-                status = await self._account(platform, experiment)
-            if not wish.leave:
-                await self._go_on(driver)
-            return status
+        self._tell(summary(self.platform))
+        self._tell(f"\nTraffic: {wish.traffic.label}")
+        experiment = await self._start()
+        self._tell(f"Experiment {experiment}: {self.platform.http_url}/experiments/{experiment}\n")
+        await self._seen(experiment)
+        driver = Driver(self.platform.grpc_address, experiment, wish.traffic, self._tally)
+        async with demo_report.progress(self._console, self._tally):
+            await self._drive(driver)
+        status = 0
+        if wish.decisions or wish.days:
+            status = await self._account(experiment)
+        if not wish.leave:
+            await self._go_on(driver)
+        return status
 
-    async def _start(self, platform: Platform) -> str:
+    def _tell(self, message: str) -> None:
+        demo_report.tell(self._console, message)
+
+    async def _start(self) -> str:
         """Create and start the experiment, the way its owner would."""
         traffic = self._wish.traffic
         body: dict[str, object] = {
@@ -162,18 +149,18 @@ class _Demo:
         }
 
         def launch() -> str:
-            with ControlPlane(platform.http_url) as control:
+            with ControlPlane(self.platform.http_url) as control:
                 reference: str = control.create(body)["id"]
                 control.start(reference)
                 return reference
 
         return await asyncio.to_thread(launch)
 
-    async def _seen(self, platform: Platform, experiment: str) -> None:
+    async def _seen(self, experiment: str) -> None:
         """Wait until serving answers for the experiment, whichever process a connection meets."""
         deadline = time.monotonic() + _SEEN_WITHIN_S
         for _ in range(_LOOKS):
-            async with Client(platform.grpc_address, timeout_s=5.0) as client:
+            async with Client(self.platform.grpc_address, timeout_s=5.0) as client:
                 while not await _runs(client, experiment):
                     if time.monotonic() > deadline:
                         raise PullarmError(
@@ -181,13 +168,13 @@ class _Demo:
                         )
                     await asyncio.sleep(0.05)
 
-    async def _drive(self, driver: Driver, start_ms: int) -> None:
-        wish = self._wish
-        if self._clock is not None:
+    async def _drive(self, driver: Driver) -> None:
+        wish, clock = self._wish, self.platform.clock
+        if clock is not None:
             await driver.history(
                 History(
-                    clock=self._clock,
-                    start_ms=start_ms,
+                    clock=clock,
+                    start_ms=clock(),
                     end_ms=system_clock(),
                     decisions=wish.decisions or HISTORY_DECISIONS,
                     seed=wish.seed,
@@ -201,21 +188,22 @@ class _Demo:
     async def _go_on(self, driver: Driver) -> None:
         """Live traffic until Ctrl-C, so that there is something to watch."""
         self._tally.accountable = False
-        self._console.print(f"\nGoing on with {LIVE_PER_SECOND:g} visits a second; Ctrl-C stops.")
+        self._tell(f"\nGoing on with {LIVE_PER_SECOND:g} visits a second; Ctrl-C stops.")
         async with (
             demo_report.progress(self._console, self._tally),
             asyncio.TaskGroup() as group,
         ):
             group.create_task(driver.live(None, LIVE_PER_SECOND))
-            if self._clock is not None:
-                group.create_task(_follow(self._clock))
+            if self.platform.clock is not None:
+                group.create_task(_follow(self.platform.clock))
 
-    async def _account(self, platform: Platform, experiment: str) -> int:
+    async def _account(self, experiment: str) -> int:
         """Wait until all is folded, compare with what was acknowledged, verify, print the JSON line."""
-        keys = read_keys(Path(platform.environment["PULLARM_DECISION_KEYS_FILE"]))
+        environment = self.platform.environment
+        keys = read_keys(environment)
         decided = [decode(text, keys).uid for text in self._tally.decision_ids]
         rewarded = [decode(text, keys).uid for text in self._tally.rewarded_ids]
-        async with Database(platform.environment["DATABASE_URL"], max_connections=2) as database:
+        async with Database(environment["DATABASE_URL"], max_connections=2) as database:
             ledger = PostgresLedger(database)
             deadline = time.monotonic() + _FOLDED_WITHIN_S
             lost = await ledger.missing(decided, rewarded)

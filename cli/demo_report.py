@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from cli.tally import Tally
-from pullarm.storage.postgres.summary import PolicyFigures
+from pullarm.domain.summary import PolicyFigures
 
 _EVERY_S = 0.5
 _PLAIN_EVERY_S = 5.0
@@ -52,6 +53,11 @@ class Outcome:
         }
 
 
+def tell(console: Console, message: str) -> None:
+    """Print as it stands: names and paths may hold what rich takes for markup, and a broken line cannot be copied."""
+    console.print(Text(message), soft_wrap=True)
+
+
 @asynccontextmanager
 async def progress(console: Console, tally: Tally) -> AsyncIterator[None]:
     """Show the tally while the block runs: a live table on a terminal, a line now and then elsewhere."""
@@ -80,10 +86,10 @@ async def _plain(console: Console, tally: Tally) -> None:
         rates = "  ".join(
             f"{name} {policy.rate:.3f}" for name, policy in sorted(tally.policies.items())
         )
-        console.print(
+        tell(
+            console,
             f"{tally.decisions:>8} decisions  {pace.per_second():>6.0f}/s  "
             f"p95 {tally.percentiles_ms()['p95']:.1f} ms  {rates}",
-            soft_wrap=True,
         )
 
 
@@ -134,6 +140,6 @@ def show(console: Console, outcome: Outcome) -> None:
             above,
         )
     console.print(table)
-    console.print(f"A random choice among the offered candidates would earn {offered:.4f}.")
+    tell(console, f"A random choice among the offered candidates would earn {offered:.4f}.")
     if outcome.tally.failures:
-        console.print(f"{outcome.tally.failures} calls failed; the last: {outcome.tally.problem}")
+        tell(console, f"{outcome.tally.failures} calls failed; the last: {outcome.tally.problem}")

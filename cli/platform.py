@@ -3,7 +3,7 @@
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,8 +22,11 @@ from cli.state import (
     write_environment,
 )
 from cli.supervisor import StartFailed, Supervisor
+from pullarm.clock import FileClock
+from serving.settings import KEYS, KEYS_FILE
 
 OWN_SERVERS = ("DATABASE_URL", "REDIS_URL", "QUEUE_REDIS_URL")
+OWN_KEYS = (KEYS, KEYS_FILE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +40,8 @@ class Settings:
     http_port: int = 8000
     postgres_port: int = 0
     redis_port: int = 0
-    clock: str = "system"
-    """`system`, or `file:PATH` of a clock that a simulation moves."""
+    simulated_from_ms: int | None = None
+    """Where a clock of the platform's own begins, which somebody has to move; None: the machine's."""
 
     def claimed(self) -> Self:
         """These settings with every port checked and chosen; raises ConfigurationError."""
@@ -58,7 +61,9 @@ class Platform:
         self.settings = settings
         self.environment: dict[str, str] = {}
         """What every process is told, over and above the caller's own environment."""
-        self.up = False
+        self.clock: FileClock | None = None
+        """The simulated clock, where there is one."""
+        self.stopping = False
         self._report = report
         self._resources = ExitStack()
         self._state: State | None = None
@@ -93,6 +98,11 @@ class Platform:
     ) -> None:
         await self._stop()
 
+    async def watch(self) -> None:
+        """Return never; raises SupervisionFailed once a program is left to itself. For a platform that is up."""
+        if self._supervisor is not None:
+            await self._supervisor.watch()
+
     def kill(self) -> None:
         """Kill every process at once; leaving the block afterwards is quick."""
         if self._supervisor is not None:
@@ -104,33 +114,34 @@ class Platform:
         supervisor = Supervisor(logs=state.logs, notes=state.run, report=self._report)
         self._state, self._supervisor = state, supervisor
         await asyncio.to_thread(supervisor.adopt)
+        if self.settings.simulated_from_ms is not None:  # now that no other platform reads it
+            self.clock = FileClock.create(state.clock, self.settings.simulated_from_ms)
         self.settings = self.settings.claimed()
         self.environment = await self._addresses(state, supervisor) | self._own(state)
         write_environment(state, self.environment)
         await self._migrate(state)
         await supervisor.start(*self._programs(state))
-        self.up = True
 
     async def _addresses(self, state: State, supervisor: Supervisor) -> dict[str, str]:
         """The user's own servers where the environment names them, else the embedded ones."""
-        given = {name: os.environ[name] for name in OWN_SERVERS if os.environ.get(name)}
+        own = given(OWN_SERVERS)
         wanted = embedded.Wanted(
-            postgres="DATABASE_URL" not in given,
-            valkey="REDIS_URL" not in given,
+            postgres="DATABASE_URL" not in own,
+            valkey="REDIS_URL" not in own,
             host=self.settings.host,
             postgres_port=self.settings.postgres_port,
             redis_port=self.settings.redis_port,
         )
-        addresses = await embedded.start(supervisor, state, wanted) | given
+        addresses = await embedded.start(supervisor, state, wanted) | own
         addresses.setdefault("QUEUE_REDIS_URL", addresses["REDIS_URL"])
         return addresses
 
     def _own(self, state: State) -> dict[str, str]:
-        return {
+        keys = given(OWN_KEYS) or {KEYS_FILE: str(decision_keys(state))}
+        return keys | {
             "PULLARM_GRPC_ADDRESS": self.grpc_address,
             "PULLARM_HTTP_ADDRESS": f"{_literal(self.settings.host)}:{self.settings.http_port}",
-            "PULLARM_DECISION_KEYS_FILE": str(decision_keys(state)),
-            "PULLARM_CLOCK": self.settings.clock,
+            "PULLARM_CLOCK": "system" if self.clock is None else f"file:{state.clock}",
         }
 
     async def _migrate(self, state: State) -> None:
@@ -169,12 +180,18 @@ class Platform:
         )
 
     async def _stop(self) -> None:
+        self.stopping = True
         if self._supervisor is not None:
             await self._supervisor.stop()
         if self._state is not None:
             self._state.environment.unlink(missing_ok=True)
             close_sockets(self._state)
         self._resources.close()
+
+
+def given(names: Iterable[str]) -> dict[str, str]:
+    """What the caller's own environment says of these variables."""
+    return {name: os.environ[name] for name in names if os.environ.get(name)}
 
 
 def _command(name: str) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from serving.settings import Settings
 def command() -> None:
     """Run one serving process until SIGTERM.
 
-    Reads REDIS_URL, PULLARM_DECISION_KEYS_FILE and, optionally, PULLARM_GRPC_ADDRESS (127.0.0.1:50051).
+    Reads REDIS_URL, PULLARM_DECISION_KEYS or PULLARM_DECISION_KEYS_FILE and, optionally, PULLARM_GRPC_ADDRESS
+    (127.0.0.1:50051).
     """
-    entry.run(run(Settings.from_environment(os.environ)))
+    entry.run(run, Settings.from_environment(os.environ))

@@ -4,6 +4,7 @@ lock                 held while a platform runs; names its process
 environment          the addresses and settings every process gets, for a shell or other commands
 decision_keys.json   what decision ids are signed with
 *.password           of the embedded servers
+clock                the simulated time of a platform that has one
 relocated            where root keeps PostgreSQL's part, when its account cannot enter this folder
 postgres/ valkey/    the embedded servers' data
 logs/ run/           one log, one note of the process id and one ready file for every program
@@ -48,6 +49,10 @@ class State:
         return self.folder / "environment"
 
     @property
+    def clock(self) -> Path:
+        return self.folder / "clock"
+
+    @property
     def digest(self) -> str:
         """Eight characters that stand for this folder where its path would be too long."""
         return hashlib.sha256(str(self.folder).encode()).hexdigest()[:8]
@@ -90,15 +95,6 @@ def make_sockets(state: State) -> None:
 def close_sockets(state: State) -> None:
     """Remove the folder for sockets once nobody listens there."""
     shutil.rmtree(state.sockets, ignore_errors=True)
-
-
-def remove(folder: Path) -> None:
-    """Delete a state folder and what lies of it elsewhere; only while no platform runs on it."""
-    close_sockets(State(folder=folder.resolve()))
-    relocated = folder / RELOCATED
-    if relocated.exists():
-        shutil.rmtree(relocated.read_text(encoding="utf-8").strip(), ignore_errors=True)
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

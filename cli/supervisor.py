@@ -26,6 +26,12 @@ class StartFailed(PullarmError):
     code = "start_failed"
 
 
+class SupervisionFailed(PullarmError):
+    """A program of the platform is no longer supervised."""
+
+    code = "supervision_failed"
+
+
 def _quiet(message: str) -> None:
     """The report of who does not want one."""
 
@@ -45,9 +51,8 @@ class _Watched:
         return self.handle if self.handle is not None and self.handle.returncode is None else None
 
     async def spawn(self) -> Process:
-        self.handle = await process.spawn(self.program, self.log)
         self.started_s = time.monotonic()
-        orphans.note(self.note, self.handle.pid, self.program.stop_signal)
+        self.handle = await process.spawn(self.program, self.log)
         return self.handle
 
     async def become_ready(self, handle: Process) -> bool:
@@ -107,7 +112,18 @@ class Supervisor:
                     group.create_task(self._first_start(each))
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None
-        self._tasks += [asyncio.create_task(self._keep(each)) for each in added]
+        self._tasks += [
+            asyncio.create_task(self._keep(each), name=each.program.name) for each in added
+        ]
+
+    async def watch(self) -> None:
+        """Return never; raises SupervisionFailed once one of the programs started so far is left to itself."""
+        dead, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+        task = dead.pop()
+        error = task.exception()
+        raise SupervisionFailed(
+            f"{task.get_name()} is no longer supervised, by a fault of Pullarm's: {error!r}"
+        ) from error
 
     async def stop(self) -> None:
         """Stop every program, the last stage first; harmless when nothing runs."""
@@ -128,7 +144,10 @@ class Supervisor:
 
     async def _first_start(self, each: _Watched) -> None:
         while True:
-            handle = await each.spawn()
+            try:
+                handle = await self._spawn(each)
+            except OSError as error:
+                raise StartFailed(f"{each.program.name} cannot be started: {error}") from error
             if await each.become_ready(handle):
                 self._say(f"{each.program.name} is ready (pid {handle.pid})")
                 return
@@ -144,19 +163,41 @@ class Supervisor:
             delay_s = each.backoff_s()
             self._say(f"{each.program.name} ended with status {code}; again in {delay_s:.1f} s")
             await asyncio.sleep(delay_s)
-            handle = await each.spawn()
+            handle = await self._respawn(each)
             if await each.become_ready(handle):
                 self._say(f"{each.program.name} is ready again (pid {handle.pid})")
+
+    async def _respawn(self, each: _Watched) -> Process:
+        """Try until it starts: a full disk or a log folder that was removed may be mended."""
+        while True:
+            try:
+                return await self._spawn(each)
+            except OSError as error:
+                delay_s = each.backoff_s()
+                again = f"again in {delay_s:.1f} s"
+                self._say(f"{each.program.name} cannot be started ({error}); {again}")
+                await asyncio.sleep(delay_s)
+
+    async def _spawn(self, each: _Watched) -> Process:
+        handle = await each.spawn()
+        try:
+            orphans.note(each.note, handle.pid, each.program.stop_signal)
+        except OSError as error:  # only who comes after a supervisor that was killed needs the note
+            self._say(f"{each.program.name} runs, but {each.note} cannot be written ({error})")
+        return handle
 
     async def _stop_one(self, each: _Watched) -> None:
         if each.handle is not None:
             await process.stop(each.program, each.handle)
             self._say(f"{each.program.name} stopped (status {each.handle.returncode})")
-        each.note.unlink(missing_ok=True)
+        with suppress(OSError):
+            each.note.unlink(missing_ok=True)
 
     def _say(self, message: str) -> None:
         with suppress(OSError, ValueError):  # a closed terminal must not end the supervision
             self._report(message)
-        descriptor = process.open_log(self._logs / "supervisor.log")
-        with suppress(OSError), os.fdopen(descriptor, "w", encoding="utf-8") as log:
-            log.write(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {message}\n")
+        line = f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {message}\n"
+        with suppress(OSError):
+            log = process.open_log(self._logs / "supervisor.log")
+            with os.fdopen(log, "w", encoding="utf-8") as file:
+                file.write(line)

@@ -1,16 +1,14 @@
 """`pullarm up`: run the whole platform in the foreground until Ctrl-C."""
 
 import asyncio
-import signal
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 from typer import Option
 
+from cli import foreground
 from cli.platform import Platform, Settings
-
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def command(
@@ -39,34 +37,15 @@ def command(
         postgres_port=postgres_port,
         redis_port=redis_port,
     )
-    asyncio.run(run(settings))
-
-
-async def run(settings: Settings) -> None:
-    """Run until a signal asks to stop; a second one kills everything at once."""
     platform = Platform(settings, report=say)
-    stop = asyncio.Event()
-    task = asyncio.create_task(_until(platform, stop))
-
-    def asked() -> None:
-        if stop.is_set():
-            platform.kill()
-        elif not platform.up:
-            task.cancel()
-        stop.set()
-
-    loop = asyncio.get_running_loop()
-    for each in STOP_SIGNALS:
-        if each != signal.SIGHUP or signal.getsignal(each) != signal.SIG_IGN:  # else under nohup
-            loop.add_signal_handler(each, asked)
-    with suppress(asyncio.CancelledError):
-        await task
+    asyncio.run(foreground.run(platform, lambda: _until_asked(platform)))
 
 
-async def _until(platform: Platform, stop: asyncio.Event) -> None:
-    async with platform:
-        say(summary(platform))
-        await stop.wait()
+async def _until_asked(platform: Platform) -> None:
+    say(summary(platform))
+    try:
+        await asyncio.Event().wait()
+    finally:
         say("stopping")
 
 

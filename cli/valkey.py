@@ -1,6 +1,7 @@
 """The embedded Valkey: its configuration, its program and its addresses."""
 
 import asyncio
+import glob
 import importlib.util
 import json
 from dataclasses import dataclass
@@ -70,7 +71,8 @@ class Valkey:
         write_private(written, self.configuration())
         return Program(
             name="valkey",
-            argv=(str(binary()), str(written)),
+            # Escaped: Valkey takes brackets and asterisks in a path for a pattern, and starts without what that misses.
+            argv=(str(binary()), glob.escape(str(written))),
             ready=self.answers,
             stage=1,
             prepare=lambda: self.socket.unlink(missing_ok=True),

@@ -12,4 +12,4 @@ def command() -> None:
 
     Reads DATABASE_URL, REDIS_URL and, optionally, QUEUE_REDIS_URL.
     """
-    entry.run(run(Settings.from_environment(os.environ)))
+    entry.run(run, Settings.from_environment(os.environ))

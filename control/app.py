@@ -1,6 +1,7 @@
 """The application, wired by hand: tests call it with whatever stores they like."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,10 +13,12 @@ from control.dashboard import dashboard, find_web
 from control.experiments import Experiments
 from control.health import Health, Probe, Probes
 from control.lifecycle import Halts, Lifecycle
-from control.overview import Overview, Summaries
+from control.origin import refuse_other_sites
+from control.overview import Overview
 from control.problems import HANDLERS
 from pullarm.clock import Clock
 from pullarm.domain.ports import ExperimentStore
+from pullarm.domain.summary import Summaries
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
 
@@ -30,10 +33,16 @@ class Stores:
     probes: Mapping[str, Probe]
 
 
-def create_app(stores: Stores, *, clock: Clock, web: Path | None = None) -> Litestar:
+def create_app(
+    stores: Stores,
+    *,
+    clock: Clock,
+    monotonic: Callable[[], float] = time.monotonic,
+    web: Path | None = None,
+) -> Litestar:
     """The control plane over these stores."""
     lifecycle = Lifecycle(stores.experiments, stores.halts, clock)
-    overview = Overview(lifecycle, stores.summaries, clock)
+    overview = Overview(lifecycle, stores.summaries, clock, monotonic)
     probes = Probes(stores.probes)
     return Litestar(
         route_handlers=[Experiments, Health, *dashboard(web or find_web())],
@@ -42,6 +51,7 @@ def create_app(stores: Stores, *, clock: Clock, web: Path | None = None) -> Lite
             "overview": Provide(lambda: overview, sync_to_thread=False),
             "probes": Provide(lambda: probes, sync_to_thread=False),
         },
+        before_request=refuse_other_sites,
         exception_handlers=HANDLERS,
         openapi_config=OpenAPIConfig(title="Pullarm", version="1"),
         request_max_body_size=MAX_BODY_BYTES,

@@ -6,8 +6,9 @@ import msgspec
 from litestar.openapi.spec import OpenAPIMediaType, Operation, RequestBody, Schema
 from litestar.openapi.spec.enums import OpenAPIType
 
-from control.problems import AnyRequest, Malformed
+from control.problems import AnyRequest, Malformed, NotJson
 
+_JSON = "application/json"
 _LAUNCH = {
     "name": "Bandit Test v1",
     "traffic_pct": 0.8,
@@ -18,7 +19,13 @@ _CHANGE = {"traffic_pct": 0.4, "policies": [{"name": "thompson", "weight": 2.0},
 
 
 async def read_json(request: AnyRequest) -> object:
-    """The body as plain values; raises Malformed where it is not JSON."""
+    """The body as plain values; raises NotJson where it does not claim to be JSON, Malformed where it is not."""
+    # A form of any web page may send the other types without asking.
+    media_type = request.content_type[0]
+    if media_type.lower() != _JSON:
+        raise NotJson(
+            detail=f"the body is {media_type[:80] or 'of no type'}; send JSON with Content-Type: {_JSON}"
+        )
     try:
         value: object = msgspec.json.decode(await request.body())
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
@@ -29,7 +36,7 @@ async def read_json(request: AnyRequest) -> object:
 def _body(example: dict[str, object]) -> RequestBody:
     schema = Schema(type=OpenAPIType.OBJECT, additional_properties=True)
     media_type = OpenAPIMediaType(schema=schema, example=example)
-    return RequestBody(content={"application/json": media_type}, required=True)
+    return RequestBody(content={_JSON: media_type}, required=True)
 
 
 @dataclass

@@ -8,10 +8,10 @@ from http import HTTPStatus
 from litestar import Controller, Response, get
 from litestar.di import NamedDependency
 
-from pullarm.domain.errors import Unavailable
+from pullarm.domain.errors import ConfigurationError, Unavailable
 
 Probe = Callable[[], Awaitable[None]]
-"""Raises Unavailable while its server is away."""
+"""Raises Unavailable while its server is away, ConfigurationError where it is not as it has to be."""
 
 PROBE_TIMEOUT_S = 2.0
 
@@ -43,7 +43,7 @@ async def _ask(probe: Probe) -> str:
             await probe()
     except TimeoutError:
         return f"no answer within {PROBE_TIMEOUT_S:g} s"
-    except Unavailable as error:
+    except (Unavailable, ConfigurationError) as error:
         return str(error)
     return "ok"
 

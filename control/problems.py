@@ -36,6 +36,12 @@ class Malformed(HTTPException):
     status_code = HTTPStatus.BAD_REQUEST
 
 
+class NotJson(HTTPException):
+    """The request's body is declared to be something else than JSON, or nothing in particular."""
+
+    status_code = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+
+
 def problem(
     status: int, detail: str, *, code: str = "", problems: list[dict[str, str]] | None = None
 ) -> Response[dict[str, object]]:

@@ -7,6 +7,7 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from pullarm.domain.errors import ConfigurationError
+from pullarm.environment import optional, optional_path, required
 
 ADDRESS = "PULLARM_HTTP_ADDRESS"
 
@@ -27,23 +28,16 @@ class Settings:
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
         """Raises ConfigurationError that names the variable at fault."""
-        host, port = _host_and_port(environment.get(ADDRESS) or "127.0.0.1:8000")
-        ready_file = environment.get("PULLARM_READY_FILE")
+        host, port = _host_and_port(optional(environment, ADDRESS, "127.0.0.1:8000"))
         return cls(
-            database_url=_required(environment, "DATABASE_URL"),
-            redis_url=_required(environment, "REDIS_URL"),
+            database_url=required(environment, "DATABASE_URL"),
+            redis_url=required(environment, "REDIS_URL"),
             host=host,
             port=port,
-            clock=environment.get("PULLARM_CLOCK") or "system",
-            process=environment.get("PULLARM_PROCESS") or "control",
-            ready_file=Path(ready_file) if ready_file else None,
+            clock=optional(environment, "PULLARM_CLOCK", "system"),
+            process=optional(environment, "PULLARM_PROCESS", "control"),
+            ready_file=optional_path(environment, "PULLARM_READY_FILE"),
         )
-
-
-def _required(environment: Mapping[str, str], name: str) -> str:
-    if not environment.get(name):
-        raise ConfigurationError(f"{name} is not set; `pullarm up` sets it for every process")
-    return environment[name]
 
 
 def _host_and_port(address: str) -> tuple[str, int]:

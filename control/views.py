@@ -6,8 +6,8 @@ from typing import Any
 
 from pullarm.domain.assignment import BUCKETS
 from pullarm.domain.experiment import POLICY_NUMBERS, Experiment, RewardDefinition
+from pullarm.domain.summary import PolicyFigures, Summary
 from pullarm.statistics import wilson
-from pullarm.storage.postgres.summary import PolicyFigures, Summary
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

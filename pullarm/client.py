@@ -149,16 +149,31 @@ class Client:
             source=source,
         )
         if occurred_at is not None:
+            if occurred_at.utcoffset() is None:
+                raise invalid(
+                    "occurred_at", "has no time zone; give an aware datetime, such as UTC's"
+                )
             request.occurred_at.FromDatetime(occurred_at)
         return await self._reward(request)
 
     async def retract(
-        self, decision_id: str, reward_id: str, *, arm: str = "", kind: str = ""
+        self,
+        decision_id: str,
+        reward_id: str,
+        *,
+        arm: str = "",
+        kind: str = "",
+        source: str = "",
     ) -> str:
         """Take back the reward with this reward_id, whichever of the two arrives first."""
         return await self._reward(
             pb.RewardRequest(
-                decision_id=decision_id, arm_id=arm, kind=kind, reward_id=reward_id, retract=True
+                decision_id=decision_id,
+                arm_id=arm,
+                kind=kind,
+                reward_id=reward_id,
+                source=source,
+                retract=True,
             )
         )
 

@@ -28,8 +28,10 @@ class FileClock:
 
     @classmethod
     def create(cls, path: Path, now_ms: int) -> "FileClock":
-        """Make the file and set the clock."""
-        path.write_bytes(now_ms.to_bytes(8, "little"))
+        """Set the clock, and make the file where there is none."""
+        path.touch()  # never truncated: a process that has it mapped would die of SIGBUS
+        with path.open("r+b") as file:
+            file.write(now_ms.to_bytes(8, "little"))
         return cls(path)
 
     def __call__(self) -> int:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replay import movielens, window
+from replay.errors import DatasetError
 from replay.movielens import Ratings
 from replay.traffic import BLOCK_VISITS, ArmSpec, Block, Visit, check_handful
 
@@ -34,21 +35,20 @@ class Visits:
         handful: int = 10,
         label: str | None = None,
     ) -> None:
-        """Raises ValueError for repeated or unknown arms, a bad handful, or nobody to visit."""
+        """Raises ValueError for repeated or unknown arms or a bad handful, DatasetError where nobody can visit."""
         _check_arms(ratings, arms)
         check_handful(handful, len(arms))
         users, self._outcome = _outcomes(ratings, arms)
         if not len(users):
-            raise ValueError(f"no user of {ratings.name} has rated two of the {len(arms)} arms")
+            raise DatasetError(
+                f"no user of {ratings.name} has rated two of the {len(arms)} arms, so that there is "
+                "nothing to choose: use the complete data set, or other arms"
+            )
         self._user_ids = [str(user) for user in users.tolist()]
         self._seed = seed
         self._handful = handful
         self.label = label or f"MovieLens {ratings.name}: {len(arms)} movies, real ratings"
         self.arms = tuple(ArmSpec(id=str(arm), label=ratings.titles[arm]) for arm in arms)
-
-    @property
-    def eligible_users(self) -> int:
-        return len(self._user_ids)
 
     def visits(self) -> Iterator[Visit]:
         """Endless; every call starts again from the seed."""
@@ -73,10 +73,18 @@ class Visits:
 def from_folder(
     folder: Path, *, seed: int, handful: int = 10, days: int = 14, count: int = 50
 ) -> Visits:
-    """Visits to the `count` most-rated movies of the busiest `days` days of a MovieLens folder."""
+    """Visits to the `count` most-rated movies of the busiest `days` days of a MovieLens folder.
+
+    Raises DatasetError where its files are not sound or hold too little to choose from.
+    """
     ratings = movielens.load(folder)
     busiest = window.busiest(ratings, days=days)
     arms = window.top_arms(ratings, busiest, count=count)
+    if len(arms) < 2:
+        raise DatasetError(
+            f"{folder}: the busiest {days} days hold ratings of {len(arms)} movie, and a choice needs "
+            "two at least: copy the files again from MovieLens's own archive"
+        )
     label = (
         f"MovieLens {ratings.name}: the {len(arms)} most-rated movies of "
         f"{_minute(busiest.start_s)} to {_minute(busiest.end_s)} UTC, real ratings"

@@ -94,8 +94,9 @@ def decide(snapshot: Snapshot, query: Query, now_ms: int, entropy: bytes) -> Ans
         unlisted=len(named) - len(rows),
         newcomers=_newcomers(served, named) if len(rows) < len(named) else [],
     )
-    propensities = [choice.weight / choice.total for choice in choices]
-    return Answer(decision, POLICY_NAMES[acting], arm_ids, propensities)
+    return Answer(
+        decision, POLICY_NAMES[acting], arm_ids, [choice.propensity for choice in choices]
+    )
 
 
 def _assign(served: Served, unit: Unit, rows: list[int]) -> tuple[Reason, int]:
@@ -120,6 +121,6 @@ def _fall_back(served: Served, count: int, slots: int, uid: bytes) -> list[Choic
 
 
 def _newcomers(served: Served, named: list[str]) -> list[str]:
-    if not served.open:
+    if not served.open or served.standing is not Reason.ASSIGNED:
         return []
     return [name for name in named if name not in served.rows][:MAX_NEWCOMERS]

@@ -7,8 +7,9 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Sequence
+from itertools import chain
 
-from pullarm.domain.decision import Decision, Reward, ServingMinute, Token
+from pullarm.domain.decision import Decision, Reward, ServingMinute
 from pullarm.domain.errors import Unavailable
 from pullarm.domain.ports import EventSink
 from pullarm.storage import events
@@ -16,28 +17,34 @@ from pullarm.storage import events
 _log = logging.getLogger(__name__)
 
 MAX_WAITING = 50_000
-"""Events that may wait for the stream; beyond it a request is refused at once."""
-RETRY_FOR_S = 2.0
-"""How long an entry is offered to a stream that is away before its requests are told."""
+MAX_WAITING_BYTES = 64 * 1024 * 1024
+"""What may wait for the stream; beyond it a request is refused at once."""
+WAIT_S = 0.5
+"""How long a request waits for its events to be stored before it is told that they are not."""
+_RETRY_S = 0.05
+_SWEEP_S = 0.1
 
 
 class _Waiter:
     """One request's share of the entries that carry its events."""
 
-    __slots__ = ("future", "left")
+    __slots__ = ("future", "left", "since", "tried")
 
-    def __init__(self, future: asyncio.Future[None], left: int) -> None:
+    def __init__(self, future: asyncio.Future[None], left: int, since: float) -> None:
         self.future = future
         self.left = left
+        self.since = since
+        self.tried = False
+        """Whether any of its events may be in the stream."""
 
     def stored(self) -> None:
         self.left -= 1
         if self.left == 0 and not self.future.done():
             self.future.set_result(None)
 
-    def failed(self, error: Unavailable) -> None:
+    def failed(self, reason: str) -> None:
         if not self.future.done():
-            self.future.set_exception(Unavailable(str(error)))
+            self.future.set_exception(Unavailable(reason))
 
 
 _Item = tuple[int, bytes, _Waiter | None]
@@ -50,97 +57,145 @@ class EventLog:
     def __init__(self, sink: EventSink) -> None:
         self._sink = sink
         self._waiting: deque[_Item] = deque()
+        self._waiting_bytes = 0
+        self._in_hand: list[_Item] = []
+        """The entry that is being stored."""
+        self._trouble: Unavailable | None = None
+        """Why the entry in hand could not be stored so far."""
         self._wake = asyncio.Event()
         self._closing = False
 
     async def store(self, logged: Sequence[Decision | Reward]) -> None:
         """Return once all of a request's events are durable.
 
-        Raises Unavailable when they are not. A caller that is cancelled or told so has its decisions voided, because
-        nobody was shown them.
+        Raises Unavailable when they are not, at once while the stream is known to be away. Decisions of a request that
+        is told so, or is cancelled, are voided where they may have been stored, because nobody was shown them.
         """
         if not logged:
             return
-        if len(self._waiting) + len(logged) > MAX_WAITING:
-            raise Unavailable("too many events wait for the event stream; try again")
-        waiter = _Waiter(asyncio.get_running_loop().create_future(), len(logged))
+        self._refuse_if_away(len(logged))
+        loop = asyncio.get_running_loop()
+        waiter = _Waiter(loop.create_future(), len(logged), loop.time())
         for event in logged:
             kind = _DECISION if isinstance(event, Decision) else _REWARD
-            self._waiting.append((kind, events.pack(event), waiter))
-        self._wake.set()
+            self._put(kind, events.pack(event), waiter)
         try:
             await waiter.future
         except (asyncio.CancelledError, Unavailable):
             # All of them: some may be in an entry that was stored, or yet will be.
             for event in logged:
-                if isinstance(event, Decision):
-                    self.void(event.token)
+                if waiter.tried and isinstance(event, Decision):
+                    self._put(_VOID, events.pack(event.token), None)
             raise
-
-    def void(self, token: Token) -> None:
-        """Take back a decision that nobody will be shown."""
-        self._waiting.append((_VOID, events.pack(token), None))
-        self._wake.set()
 
     def tell(self, minutes: Sequence[ServingMinute]) -> None:
         """Report how serving did; nobody waits for it."""
-        self._waiting.extend((_MINUTE, events.pack(minute), None) for minute in minutes)
-        self._wake.set()
+        for minute in minutes:
+            self._put(_MINUTE, events.pack(minute), None)
 
     async def run(self) -> None:
         """Commit for ever, one entry at a time: what arrives meanwhile is the next entry."""
-        while not (self._closing and not self._waiting):
-            await self._wake.wait()
-            self._wake.clear()
-            while self._waiting:
-                await self._commit(self._take())
+        sweeping = asyncio.create_task(self._sweep())
+        try:
+            while not (self._closing and not self._waiting):
+                await self._wake.wait()
+                self._wake.clear()
+                while self._waiting:
+                    await self._commit()
+        finally:
+            sweeping.cancel()
 
     def close(self) -> None:
-        """Let `run` end once everything is stored."""
+        """Let `run` end once everything is stored, or cannot be."""
         self._closing = True
         self._wake.set()
 
+    def _refuse_if_away(self, count: int) -> None:
+        if self._trouble is not None and not self._in_hand_waits():
+            raise Unavailable(str(self._trouble))
+        full = len(self._waiting) + count > MAX_WAITING or self._waiting_bytes > MAX_WAITING_BYTES
+        if full:
+            raise Unavailable("too many events wait for the event stream; try again")
+
+    def _in_hand_waits(self) -> bool:
+        """Whether anybody still hopes for the entry in hand."""
+        return any(
+            waiter is not None and not waiter.future.done() for _, _, waiter in self._in_hand
+        )
+
+    def _put(self, kind: int, event: bytes, waiter: _Waiter | None) -> None:
+        self._waiting.append((kind, event, waiter))
+        self._waiting_bytes += len(event)
+        self._wake.set()
+
     def _take(self) -> list[_Item]:
+        """The next entry's events; those of requests that have their answer already are left out."""
         items: list[_Item] = []
         size = 0
         while self._waiting and len(items) < events.MAX_EVENTS:
-            size += len(self._waiting[0][1])
-            if items and size > events.MAX_BYTES:
+            _, event, waiter = item = self._waiting[0]
+            dead = waiter is not None and waiter.future.done()
+            if items and not dead and size + len(event) > events.MAX_BYTES:
                 break
-            items.append(self._waiting.popleft())
+            self._waiting.popleft()
+            self._waiting_bytes -= len(event)
+            if not dead:
+                items.append(item)
+                size += len(event)
         return items
 
-    async def _commit(self, items: list[_Item]) -> None:
-        packed: tuple[list[bytes], ...] = ([], [], [], [])
-        for kind, event, _ in items:
-            packed[kind].append(event)
-        try:
-            await self._append(events.entry(*packed))
-        except Unavailable as error:
-            self._give_up(items, error)
+    async def _commit(self) -> None:
+        """Store one entry, however long that takes: only this one can be in the stream without being acknowledged."""
+        self._in_hand = self._take()
+        if not self._in_hand:
             return
-        for _, _, waiter in items:
+        packed: tuple[list[bytes], ...] = ([], [], [], [])
+        for kind, event, waiter in self._in_hand:
+            packed[kind].append(event)
             if waiter is not None:
-                waiter.stored()
+                waiter.tried = True
+        if await self._append(events.entry(*packed)):
+            for _, _, waiter in self._in_hand:
+                if waiter is not None:
+                    waiter.stored()
+        self._in_hand = []
 
-    async def _append(self, entry: bytes) -> None:
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + RETRY_FOR_S
+    async def _append(self, entry: bytes) -> bool:
+        """Try until it is stored, a second copy changes nothing in the ledger; False when the process ends before."""
         while True:
             try:
                 await self._sink.append(entry)
-            except Unavailable:
-                # It may be there all the same; a second copy changes nothing in the ledger.
-                if self._closing or loop.time() > deadline:
-                    raise
-                await asyncio.sleep(0.05)
+            except Unavailable as error:
+                if self._trouble is None:
+                    _log.warning("events cannot be stored: %s", error)
+                self._trouble = error
+                if self._closing:
+                    self._abandon(str(error))
+                    return False
+                await asyncio.sleep(_RETRY_S)
             else:
-                return
+                if self._trouble is not None:
+                    _log.info("events are stored again")
+                self._trouble = None
+                return True
 
-    def _give_up(self, items: list[_Item], error: Unavailable) -> None:
-        _log.error("%d events could not be stored: %s", len(items), error)
-        for _, _, waiter in items:
+    async def _sweep(self) -> None:
+        """Tell requests that have waited too long."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(_SWEEP_S)
+            oldest = loop.time() - WAIT_S
+            reason = str(self._trouble or "the event stream does not answer in time; try again")
+            for _, _, waiter in chain(self._in_hand, self._waiting):
+                if waiter is not None:
+                    if waiter.since > oldest:
+                        break
+                    waiter.failed(reason)
+
+    def _abandon(self, reason: str) -> None:
+        """The process ends and the stream is away: nobody waits any longer."""
+        _log.error("%d events could not be stored", len(self._in_hand) + len(self._waiting))
+        for _, _, waiter in chain(self._in_hand, self._waiting):
             if waiter is not None:
-                waiter.failed(error)
-        if not self._closing:
-            self._waiting.extend(item for item in items if item[0] in (_VOID, _MINUTE))
+                waiter.failed(reason)
+        self._waiting.clear()

@@ -66,7 +66,8 @@ class Refresher:
             if now_served is not None:
                 served[number] = now_served
         missing = len(index.experiments) - len(served)
-        if served != dict(self.snapshot.by_number) or not self.snapshot.complete:
+        news = served != dict(self.snapshot.by_number) or missing != self.snapshot.missing
+        if news or not self.snapshot.complete:
             first = not self.snapshot.complete
             self.snapshot = Snapshot.of(served, missing)
             if first:

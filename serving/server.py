@@ -1,6 +1,7 @@
-"""The serving process: loads a snapshot, binds its port, answers, and drains when it is told to stop."""
+"""The serving process: loads a snapshot, opens its port, answers, and drains when it is told to stop."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -25,6 +26,8 @@ from serving.settings import Settings
 
 _log = logging.getLogger(__name__)
 
+OPEN_AFTER_S = 3.0
+"""How long the port stays closed while there is no complete snapshot; after that callers are told so."""
 DRAIN_S = 5.0
 """How long calls in flight may take once the process is told to stop."""
 _MAX_MESSAGE_BYTES = 40 * 1024 * 1024  # the largest batch that the contract's limits allow
@@ -48,15 +51,13 @@ async def run(settings: Settings) -> None:
     counters = Counters(f"{settings.process}-{uuid4().hex[:8]}")
     service = SelectionService(refresher, event_log, counters, settings.keys, clock)
     server = _server(service, healthy)
-    _bind(server, settings.grpc_address)
     await _tell(healthy, ready=False)
-    await server.start()
     committing = asyncio.create_task(event_log.run(), name="event log")
     tasks: list[asyncio.Task[Any]] = [
         committing,
         asyncio.create_task(refresher.run(), name="refresher"),
         asyncio.create_task(_report(counters, event_log), name="counters"),
-        asyncio.create_task(_announce(loaded, healthy, settings), name="readiness"),
+        asyncio.create_task(_open(server, loaded, healthy, settings), name="server"),
         asyncio.create_task(stopping.wait(), name="stop"),
     ]
     try:
@@ -117,10 +118,18 @@ def _bind(server: grpc.aio.Server, address: str) -> None:
         ) from error
 
 
-async def _announce(
-    loaded: asyncio.Event, healthy: health.HealthServicer, settings: Settings
+async def _open(
+    server: grpc.aio.Server,
+    loaded: asyncio.Event,
+    healthy: health.HealthServicer,
+    settings: Settings,
 ) -> None:
-    """Ready once a complete snapshot is loaded and, before that, the kernels are warm."""
+    """Take connections; ready once a complete snapshot is loaded (the kernels are warm before that)."""
+    # A process that shares its port would draw callers away from those that can answer them.
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(loaded.wait(), OPEN_AFTER_S)
+    _bind(server, settings.grpc_address)
+    await server.start()
     await loaded.wait()
     await _tell(healthy, ready=True)
     if settings.ready_file is not None:

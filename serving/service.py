@@ -1,8 +1,9 @@
 """SelectionService: checks, decides from memory, waits for the event log, answers."""
 
+import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TypeAlias, TypeVar, cast
 
 import grpc
@@ -71,7 +72,7 @@ class SelectionService:
         """Decide all, store once, answer all; a request that is refused leaves the others alone."""
         started_s = time.perf_counter()
         requests.check_batch(len(request.requests))
-        outcomes = [_attempt(self._decide, one) for one in request.requests]
+        outcomes = await _attempt_all(self._decide, request.requests)
         await self._store([o.decision for o in outcomes if isinstance(o, Answer)], started_s)
         return pb.SelectBatchResponse(
             results=[
@@ -91,7 +92,7 @@ class SelectionService:
     async def reward_batch(self, request: pb.RewardBatchRequest) -> pb.RewardBatchResponse:
         """Judge all, store once, acknowledge all."""
         requests.check_batch(len(request.requests))
-        outcomes = [_attempt(self._judge, one) for one in request.requests]
+        outcomes = await _attempt_all(self._judge, request.requests)
         await self._events.store([o for o in outcomes if isinstance(o, Reward)])
         return pb.RewardBatchResponse(
             results=[
@@ -137,11 +138,18 @@ class SelectionService:
 Outcome = TypeVar("Outcome")
 
 
-def _attempt(work: Callable[[Request], Outcome], request: Request) -> Outcome | PullarmError:
-    try:
-        return work(request)
-    except PullarmError as error:
-        return error
+async def _attempt_all(
+    work: Callable[[Request], Outcome], batch: Iterable[Request]
+) -> list[Outcome | PullarmError]:
+    """What each request of a batch comes to; other callers have their turn in between."""
+    outcomes: list[Outcome | PullarmError] = []
+    for request in batch:
+        try:
+            outcomes.append(work(request))
+        except PullarmError as error:
+            outcomes.append(error)
+        await asyncio.sleep(0)
+    return outcomes
 
 
 def _error(error: PullarmError) -> pb.Error:

@@ -6,7 +6,7 @@ from struct import pack
 
 import numpy as np
 
-from pullarm.domain.assignment import allocate
+from pullarm.domain.assignment import MICRO, allocate
 from pullarm.domain.decision_id import KeyRing
 from pullarm.domain.experiment import (
     POLICY_NUMBERS,
@@ -22,7 +22,7 @@ from pullarm.domain.experiment import (
 from pullarm.domain.publication import Head, PosteriorCell, Publication, Published
 from pullarm.policies.draw import KERNEL
 from pullarm.policies.grid import Grid
-from pullarm.policies.posterior import MICRO, Posterior
+from pullarm.policies.posterior import Posterior
 from pullarm.policies.registry import build
 from serving.decider import Answer, Query, decide
 from serving.snapshot import Snapshot, serve

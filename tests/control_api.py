@@ -9,6 +9,7 @@ from litestar import Litestar
 from control.app import Stores, create_app
 from pullarm.domain.errors import Unavailable
 from pullarm.domain.experiment import State
+from pullarm.domain.summary import Summaries
 from pullarm.storage.postgres import Database, PostgresExperiments, PostgresSummary
 from pullarm.storage.redis import RedisBoard
 from tests.ledger_events import START_MS
@@ -31,6 +32,10 @@ class Clock:
     def __call__(self) -> int:
         return self.now_ms
 
+    def monotonic(self) -> float:
+        """The same clock for durations, in seconds."""
+        return self.now_ms / 1000
+
 
 class AwayBoard:
     """A Redis that is away."""
@@ -42,14 +47,19 @@ class AwayBoard:
         raise Unavailable("Redis is away: refused")
 
 
-def app_over(database: Database, board: RedisBoard | AwayBoard, clock: Clock) -> Litestar:
+def app_over(
+    database: Database,
+    board: RedisBoard | AwayBoard,
+    clock: Clock,
+    summaries: Summaries | None = None,
+) -> Litestar:
     stores = Stores(
         experiments=PostgresExperiments(database),
-        summaries=PostgresSummary(database),
+        summaries=summaries or PostgresSummary(database),
         halts=board,
         probes={"postgresql": database.ping, "redis": board.ping},
     )
-    return create_app(stores, clock=clock)
+    return create_app(stores, clock=clock, monotonic=clock.monotonic)
 
 
 def client_of(app: Litestar) -> AsyncClient:

@@ -21,7 +21,7 @@ _MINIATURE_SEED = 20_000_425
 @cache
 def movielens_folders() -> dict[str, Path]:
     """A folder for each of ml-1m and ml-100k, real or generated."""
-    return {style: _real(style) or _miniature(style) for style in get_args(Style)}
+    return {style: real_folder(style) or _miniature(style) for style in get_args(Style)}
 
 
 @cache
@@ -32,11 +32,12 @@ def movielens_ratings(style: str) -> Ratings:
 
 def describe() -> str:
     """One line saying which data the tests read."""
-    said = (f"{style}: {_real(style) or 'generated miniature'}" for style in get_args(Style))
+    said = (f"{style}: {real_folder(style) or 'generated miniature'}" for style in get_args(Style))
     return f"MovieLens data: {', '.join(said)}"
 
 
-def _real(style: Style) -> Path | None:
+def real_folder(style: Style) -> Path | None:
+    """The user's own data set, if there is one."""
     named = os.environ.get("PULLARM_TEST_DATA")
     if named and not Path(named).is_dir():
         raise FileNotFoundError(

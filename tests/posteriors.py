@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from pullarm.domain.assignment import MICRO
 from pullarm.policies.base import Policy, Prepared
-from pullarm.policies.posterior import MICRO, Posterior
+from pullarm.policies.posterior import Posterior
 
 
 def posterior(

@@ -1,10 +1,16 @@
-"""An event stream that does what a test wants."""
+"""An event stream that does what a test wants, and the requests that are stored in it."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
-from pullarm.domain.decision import Batch
+import pytest
+
+from pullarm.domain.decision import Batch, Decision, Token
 from pullarm.domain.errors import Unavailable
 from pullarm.storage import events
+from serving import event_log as module
+from serving.event_log import EventLog
+from tests.ledger_events import Events
 
 
 class Sink:
@@ -34,3 +40,42 @@ class Sink:
     @property
     def stored(self) -> Batch:
         return events.merge(self.entries)
+
+
+def decisions(make: Events, count: int, **attributes: str) -> list[Decision]:
+    return [
+        make.decision(make.token(7))._replace(attributes=attributes, request_id=str(number))
+        for number in range(count)
+    ]
+
+
+async def outcomes(storing: list["asyncio.Task[None]"]) -> list[BaseException | None]:
+    async with asyncio.timeout(10):
+        return await asyncio.gather(*storing, return_exceptions=True)
+
+
+def store_each(log: EventLog, logged: list[Decision]) -> list["asyncio.Task[None]"]:
+    return [asyncio.create_task(log.store([event])) for event in logged]
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waiting is over within hundredths of a second."""
+    monkeypatch.setattr(module, "WAIT_S", 0.02)
+    monkeypatch.setattr(module, "_SWEEP_S", 0.005)
+    monkeypatch.setattr(module, "_RETRY_S", 0.002)
+
+
+def by_uid(tokens: list[Token]) -> list[bytes]:
+    return sorted(token.uid for token in tokens)
+
+
+async def close(log: EventLog, running: Awaitable[None]) -> None:
+    log.close()
+    async with asyncio.timeout(5):
+        await running

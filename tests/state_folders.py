@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cli import state
+from cli.state import RELOCATED, State, close_sockets
+from tools.clean import remove_state
 
 
 @contextmanager
@@ -15,6 +16,7 @@ def temporary_state() -> Iterator[Path]:
         Path(parent).chmod(0o711)  # as root, PostgreSQL's own account has to pass through
         folder = Path(parent) / "state"
         yield folder
-        for relocated in list(Path(parent).rglob(state.RELOCATED)):
-            state.remove(relocated.parent)
-        state.remove(folder)
+        relocated = [note.parent for note in Path(parent).rglob(RELOCATED)]
+        for each in [*relocated, folder]:
+            close_sockets(State(folder=each.resolve()))  # of a platform that was killed
+            remove_state(str(each))

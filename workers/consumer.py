@@ -49,6 +49,7 @@ class Consumer:
         """Consume until stopped; a store that is away is waited for."""
         loop = asyncio.get_running_loop()
         reclaim_at = loop.time()
+        away = False
         while not self._stopping:
             try:
                 entries: list[Entry] = []
@@ -57,9 +58,12 @@ class Consumer:
                     reclaim_at = loop.time() + RECLAIM_EVERY_S
                 entries = entries or await self._source.claim(ENTRIES, WAIT_MS)
             except Unavailable as error:
-                _log.warning("event stream is away: %s", error)
+                if not away:
+                    _log.warning("event stream is away: %s", error)
+                away = True
                 await asyncio.sleep(_MAX_PAUSE_S / 4)
                 continue
+            away = False
             if entries:
                 await self._consume(entries)
 
@@ -116,7 +120,7 @@ class Consumer:
         await self._set_aside(name, problem, packed)
 
     async def _set_aside(self, entry_id: str, problem: str, payload: bytes) -> None:
-        _log.error("ERROR entry %s is quarantined: %s", entry_id, problem)
+        _log.error("entry %s is quarantined: %s", entry_id, problem)
         await self._ledger.quarantine(entry_id, problem, payload, self._clock())
 
     async def _register(self, decisions: Iterable[Decision]) -> None:

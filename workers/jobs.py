@@ -11,7 +11,7 @@ from arq.worker import Worker
 from pullarm.clock import Clock
 from pullarm.domain.errors import Unavailable
 from pullarm.storage.postgres import PostgresLedger
-from pullarm.storage.redis.queue import QUEUE, driver_errors, queue_settings
+from pullarm.storage.redis.queue import QUEUE, queue_errors, queue_settings
 
 _log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ async def run(queue_redis_url: str, ledger: PostgresLedger, clock: Clock) -> Non
             poll_delay=0.5,
         )
         try:
-            with driver_errors():
+            with queue_errors():
                 await worker.async_run()
         except Unavailable as error:
             _log.warning("queue is away, jobs wait: %s", error)
@@ -55,7 +55,7 @@ async def run(queue_redis_url: str, ledger: PostgresLedger, clock: Clock) -> Non
 
 async def _close(worker: Worker) -> None:
     try:
-        with driver_errors():
+        with queue_errors():
             await worker.close()
     except Unavailable as error:
         _log.debug("closing the queue: %s", error)

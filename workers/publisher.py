@@ -47,6 +47,7 @@ class Publisher:
         self._board = board
         self._clock = clock
         self._known: dict[int, _Known] = {}
+        self._problems: dict[int, str] = {}
         self._audit_at = 0.0
 
     async def run(self) -> None:
@@ -70,7 +71,7 @@ class Publisher:
     async def publish_due(self) -> None:
         """Publish every experiment whose newest publication is behind."""
         for number in await self._publications.due():
-            await self._publish(number, whole=False)
+            await self._publish_or_tell(number, whole=False)
 
     async def audit(self) -> None:
         """Publish whole what the board does not have as the ledger says; then declare the board complete."""
@@ -79,7 +80,7 @@ class Publisher:
         for number, pub_no in newest.items():
             on_board = await self._board.version(number)
             if pub_no == 0 or on_board != (incarnation, pub_no):
-                await self._publish(number, whole=True)
+                await self._publish_or_tell(number, whole=True)
         there = [(await self._board.version(number))[0] == incarnation for number in newest]
         if not all(there):
             return  # another process is publishing it just now
@@ -87,6 +88,17 @@ class Publisher:
         if (index.incarnation, index.experiments) != (incarnation, tuple(newest)):
             await self._board.complete(incarnation, list(newest))
             _log.info("board is complete: %d experiments", len(newest))
+
+    async def _publish_or_tell(self, number: int, *, whole: bool) -> None:
+        """Publish one experiment; what is wrong with it is told once and holds up no other."""
+        try:
+            await self._publish(number, whole=whole)
+        except ValueError as error:
+            if self._problems.get(number) != str(error):
+                _log.error("experiment %d cannot be published: %s", number, error)
+            self._problems[number] = str(error)
+        else:
+            self._problems.pop(number, None)
 
     async def _publish(self, number: int, *, whole: bool) -> None:
         async with self._publications.owning(number) as publishing:
@@ -100,7 +112,7 @@ class Publisher:
                     await self._board.publish(publication)
         if publication is not None:
             head, state = publication.head, publication.experiment.state
-            if whole and state in _HALTED:
+            if publication.complete and state in _HALTED:
                 await self._board.halt(number, state)
             if head.pub_no == 1:
                 self._audit_at = 0.0  # serving takes a new experiment once the board lists it

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from pullarm.domain.errors import ConfigurationError
+from pullarm.environment import optional, optional_path, required
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,15 +24,12 @@ class Settings:
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
         """Raises ConfigurationError that names the variable at fault."""
-        for name in ("DATABASE_URL", "REDIS_URL"):
-            if not environment.get(name):
-                raise ConfigurationError(f"{name} is not set; `pullarm up` sets it by itself")
-        ready = environment.get("PULLARM_READY_FILE")
+        redis_url = required(environment, "REDIS_URL")
         return cls(
-            database_url=environment["DATABASE_URL"],
-            redis_url=environment["REDIS_URL"],
-            queue_redis_url=environment.get("QUEUE_REDIS_URL") or environment["REDIS_URL"],
-            clock=environment.get("PULLARM_CLOCK", "system"),
-            process=environment.get("PULLARM_PROCESS", "worker"),
-            ready_file=Path(ready) if ready else None,
+            database_url=required(environment, "DATABASE_URL"),
+            redis_url=redis_url,
+            queue_redis_url=optional(environment, "QUEUE_REDIS_URL", redis_url),
+            clock=optional(environment, "PULLARM_CLOCK", "system"),
+            process=optional(environment, "PULLARM_PROCESS", "worker"),
+            ready_file=optional_path(environment, "PULLARM_READY_FILE"),
         )

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 from pullarm.clock import clock_from
 from pullarm.domain.errors import Unavailable
+from pullarm.policies.warm import warm_up
 from pullarm.storage.postgres import (
     Database,
     PostgresExperiments,
@@ -29,6 +30,7 @@ _BLOCKING_S = 30.0  # a claim blocks on its connection, so its time-out lies far
 async def run(settings: Settings) -> None:
     """Work until SIGTERM or SIGINT; what is in hand is finished first."""
     clock = clock_from(settings.clock)
+    await asyncio.to_thread(warm_up)  # else the first experiment waits for the kernels
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

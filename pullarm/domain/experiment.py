@@ -10,6 +10,7 @@ from pullarm.domain.assignment import MICRO
 from pullarm.domain.errors import Conflict
 
 POLICY_NUMBERS: Mapping[str, int] = {"control": 1, "thompson": 2, "egreedy": 3, "ucb": 4}
+"""Stored in events and decision ids: never reused, never changed. 0 is "none", never a policy."""
 POLICY_NAMES: Mapping[int, str] = {
     0: "none",
     **{number: name for name, number in POLICY_NUMBERS.items()},

@@ -36,9 +36,6 @@ class EventSource(Protocol):
     async def acknowledge(self, entries: Sequence[Entry]) -> None:
         """The entries are folded: forget them."""
 
-    async def backlog(self) -> int:
-        """Entries not yet acknowledged."""
-
 
 @dataclass(frozen=True, slots=True)
 class FoldResult:

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from pullarm.domain.experiment import POLICY_NUMBERS
 from pullarm.policies.base import Offer, Prepared
 from pullarm.policies.grid import Grid
 from pullarm.policies.posterior import Posterior
@@ -40,7 +41,7 @@ class Control:
     """
 
     name: ClassVar[str] = "control"
-    number: ClassVar[int] = 1
+    number: ClassVar[int] = POLICY_NUMBERS["control"]
     floor: ClassVar[float] = 0.0
 
     mode: Literal["caller", "uniform"] = "caller"

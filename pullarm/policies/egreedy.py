@@ -8,10 +8,12 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from pullarm.domain.assignment import MICRO
+from pullarm.domain.experiment import POLICY_NUMBERS
 from pullarm.policies.base import Offer, Prepared
 from pullarm.policies.exact import share_of_highest
 from pullarm.policies.grid import Grid
-from pullarm.policies.posterior import MICRO, Posterior
+from pullarm.policies.posterior import Posterior
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -43,7 +45,7 @@ class Egreedy:
     """
 
     name: ClassVar[str] = "egreedy"
-    number: ClassVar[int] = 3
+    number: ClassVar[int] = POLICY_NUMBERS["egreedy"]
     floor: ClassVar[float] = 0.0  # epsilon is its exploration
 
     prior_alpha: float = 1.0

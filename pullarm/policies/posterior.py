@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-MICRO = 1_000_000
 # Sums of two of these still fit 64 bits.
 _LARGEST_MICRO = 2**61
 

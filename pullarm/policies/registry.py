@@ -10,10 +10,7 @@ from pullarm.policies.parameters import Value, complete, defaults
 if TYPE_CHECKING:
     from pullarm.policies.base import Policy
 
-__all__ = ["NUMBERS", "build", "check", "defaults"]
-
-# Stored in events and decision ids: never reused, never changed. 0 is "none", never a policy.
-NUMBERS: Mapping[str, int] = {"control": 1, "thompson": 2, "egreedy": 3, "ucb": 4}
+__all__ = ["build", "check", "defaults"]
 
 
 def check(name: str, params: Mapping[str, Value]) -> dict[str, Value]:

@@ -8,11 +8,13 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from pullarm.domain.assignment import MICRO
+from pullarm.domain.experiment import POLICY_NUMBERS
 from pullarm.policies import quadrature
 from pullarm.policies.base import Offer, Prepared
 from pullarm.policies.grid import Grid
 from pullarm.policies.planning import plan_points
-from pullarm.policies.posterior import MICRO, Posterior
+from pullarm.policies.posterior import Posterior
 from pullarm.policies.slab import Slab
 
 # Of an arm, beyond the ends of the grid: what is tolerated before the grid is refused.
@@ -71,7 +73,7 @@ class Thompson:
     """
 
     name: ClassVar[str] = "thompson"
-    number: ClassVar[int] = 2
+    number: ClassVar[int] = POLICY_NUMBERS["thompson"]
 
     prior_alpha: float = 1.0
     prior_beta: float = 1.0

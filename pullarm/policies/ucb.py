@@ -9,10 +9,12 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from pullarm.domain.assignment import MICRO
+from pullarm.domain.experiment import POLICY_NUMBERS
 from pullarm.policies.base import Offer, Prepared
 from pullarm.policies.compile import kernel
 from pullarm.policies.grid import Grid
-from pullarm.policies.posterior import MICRO, Posterior
+from pullarm.policies.posterior import Posterior
 from pullarm.policies.quadrature import log
 
 
@@ -70,7 +72,7 @@ class Ucb:
     """
 
     name: ClassVar[str] = "ucb"
-    number: ClassVar[int] = 4
+    number: ClassVar[int] = POLICY_NUMBERS["ucb"]
 
     exploration: float = 2.0
     floor: float = 0.05

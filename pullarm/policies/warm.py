@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from pullarm.domain.assignment import MICRO
+from pullarm.domain.experiment import POLICY_NUMBERS
 from pullarm.policies import registry
 from pullarm.policies.draw import UID_BYTES, choose
-from pullarm.policies.posterior import MICRO, Posterior
+from pullarm.policies.posterior import Posterior
 
 
 def warm_up() -> None:
@@ -17,7 +19,7 @@ def warm_up() -> None:
     serves = np.array([0, 3, 40, 500], dtype=np.int64) * MICRO
     posterior = Posterior(serves_micro=serves, rewards_micro=serves // 4)
     later = Posterior(serves_micro=serves + MICRO, rewards_micro=serves // 4)
-    for name in registry.NUMBERS:
+    for name in POLICY_NUMBERS:
         policy = registry.build(name, {})
         grid = policy.plan_grid(posterior, None)
         prepared = policy.prepare(posterior, grid=grid)

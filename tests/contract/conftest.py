@@ -2,21 +2,35 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 
 from pullarm.domain.ports import Board, EventSink, EventSource, ExperimentStore, Ledger
-from pullarm.storage.memory import MemoryBoard, MemoryEvents, MemoryExperiments, MemoryLedger
-from pullarm.storage.postgres import Database, PostgresExperiments, PostgresLedger
-from pullarm.storage.redis import RedisBoard, RedisEventSink, RedisEventSource, connect
+from pullarm.domain.summary import Summaries
+from pullarm.storage.memory import (
+    MemoryBoard,
+    MemoryEvents,
+    MemoryExperiments,
+    MemoryLedger,
+    MemorySummary,
+)
+from pullarm.storage.postgres import (
+    Database,
+    PostgresExperiments,
+    PostgresLedger,
+    PostgresSummary,
+)
+from pullarm.storage.redis import RedisBoard, RedisEventSink, RedisEventSource, connect, keys
 
 
 @dataclass
 class Stores:
-    """The experiments and their ledger."""
+    """The experiments, their ledger and its figures."""
 
     experiments: ExperimentStore
     ledger: Ledger
+    summaries: Summaries
     history: Callable[[int], Awaitable[list[tuple[int, str, str, str]]]]
     """(config_no, action, actor, state) of every version of an experiment."""
 
@@ -29,6 +43,8 @@ class Stream:
     first: EventSource
     second: EventSource
     empty: Callable[[], Awaitable[object]]
+    length: Callable[[], Awaitable[int]]
+    """How many entries are kept."""
 
 
 @pytest.fixture
@@ -41,7 +57,8 @@ def memory_stores() -> Stores:
             for c in experiments.history(number)
         ]
 
-    return Stores(experiments, MemoryLedger(experiments), history)
+    ledger = MemoryLedger(experiments)
+    return Stores(experiments, ledger, MemorySummary(ledger), history)
 
 
 @pytest.fixture
@@ -57,7 +74,12 @@ async def postgres_stores(database_url: str) -> AsyncIterator[Stores]:
                 )
             return [tuple(row) for row in rows]
 
-        yield Stores(PostgresExperiments(database), PostgresLedger(database), history)
+        yield Stores(
+            PostgresExperiments(database),
+            PostgresLedger(database),
+            PostgresSummary(database),
+            history,
+        )
 
 
 @pytest.fixture(params=["memory", "postgres"])
@@ -69,14 +91,16 @@ def stores(request: pytest.FixtureRequest) -> Stores:
 @pytest.fixture
 def memory_stream() -> Stream:
     events = MemoryEvents()
-    return Stream(events, events, events, events.clear)
+    return Stream(events, events, events, events.clear, events.backlog)
 
 
 @pytest.fixture
 async def redis_stream(redis_url: str) -> AsyncIterator[Stream]:
     async with connect(redis_url) as redis:
+        sink = RedisEventSink(redis)
         first, second = RedisEventSource(redis, "first"), RedisEventSource(redis, "second")
-        yield Stream(RedisEventSink(redis), first, second, redis.flushdb)
+        length = partial(redis.xlen, keys.events(0))
+        yield Stream(sink, first, second, redis.flushdb, length)
 
 
 @pytest.fixture(params=["memory", "redis"])

@@ -61,17 +61,17 @@ async def test_acknowledged_entry_is_gone(stream: Stream) -> None:
     await stream.first.acknowledge([a, b])
     await stream.first.acknowledge([])
     assert await stream.second.reclaim(10, 0) == []
-    assert await stream.first.backlog() == 0
+    assert await stream.length() == 0
 
 
-async def test_backlog_is_what_is_not_acknowledged(stream: Stream) -> None:
-    assert await stream.first.backlog() == 0
+async def test_entries_are_kept_until_they_are_acknowledged(stream: Stream) -> None:
+    assert await stream.length() == 0
     await _append(stream, b"a", b"b", b"c")
-    assert await stream.first.backlog() == 3
+    assert await stream.length() == 3
     claimed = await stream.first.claim(2, 0)
-    assert await stream.second.backlog() == 3
+    assert await stream.length() == 3
     await stream.first.acknowledge(claimed)
-    assert await stream.second.backlog() == 1
+    assert await stream.length() == 1
 
 
 async def test_emptied_stream_starts_anew(stream: Stream) -> None:
@@ -83,4 +83,4 @@ async def test_emptied_stream_starts_anew(stream: Stream) -> None:
     await _append(stream, b"after")
     assert [entry.payload for entry in await stream.second.claim(10, 0)] == [b"after"]
     await stream.first.acknowledge(held)
-    assert await stream.first.backlog() == 1
+    assert await stream.length() == 1

@@ -277,13 +277,14 @@ async def test_kind_that_begins_to_feed_is_learned_whole(scene: Scene) -> None:
     await scene.in_every_order(number, events, (1, 500_000))
 
 
-async def test_kinds_are_credited_apart(scene: Scene) -> None:
+async def test_of_two_kinds_that_feed_the_first_by_name_is_learned(scene: Scene) -> None:
     token = scene.make.token(scene.first)
-    await scene.fold(
-        scene.make.reward(token, credit=0.3, kind="click"),
+    events: list[Event] = [
+        scene.make.reward(token, credit=0.9, kind="click"),
         scene.make.reward(token, credit=0.4, kind="buy"),
-    )
-    assert await scene.posterior() == {(THOMPSON, 1, _HOUR): (1, 700_000)}
+        scene.make.reward(token, credit=0.8, kind="a", feeds=False),
+    ]
+    await scene.in_every_order(scene.first, events, (1, 400_000))
 
 
 async def test_cells_are_by_hour_of_decision(scene: Scene) -> None:

@@ -6,7 +6,7 @@ import sys
 from asyncio.subprocess import PIPE
 from dataclasses import dataclass
 
-from cli.platform import OWN_SERVERS
+from cli.platform import OWN_KEYS, OWN_SERVERS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,8 +19,9 @@ class Ended:
 
 
 async def pullarm(*arguments: str, timeout_s: float = 60) -> Ended:
-    """Run a command to its end, without servers of the user's own."""
-    environment = {name: os.environ[name] for name in os.environ.keys() - {*OWN_SERVERS}}
+    """Run a command to its end, without servers and keys of the user's own."""
+    own = {*OWN_SERVERS, *OWN_KEYS}
+    environment = {name: os.environ[name] for name in os.environ.keys() - own}
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "cli", *arguments),

@@ -140,7 +140,10 @@ async def test_a_request_in_flight_is_finished_before_the_process_ends(
     tmp_path: Path, database_url: str, redis_url: str, port: int
 ) -> None:
     body = b'{"name": "In flight"}'
-    head = f"POST /api/experiments HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+    head = (
+        "POST /api/experiments HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
     async with control(tmp_path, database_url, redis_url, port) as (url, process):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(head.encode() + body[:5])

@@ -1,7 +1,6 @@
 """Rewards over a running platform: whose they are, what is forged, and what the edge says of them."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
@@ -53,7 +52,7 @@ async def test_id_with_any_bit_changed_is_refused(
 async def test_id_of_another_deployment_is_refused(
     platform: Platform, client: Client, experiment: str
 ) -> None:
-    ring = read_keys(Path(platform.environment["PULLARM_DECISION_KEYS_FILE"]))
+    ring = read_keys(platform.environment)
     token = decode((await client.select(experiment, "user")).decision_id, ring)
     other_key = KeyRing(deployment=ring.deployment, sign=1, keys={1: bytes(32)})
     other_place = KeyRing(deployment=bytes(16), sign=ring.sign, keys=ring.keys)

@@ -6,7 +6,6 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from uuid import UUID
 
 import asyncpg
@@ -134,7 +133,7 @@ async def drained(redis_url: str) -> None:
 async def account(platform: Platform, load: Load) -> Account:
     """Wait until the stream is folded and forgotten, and read what the ledger has."""
     await drained(platform.environment["REDIS_URL"])
-    ring = read_keys(Path(platform.environment["PULLARM_DECISION_KEYS_FILE"]))
+    ring = read_keys(platform.environment)
     decided = [decode(each, ring).uid for each in load.tally.decision_ids]
     rewarded = [decode(each, ring).uid for each in load.tally.rewarded_ids]
     assert len(set(decided)) == len(decided)

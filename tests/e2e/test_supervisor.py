@@ -158,6 +158,44 @@ async def test_supervision_goes_on_when_nobody_reads_its_report(tmp_path: Path) 
     assert "idle stopped" in (tmp_path / "logs" / "supervisor.log").read_text()
 
 
+async def test_program_that_cannot_be_started_again_is_named_and_tried_until_it_can(
+    tmp_path: Path,
+) -> None:
+    said: list[str] = []
+    state = open_state(tmp_path)
+    supervisor = Supervisor(logs=state.logs, notes=state.run, report=said.append)
+    await supervisor.start(idle("idle"))
+    first = supervisor.pids()["idle"]
+    state.logs.rename(tmp_path / "aside")
+    os.kill(first, signal.SIGKILL)
+    await until(lambda: sum("idle cannot be started ([Errno 2]" in each for each in said) >= 3)
+    (tmp_path / "aside").rename(state.logs)
+    await until(lambda: any("idle is ready again" in each for each in said))
+    delays = [float(each.split()[-2]) for each in said if "again in" in each]
+    assert delays == sorted(delays)
+    assert delays[0] < delays[-1]
+    await supervisor.stop()
+
+
+async def test_program_runs_on_where_it_cannot_be_noted(tmp_path: Path) -> None:
+    said: list[str] = []
+    state = open_state(tmp_path)
+    supervisor = Supervisor(logs=state.logs, notes=state.run, report=said.append)
+    state.run.rmdir()
+    await supervisor.start(idle("idle"))
+    assert any("idle.pid cannot be written" in each for each in said)
+    assert supervisor.pids()
+    await supervisor.stop()
+
+
+async def test_program_whose_log_cannot_be_written_is_named_at_the_start(tmp_path: Path) -> None:
+    state = open_state(tmp_path)
+    supervisor = Supervisor(logs=state.logs / "gone", notes=state.run)
+    with pytest.raises(StartFailed, match=r"^idle cannot be started: .*gone/idle.log"):
+        await supervisor.start(idle("idle"))
+    await supervisor.stop()
+
+
 async def test_orphan_is_stopped_and_a_stranger_with_its_number_is_not(tmp_path: Path) -> None:
     state = open_state(tmp_path)
     orphan, stranger = [

@@ -1,6 +1,7 @@
 """`pullarm up` with all of its processes."""
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -92,12 +93,17 @@ async def test_killed_processes_come_back(state_folder: Path) -> None:
     assert {line.split()[0] for line in again.splitlines() if "status -9" in line} == killed
 
 
-async def test_own_servers_replace_the_embedded_ones(
+async def test_own_servers_and_keys_replace_the_embedded_ones(
     state_folder: Path, database_url: str, redis_url: str
 ) -> None:
-    async with up(state_folder, DATABASE_URL=database_url, REDIS_URL=redis_url) as (_, text):
+    keys = json.dumps({"deployment": "ab" * 16, "sign": 1, "keys": {"1": "cd" * 32}})
+    own = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "PULLARM_DECISION_KEYS": keys}
+    async with up(state_folder, **own) as (_, text):
         environment = read_environment(state_folder)
         assert process_ids(text).keys() == NAMES - {"postgres", "valkey"}, text
     assert environment["DATABASE_URL"] == database_url
     assert environment["QUEUE_REDIS_URL"] == environment["REDIS_URL"] == redis_url
     assert not (state_folder / "postgres").exists()
+    assert environment["PULLARM_DECISION_KEYS"] == keys
+    assert "PULLARM_DECISION_KEYS_FILE" not in environment
+    assert not (state_folder / "decision_keys.json").exists()

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from cli.platform import OWN_SERVERS, Platform, Settings
+from cli.platform import OWN_KEYS, OWN_SERVERS, Platform, Settings
 from pullarm.client import Client, Selection
 from pullarm.domain.errors import NotFound
 
@@ -25,11 +25,11 @@ _numbers = count(1)
 
 @asynccontextmanager
 async def running(folder: Path, report: Callable[[str], None] = print) -> AsyncIterator[Platform]:
-    """A platform with servers of its own, on free ports."""
+    """A platform with servers and keys of its own, on free ports."""
     settings = Settings(state=folder, grpc_port=0, http_port=0)
     async with AsyncExitStack() as stack:
         with pytest.MonkeyPatch.context() as patch:
-            for name in OWN_SERVERS:
+            for name in (*OWN_SERVERS, *OWN_KEYS):
                 patch.delenv(name, raising=False)
             platform = await stack.enter_async_context(Platform(settings, report))
         yield platform

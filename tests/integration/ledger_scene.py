@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
 
+from pullarm.domain.assignment import MICRO
 from pullarm.domain.experiment import Aggregation
 from pullarm.storage.memory import MemoryExperiments, MemoryLedger
 from pullarm.storage.postgres import Database, PostgresExperiments, PostgresLedger
@@ -36,7 +37,9 @@ class LedgerScene:
         """PostgreSQL has what the oracle makes of these events; its credits hold and its folds are numbered gapless."""
         await self.oracle.fold(batch(*events), START_MS)
         for number in experiments:
-            assert await self.ledger.posterior(number) == await self.oracle.posterior(number)
+            posterior = await self.ledger.posterior(number)
+            assert posterior == await self.oracle.posterior(number)
+            assert all(0 <= s <= n * MICRO for n, s in posterior.values())
             assert await self.ledger.verify(number) == []
             async with self.database.connection() as connection:
                 head = await connection.fetchval(

@@ -61,9 +61,16 @@ async def test_reward_is_answered_with_its_status(server: Server, client: Client
 
 
 async def test_retraction_names_its_reward(server: Server, client: Client) -> None:
-    assert await client.retract(DECISION_ID, "r") == "ACCEPTED"
+    assert await client.retract(DECISION_ID, "r", source="shop") == "ACCEPTED"
     (reward,) = server.sink.stored.rewards
-    assert (reward.reward_id, reward.retract) == ("r", True)
+    assert (reward.reward_id, reward.source, reward.retract) == ("r", "shop", True)
+
+
+async def test_a_time_without_its_zone_is_refused(server: Server, client: Client) -> None:
+    with pytest.raises(InvalidInput, match="has no time zone") as caught:
+        await client.reward(DECISION_ID, 1.0, occurred_at=NOW.replace(tzinfo=None))
+    assert [problem.field for problem in caught.value.problems] == ["occurred_at"]
+    assert server.sink.stored.rewards == []
 
 
 async def test_bad_input_names_its_field(client: Client) -> None:

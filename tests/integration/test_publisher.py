@@ -115,6 +115,21 @@ async def test_emptied_board_gets_everything_back_and_the_marker_last(scene: Sce
     assert await scene.on_board(first.number) == [(40, 40), (0, 0)]
 
 
+async def test_experiment_that_cannot_be_published_is_told_once_and_holds_up_no_other(
+    scene: Scene, database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken, sound = await scene.running("a"), await scene.running("b")
+    await scene.rewarded(broken.number)
+    await execute(database_url, "UPDATE posterior SET s = 5000000")  # more reward than serves
+    await scene.rewarded(sound.number)
+    for _ in range(3):
+        await scene.publisher.publish_due()
+    assert await scene.on_board(sound.number) == [(1, 1), (0, 0)]
+    assert await scene.board.version(broken.number) == ("", 0)
+    (told,) = [record.message for record in caplog.records if record.levelname == "ERROR"]
+    assert f"experiment {broken.number} cannot be published" in told
+
+
 async def test_stop_is_obeyed_on_a_board_that_was_emptied(scene: Scene) -> None:
     experiment = await scene.running("a")
     await scene.publisher.audit()

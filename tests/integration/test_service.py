@@ -13,12 +13,12 @@ from pullarm.domain.errors import PullarmError
 from pullarm.storage.memory import MemoryBoard
 from pullarm.v1 import selection_pb2 as pb
 from pullarm.v1.selection_pb2_grpc import SelectionServiceStub
-from serving import event_log as event_log_module
 from serving.refresher import Refresher
 from serving.service import NAME, SelectionService
 from tests.builders import KEYS, FixedClock
 from tests.ledger_events import START_MS
 from tests.serving_parts import DECISION_ID, TOKEN, Server, serving
+from tests.sink import hurry, until
 
 if TYPE_CHECKING:
     from pullarm.v1.selection_pb2_grpc import SelectionServiceAsyncStub
@@ -57,12 +57,6 @@ async def status(call: Awaitable[object]) -> tuple[grpc.StatusCode, str]:
     return refused.value.code(), refused.value.details() or ""
 
 
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.002)
-
-
 async def test_selection_is_answered_as_it_is_stored(
     server: Server, stub: "SelectionServiceAsyncStub"
 ) -> None:
@@ -93,6 +87,17 @@ async def test_nothing_is_answered_before_it_is_stored(
     assert not any(call.done() for call in calls)
     server.sink.open.set()
     await asyncio.gather(*calls)
+
+
+async def test_other_callers_have_their_turn_within_a_batch(server: Server) -> None:
+    batch = pb.SelectBatchRequest(requests=[SELECT] * 50)
+    deciding = asyncio.create_task(server.service.select_batch(batch))
+    turns = 0
+    while not deciding.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert len((await deciding).results) == 50
+    assert turns >= 50
 
 
 async def test_batch_of_selections_has_a_result_or_error_for_each(
@@ -231,14 +236,19 @@ async def test_server_without_a_snapshot_is_unavailable(
 async def test_event_store_that_is_away_is_unavailable_and_voids(
     server: Server, stub: "SelectionServiceAsyncStub", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(event_log_module, "RETRY_FOR_S", 0.02)
+    hurry(monkeypatch)
     server.sink.refuses = True
     batch = pb.SelectBatchRequest(requests=[SELECT] * 2)
-    for call in (stub.Select(SELECT), stub.Reward(REWARD), stub.SelectBatch(batch)):
-        assert await status(call) == (grpc.StatusCode.UNAVAILABLE, "Redis is away: refused")
+    away = (grpc.StatusCode.UNAVAILABLE, "Redis is away: refused")
+    assert await status(stub.Select(SELECT)) == away
+    assert await status(stub.Reward(REWARD)) == away
+    assert await status(stub.SelectBatch(batch)) == away
     server.sink.refuses = False
-    await until(lambda: len(server.sink.stored.voids) == 3)
-    assert (server.sink.stored.decisions, server.sink.stored.rewards) == ([], [])
+    # Only the first was ever tried, so only that one may be stored; the others were refused at once.
+    await until(lambda: server.sink.stored.voids)
+    assert server.sink.stored.rewards == []
+    (decision,) = server.sink.stored.decisions
+    assert server.sink.stored.voids == [decision.token]
     (minute,) = server.counters.take()
     assert (minute.experiment, minute.policy, minute.calls, minute.errors) == (7, 1, 3, 3)
 
@@ -258,13 +268,12 @@ async def test_caller_that_gives_up_is_voided_and_its_mates_notice_nothing(
     server: Server, stub: "SelectionServiceAsyncStub", how: str
 ) -> None:
     server.sink.open.clear()
-    mates = [asyncio.ensure_future(stub.Select(SELECT)) for _ in range(20)]
     quitter = stub.Select(
         pb.SelectRequest(experiment_id="exp_7", user_id="quitter"),
         timeout=0.2 if how == "deadline" else None,
     )
     await until(lambda: server.sink.tries)
-    await asyncio.sleep(0.05)
+    mates = [asyncio.ensure_future(stub.Select(SELECT)) for _ in range(20)]
     if how == "cancelled":
         assert quitter.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -275,8 +284,8 @@ async def test_caller_that_gives_up_is_voided_and_its_mates_notice_nothing(
     server.sink.open.set()
     answers = await asyncio.gather(*mates)
     await until(lambda: server.sink.stored.voids)
-    given_up = [d.token for d in server.sink.stored.decisions if d.unit == "quitter"]
-    assert server.sink.stored.voids == given_up
+    (given_up,) = [d.token for d in server.sink.stored.decisions if d.unit == "quitter"]
+    assert server.sink.stored.voids == [given_up]
     stored = {d.token.uid for d in server.sink.stored.decisions if d.unit == "user"}
     assert {decode(answer.decision_id, KEYS).uid for answer in answers} == stored
     assert len(stored) == 20

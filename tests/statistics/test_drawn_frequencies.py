@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import special
 
+from pullarm.domain.experiment import POLICY_NUMBERS
 from pullarm.policies import registry
 from pullarm.policies.draw import Choice, choose
 from tests.posteriors import drawn_posterior, prepared
@@ -13,7 +14,7 @@ N_DECISIONS = 20_000
 # The seeds are fixed, so this is no rate of false alarms: it says how odd the result may look.
 LEAST_P = 1e-3
 POLICIES: list[tuple[str, dict[str, str]]] = [
-    *((name, {}) for name in registry.NUMBERS),
+    *((name, {}) for name in POLICY_NUMBERS),
     ("control", {"mode": "uniform"}),
 ]
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from pullarm.domain.assignment import MICRO
 from pullarm.policies.base import Offer
-from pullarm.policies.posterior import MICRO, Posterior
+from pullarm.policies.posterior import Posterior
 from pullarm.policies.thompson import PreparedThompson, Thompson
 from pullarm.statistics.best_arm import probability_best
 from tests.posteriors import classes, posterior

@@ -9,7 +9,8 @@ SERVERS = {"DATABASE_URL": "postgresql://u:secret@h/d", "REDIS_URL": "redis://:s
 
 
 def test_defaults() -> None:
-    settings = Settings.from_environment(SERVERS)
+    unset = {"PULLARM_HTTP_ADDRESS": "", "PULLARM_CLOCK": "", "PULLARM_PROCESS": ""}
+    settings = Settings.from_environment(SERVERS | unset)
     assert (settings.host, settings.port) == ("127.0.0.1", 8000)
     assert (settings.clock, settings.process, settings.ready_file) == ("system", "control", None)
     assert "secret" not in repr(settings)

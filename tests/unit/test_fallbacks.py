@@ -7,7 +7,7 @@ import pytest
 from pullarm.domain.assignment import MICRO, gate_limit, unit_of
 from pullarm.domain.decision import NO_POLICY, UNLISTED, Reason
 from pullarm.domain.errors import NotFound, Unavailable
-from pullarm.domain.experiment import PolicySpec, State
+from pullarm.domain.experiment import Catalogue, PolicySpec, State
 from serving.snapshot import Snapshot
 from tests.builders import ask, entropies, experiment, published, query, snapshot_of
 
@@ -36,6 +36,14 @@ def test_out_of_traffic_is_controls_choice() -> None:
     assert decision.unlisted == 1
     inside = ask(snapshot, query("three", user=user_where(snapshot, in_traffic=True)))
     assert inside.policy == "thompson"
+
+
+@pytest.mark.parametrize("state", [State.DRAFT, State.STOPPED])
+def test_experiment_that_does_not_run_gets_no_new_arms(state: State) -> None:
+    snapshot = snapshot_of(published(experiment(catalogue=Catalogue.OPEN, state=state)))
+    answer = ask(snapshot, query("new", "one"))
+    assert answer.decision.token.reason == Reason.NOT_RUNNING
+    assert (answer.decision.unlisted, answer.decision.newcomers) == (1, [])
 
 
 @pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 0.98, 1.0])

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pullarm.domain.experiment import POLICY_NUMBERS
 from pullarm.policies import registry
 from pullarm.policies.base import Offer, Policy
 from pullarm.policies.draw import WEIGHT_ONE, choose, integer_weights
@@ -36,13 +37,16 @@ def weights(policy: Policy, given: Posterior, candidates: list[int]) -> list[flo
     return [float(weight) for weight in prepared(policy, given).weights(Offer.of(candidates))]
 
 
-@pytest.mark.parametrize("name", registry.NUMBERS)
+@pytest.mark.parametrize("name", POLICY_NUMBERS)
 def test_numbers_and_specifications_belong_to_the_policies(name: str) -> None:
     policy = registry.build(name, {})
-    assert (policy.name, policy.number) == (name, registry.NUMBERS[name])
+    assert (policy.name, policy.number) == (name, POLICY_NUMBERS[name])
     assert policy == registry.build(name, registry.defaults(name))
-    assert 0 not in registry.NUMBERS.values()
-    assert set(SPECIFICATIONS) == set(registry.NUMBERS)
+    assert set(SPECIFICATIONS) == set(POLICY_NUMBERS)
+
+
+def test_numbers_stay_what_ledgers_hold() -> None:
+    assert POLICY_NUMBERS == {"control": 1, "thompson": 2, "egreedy": 3, "ucb": 4}
 
 
 def test_defaults_are_those_of_the_design() -> None:

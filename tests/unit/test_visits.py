@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from replay import synthetic, visits, window
+from replay.errors import DatasetError
 from replay.movielens import LIKE_FROM, Ratings, load
 from replay.traffic import BLOCK_VISITS, OfferedRate, Traffic, Visit
 from tests.movielens_miniature import BAD, GOOD, write_miniature
@@ -81,13 +82,15 @@ def test_the_truth_is_what_the_user_rated(ratings: Ratings, arms: tuple[int, ...
 def test_users_come_equally_often_and_their_arms_too(
     ratings: Ratings, arms: tuple[int, ...]
 ) -> None:
-    traffic = visits.Visits(ratings, arms, seed=5, handful=2)
-    taken = take(traffic, 60_000)
+    rows = zip(ratings.user.tolist(), ratings.movie.tolist(), strict=True)
+    rated = Counter(str(user) for user, movie in rows if movie in arms)
+    eligible = {user for user, count in rated.items() if count >= 2}
+    taken = take(visits.Visits(ratings, arms, seed=5, handful=2), 60_000)
     per_user = Counter(visit.user_id for visit in taken)
-    mean = len(taken) / traffic.eligible_users
-    assert len(per_user) == traffic.eligible_users
+    mean = len(taken) / len(eligible)
+    assert per_user.keys() == eligible
     # Chi-square with hundreds of degrees of freedom; six standard deviations are sqrt(2 df) each.
-    freedom = traffic.eligible_users - 1
+    freedom = len(eligible) - 1
     chi_square = sum((count - mean) ** 2 / mean for count in per_user.values())
     assert abs(chi_square - freedom) < 6 * np.sqrt(2 * freedom)
     user, seen = per_user.most_common(1)[0]
@@ -123,7 +126,6 @@ def test_ratings_outside_the_window_count_and_users_of_one_arm_do_not_come() -> 
         titles={7: "Seven", 8: "Eight", 9: "Nine"},
     )
     traffic = visits.Visits(ratings, (8, 7), seed=1, handful=2)
-    assert traffic.eligible_users == 1
     seen = {(visit.user_id, visit.candidates, visit.outcomes) for visit in take(traffic, 50)}
     assert seen == {("1", ("7", "8"), (1, 0)), ("1", ("8", "7"), (0, 1))}
 
@@ -178,5 +180,24 @@ def test_wrong_settings_are_named(ratings: Ratings, arms: tuple[int, ...]) -> No
 
 def test_arms_nobody_rated_twice_have_no_visitors(ratings: Ratings) -> None:
     unrated = list(ratings.titles)[-2:]
-    with pytest.raises(ValueError, match="no user of ml-1m has rated two of the 2 arms"):
+    with pytest.raises(DatasetError, match="no user of ml-1m has rated two of the 2 arms"):
         visits.Visits(ratings, unrated, seed=1, handful=2)
+
+
+@pytest.mark.parametrize(
+    ("movies", "problem"),
+    [
+        ((3,), "the busiest 14 days hold ratings of 1 movie, and a choice needs two at least"),
+        ((3, 7), "no user of ml-1m has rated two of the 2 arms"),
+    ],
+)
+def test_a_folder_with_too_little_to_choose_from_is_refused(
+    tmp_path: Path, movies: tuple[int, ...], problem: str
+) -> None:
+    """One user a movie, as in a data set that was cut off at the end of a line."""
+    ratings = [f"{user}::{movie}::5::957000000" for user, movie in enumerate(movies, start=1)]
+    (tmp_path / "ratings.dat").write_text("\n".join(ratings) + "\n", encoding="latin-1")
+    titles = "3::Three::Drama\n7::Seven::Drama\n"
+    (tmp_path / "movies.dat").write_text(titles, encoding="latin-1")
+    with pytest.raises(DatasetError, match=problem):
+        visits.from_folder(tmp_path, seed=1)

@@ -4,5 +4,6 @@ from pullarm.storage.memory.board import MemoryBoard
 from pullarm.storage.memory.events import MemoryEvents
 from pullarm.storage.memory.experiments import MemoryExperiments
 from pullarm.storage.memory.ledger import MemoryLedger
+from pullarm.storage.memory.summary import MemorySummary
 
-__all__ = ["MemoryBoard", "MemoryEvents", "MemoryExperiments", "MemoryLedger"]
+__all__ = ["MemoryBoard", "MemoryEvents", "MemoryExperiments", "MemoryLedger", "MemorySummary"]

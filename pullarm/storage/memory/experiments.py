@@ -42,8 +42,8 @@ class MemoryExperiments:
             salt=draft.salt,
             buckets=draft.buckets,
             arms=draft.arms,
-            created_at=_at(now_ms),
-            updated_at=_at(now_ms),
+            created_at=at(now_ms),
+            updated_at=at(now_ms),
         )
         return self._store("create", "", experiment)
 
@@ -74,7 +74,7 @@ class MemoryExperiments:
         newest = self._history[experiment.number][-1].became
         if newest.config_no != experiment.config_no:
             raise VersionMismatch
-        now = _at(now_ms)
+        now = at(now_ms)
         starts = change.state is State.RUNNING and newest.started_at is None
         ends = change.state is State.STOPPED and newest.end_at is None
         revised = replace(
@@ -106,7 +106,7 @@ class MemoryExperiments:
         ]
         if added:
             arms, config_no = (*newest.arms, *added), newest.config_no + 1
-            grown = replace(newest, arms=arms, config_no=config_no, updated_at=_at(now_ms))
+            grown = replace(newest, arms=arms, config_no=config_no, updated_at=at(now_ms))
             self._store("register_arms", "worker", grown)
         return len(added)
 
@@ -119,5 +119,6 @@ class MemoryExperiments:
         return list(self._history[number])
 
 
-def _at(ms: int) -> datetime:
+def at(ms: int) -> datetime:
+    """The moment, in UTC."""
     return _EPOCH + timedelta(milliseconds=ms)

@@ -5,13 +5,24 @@ held against.
 """
 
 from collections import defaultdict
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from pullarm.domain.credit import credited
-from pullarm.domain.decision import NO_POLICY, Batch, Reward, RewardStatus, Token, uid_ms
+from pullarm.domain.decision import NO_POLICY, Batch, Decision, Reward, RewardStatus, Token, uid_ms
 from pullarm.domain.ports import FoldResult
 from pullarm.storage.memory.experiments import MemoryExperiments
 
 _HOUR_MS = 3_600_000
+
+
+class Fact(NamedTuple):
+    """What is known of one decision."""
+
+    token: Token
+    decision: Decision | None
+    """None while only its rewards, or its voiding, have come."""
+    voided: bool
 
 
 class MemoryLedger:
@@ -20,7 +31,7 @@ class MemoryLedger:
     def __init__(self, experiments: MemoryExperiments) -> None:
         self._experiments = experiments
         self._tokens: dict[bytes, Token] = {}
-        self._whole: set[bytes] = set()
+        self._decisions: dict[bytes, Decision] = {}
         self._voided: set[bytes] = set()
         self._rewards: defaultdict[bytes, dict[bytes, Reward]] = defaultdict(dict)
         self._folds: defaultdict[int, list[int]] = defaultdict(list)
@@ -29,24 +40,40 @@ class MemoryLedger:
 
     async def fold(self, batch: Batch, now_ms: int) -> FoldResult:
         """Add a set of events; what is already there changes nothing."""
-        whole = {decision.token.uid: decision.token for decision in batch.decisions}
+        decided = {decision.token.uid: decision.token for decision in batch.decisions}
         voided = {token.uid: token for token in batch.voids}
         rewarded = {reward.token.uid: reward.token for reward in batch.rewards}
-        known = len(self._whole), self._reward_count()
-        self._tokens |= whole | voided | rewarded
-        self._whole |= whole.keys()
+        known = len(self._decisions), self._reward_count()
+        self._tokens |= decided | voided | rewarded
+        for decision in batch.decisions:
+            self._decisions.setdefault(decision.token.uid, decision)
         self._voided |= voided.keys()
         for reward in batch.rewards:
             self._rewards[reward.token.uid].setdefault(reward.reward_uid, reward)
-        experiments = {token.experiment for token in (whole | voided | rewarded).values()}
+        experiments = {token.experiment for token in (decided | voided | rewarded).values()}
         for experiment in experiments:
             self._folds[experiment].append(now_ms)
-        return FoldResult(
-            tuple(sorted(experiments)), len(self._whole) - known[0], self._reward_count() - known[1]
-        )
+        new = len(self._decisions) - known[0], self._reward_count() - known[1]
+        return FoldResult(tuple(sorted(experiments)), *new)
 
     def _reward_count(self) -> int:
         return sum(map(len, self._rewards.values()))
+
+    def facts(self, experiment: int) -> Iterator[Fact]:
+        """Every decision of an experiment, as far as it is known."""
+        for uid, token in self._tokens.items():
+            if token.experiment == experiment:
+                yield Fact(token, self._decisions.get(uid), uid in self._voided)
+
+    def rewards(self, experiment: int) -> list[Reward]:
+        """Every reward call of an experiment, repetitions included."""
+        calls = [reward for rewards in self._rewards.values() for reward in rewards.values()]
+        return [reward for reward in calls if reward.token.experiment == experiment]
+
+    def credit(self, token: Token, slot: int, kind: str) -> int:
+        """What the rewards of one decision, slot and kind are worth, in millionths."""
+        rewards = self._accepted(token, slot).get(kind, [])
+        return credited(rewards, self._experiments.aggregation(token.experiment))
 
     async def posterior(self, experiment: int) -> dict[tuple[int, int, int], tuple[int, int]]:
         """(policy, arm, hour since 1970) -> (serves, rewards in millionths)."""
@@ -63,17 +90,17 @@ class MemoryLedger:
         return cells
 
     def _learned(self, token: Token, slot: int) -> int:
-        """The credit of one slot over all kinds that feed the posterior."""
+        """The credit of one slot: of the first kind by name that feeds the posterior."""
+        by_kind = self._accepted(token, slot)
+        feeding = [kind for kind, found in by_kind.items() if any(reward.feeds for reward in found)]
+        return self.credit(token, slot, min(feeding)) if feeding else 0
+
+    def _accepted(self, token: Token, slot: int) -> dict[str, list[Reward]]:
         by_kind: defaultdict[str, list[Reward]] = defaultdict(list)
         for reward in self._rewards.get(token.uid, {}).values():
             if reward.slot == slot and reward.status == RewardStatus.ACCEPTED:
                 by_kind[reward.kind].append(reward)
-        aggregation = self._experiments.aggregation(token.experiment)
-        return sum(
-            credited(rewards, aggregation)
-            for rewards in by_kind.values()
-            if any(reward.feeds for reward in rewards)
-        )
+        return by_kind
 
     async def verify(self, experiment: int) -> list[str]:
         """A line for each reward that names its decision otherwise than the ledger; the posterior is not stored."""

@@ -1,7 +1,7 @@
 """A connection pool, named queries, and the one place where the driver's errors become ours."""
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import cache
 from importlib.resources import files
 from types import TracebackType
@@ -12,6 +12,7 @@ import msgspec
 from asyncpg.pool import PoolConnectionProxy
 
 from pullarm.domain.errors import ConfigurationError, Unavailable
+from pullarm.storage.postgres.schema import missing
 
 # In quotes, because only the stubs know that these are generic.
 Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
@@ -36,7 +37,8 @@ def driver_errors() -> Iterator[None]:
     try:
         yield
     except _AWAY as error:
-        raise Unavailable(f"PostgreSQL is away: {error}") from error
+        problem = str(error) or type(error).__name__  # a TimeoutError says nothing
+        raise Unavailable(f"PostgreSQL is away: {problem}") from error
 
 
 @cache
@@ -67,12 +69,21 @@ async def _set_codecs(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
 class Database:
     """A pool of connections to one PostgreSQL."""
 
-    def __init__(self, dsn: str, *, max_connections: int = 8) -> None:
+    def __init__(self, dsn: str, *, max_connections: int = 8, patience_s: float = 10.0) -> None:
         self._dsn = dsn
         self._max_connections = max_connections
+        self._patience_s = patience_s
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
 
     async def __aenter__(self) -> Self:
+        """Raises Unavailable while the server is away, ConfigurationError where its database does not fit."""
+        async with AsyncExitStack() as opening:
+            opening.push_async_callback(self._close)
+            await self._open()
+            opening.pop_all()
+        return self
+
+    async def _open(self) -> None:
         try:
             with driver_errors():
                 self._pool = await asyncpg.create_pool(
@@ -82,9 +93,9 @@ class Database:
                     init=_set_codecs,
                     server_settings={"timezone": "UTC", "application_name": "pullarm"},
                 )
+            await self.ping()
         except (asyncpg.PostgresError, ValueError) as error:
             raise ConfigurationError(f"DATABASE_URL: {error}") from error
-        return self
 
     async def __aexit__(
         self,
@@ -92,6 +103,9 @@ class Database:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        await self._close()
+
+    async def _close(self) -> None:
         if self._pool is not None:
             await self._pool.close()
 
@@ -101,13 +115,26 @@ class Database:
         if self._pool is None:
             raise ConfigurationError("the database was used before it was opened")
         with driver_errors():
-            async with self._pool.acquire(timeout=10) as connection:
+            try:
+                connection = await self._pool.acquire(timeout=self._patience_s)
+            except TimeoutError as error:
+                raise Unavailable(
+                    f"PostgreSQL is away or busy: none of {self._max_connections} connections "
+                    f"was free within {self._patience_s:g} s"
+                ) from error
+            try:
                 yield connection
+            finally:
+                await self._pool.release(connection)
 
     async def ping(self) -> None:
-        """Raises Unavailable while the server is away."""
+        """Raises Unavailable while the server is away, ConfigurationError where migrations are missing."""
         async with self.connection() as connection:
-            await connection.execute("SELECT 1")
+            lacking = await missing(connection)
+        if lacking:
+            raise ConfigurationError(
+                f"DATABASE_URL: the database lacks {', '.join(lacking)}; run `pullarm migrate`"
+            )
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:

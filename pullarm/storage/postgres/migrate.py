@@ -1,20 +1,12 @@
 """Numbered migrations, applied in order, each in a transaction of its own, by one process at a time."""
 
-from importlib.resources import files
-
 import asyncpg
 
 from pullarm.domain.errors import ConfigurationError
 from pullarm.storage.postgres.database import driver_errors
+from pullarm.storage.postgres.schema import migrations, missing
 
 _LOCK = 7_204_117  # any number, as long as every version of Pullarm uses the same
-
-
-def migrations() -> list[tuple[str, str]]:
-    """(name, SQL) of every migration, oldest first."""
-    folder = files(__package__).joinpath("migrations")
-    found = sorted(f.name for f in folder.iterdir() if f.name.endswith(".sql"))
-    return [(name.removesuffix(".sql"), folder.joinpath(name).read_text()) for name in found]
 
 
 async def migrate(dsn: str) -> list[str]:
@@ -36,14 +28,13 @@ async def _apply(connection: "asyncpg.Connection[asyncpg.Record]") -> list[str]:
     await connection.execute(
         "CREATE TABLE IF NOT EXISTS migration (name text PRIMARY KEY, applied_at timestamptz NOT NULL)"
     )
-    done = {row["name"] for row in await connection.fetch("SELECT name FROM migration")}
-    missing = [(name, sql) for name, sql in migrations() if name not in done]
-    for name, sql in missing:
+    lacking = await missing(connection)
+    for name in lacking:
         async with connection.transaction():
-            await connection.execute(sql)
+            await connection.execute(dict(migrations())[name])
             await connection.execute("INSERT INTO migration VALUES ($1, clock_timestamp())", name)
     await connection.execute(
         "INSERT INTO ledger (incarnation, created_at) VALUES (gen_random_uuid(), clock_timestamp())"
         " ON CONFLICT DO NOTHING"
     )
-    return [name for name, _ in missing]
+    return lacking

@@ -1,49 +1,13 @@
 """The figures of one experiment, straight from the ledger."""
 
-from dataclasses import dataclass
-from datetime import datetime
-from math import sqrt
-
 from asyncpg import Record
 
-from pullarm.domain.assignment import MICRO
 from pullarm.domain.decision import Reason, RewardStatus
 from pullarm.domain.experiment import POLICY_NAMES, Experiment
+from pullarm.domain.summary import PolicyFigures, Summary
 from pullarm.storage.postgres.database import Database, queries
 
 _SQL = queries("summary")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PolicyFigures:
-    """What came of one policy's own users, by assigned policy."""
-
-    users: int
-    serves: int
-    rewards: int
-    """Serves with a reward above zero in the first slot."""
-    rate: float | None
-    """Mean credit a serve; None before the first serve."""
-    standard_error: float | None
-    """Of the rate, with serves taken as independent; None below two serves."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Summary:
-    """An experiment at a glance."""
-
-    policies: dict[str, PolicyFigures]
-    decisions: int
-    rewards_received: int
-    duplicate_rewards: int
-    decisions_by_reason: dict[str, int]
-    rewards_by_status: dict[str, int]
-    voided: int
-    unlisted_candidates: int
-    first_decision_at: datetime | None
-    last_decision_at: datetime | None
-    fold_no: int
-    posterior_version: int
 
 
 class PostgresSummary:
@@ -85,14 +49,11 @@ class PostgresSummary:
 
 def _figures(row: Record | None) -> PolicyFigures:
     if row is None:
-        return PolicyFigures(users=0, serves=0, rewards=0, rate=None, standard_error=None)
-    serves: int = row["serves"]
-    rate = row["credit"] / MICRO / serves
-    spread = max(0.0, float(row["credit_squared"]) / MICRO**2 / serves - rate * rate)
-    return PolicyFigures(
+        return PolicyFigures.of(users=0, serves=0, rewards=0, credit_micro=0, squared_micro=0)
+    return PolicyFigures.of(
         users=row["users"],
-        serves=serves,
+        serves=row["serves"],
         rewards=row["rewards"],
-        rate=rate,
-        standard_error=sqrt(spread / (serves - 1)) if serves > 1 else None,
+        credit_micro=row["credit"],
+        squared_micro=int(row["credit_squared"]),
     )

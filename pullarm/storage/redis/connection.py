@@ -10,6 +10,7 @@ from redis.exceptions import (
     OutOfMemoryError,
     ReadOnlyError,
     RedisError,
+    ResponseError,
     TimeoutError,
 )
 
@@ -25,13 +26,21 @@ _AWAY = (
 )
 
 
+_NOT_NOW = ("MISCONF", "NOREPLICAS", "CLUSTERDOWN", "MASTERDOWN", "TRYAGAIN", "LOADING")
+"""What a server says that is there and cannot take commands for a while."""
+
+
 @contextmanager
 def driver_errors() -> Iterator[None]:
-    """Turn what the driver raises while Redis is away, full or read-only into Unavailable."""
+    """Turn what the driver raises while Redis is away, full, read-only or unwell into Unavailable."""
     try:
         yield
     except _AWAY as error:
-        raise Unavailable(f"Redis is away: {error}") from error
+        raise Unavailable(f"Redis is away: {str(error) or type(error).__name__}") from error
+    except ResponseError as error:
+        if not str(error).startswith(_NOT_NOW):
+            raise
+        raise Unavailable(f"Redis takes no commands: {error}") from error
 
 
 def connect(url: str, *, timeout_s: float = 5.0) -> Redis:

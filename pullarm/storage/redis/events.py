@@ -110,11 +110,6 @@ class RedisEventSource:
                 pipe.xdel(self._key, *ids)
                 await pipe.execute()
 
-    async def backlog(self) -> int:
-        """Entries not yet acknowledged."""
-        with driver_errors():
-            return int(await self._redis.xlen(self._key))
-
     async def forget_the_gone(self, idle_ms: int) -> None:
         """Remove consumers that were killed long ago; one with entries pending waits until those are reclaimed."""
         with driver_errors():

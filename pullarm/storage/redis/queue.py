@@ -1,11 +1,12 @@
 """The job queue's server, as arq wants to be told of it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from arq.connections import RedisSettings
+from redis.exceptions import RedisError
 
-from pullarm.domain.errors import ConfigurationError
-from pullarm.storage.redis.connection import driver_errors
-
-__all__ = ["driver_errors", "queue_settings"]
+from pullarm.domain.errors import ConfigurationError, Unavailable
 
 QUEUE = "pullarm:queue"
 
@@ -16,3 +17,12 @@ def queue_settings(url: str) -> RedisSettings:
         return RedisSettings.from_dsn(url)
     except (ValueError, AssertionError) as error:
         raise ConfigurationError(f"QUEUE_REDIS_URL: {error}") from error
+
+
+@contextmanager
+def queue_errors() -> Iterator[None]:
+    """Turn whatever is wrong with the queue's server into Unavailable: jobs wait, the rest of the worker goes on."""
+    try:
+        yield
+    except (RedisError, OSError) as error:
+        raise Unavailable(f"the queue's Redis: {str(error) or type(error).__name__}") from error

@@ -4,10 +4,12 @@ import pytest
 from httpx import AsyncClient
 
 from control.dashboard import find_web
+from pullarm.domain.errors import ConfigurationError
 from pullarm.storage.postgres import Database
 from pullarm.storage.redis import RedisBoard
 from tests.control_api import Clock, app_over, client_of, problem
 from tests.relay import Relay
+from tests.services import execute
 
 
 @pytest.mark.parametrize("reference", ["exp_nothere12345", "no-such-key", "%00", "a%20b", "1' OR"])
@@ -24,7 +26,8 @@ async def test_an_unknown_experiment_is_not_found(
     [b"", b"{", b'{"name": "\\ud800"}', b"\xff", b"[" * 20_000, b'{"traffic_pct": ' + b"1" * 9000],
 )
 async def test_a_body_that_is_no_json_is_refused(client: AsyncClient, content: bytes) -> None:
-    answer = await client.post("/api/experiments", content=content)
+    json = {"Content-Type": "application/json"}
+    answer = await client.post("/api/experiments", content=content, headers=json)
     problem(answer, HTTPStatus.BAD_REQUEST)
 
 
@@ -49,6 +52,18 @@ async def test_the_process_is_alive_and_ready(client: AsyncClient) -> None:
     ready = await client.get("/readyz")
     assert ready.status_code == HTTPStatus.OK
     assert ready.json() == {"ready": True, "checks": {"postgresql": "ok", "redis": "ok"}}
+
+
+async def test_a_database_without_its_tables_is_not_ready(
+    empty_database_url: str, database_url: str, client: AsyncClient
+) -> None:
+    with pytest.raises(ConfigurationError, match="run `pullarm migrate`"):
+        async with Database(empty_database_url):
+            pass
+    await execute(database_url, "DELETE FROM migration")
+    ready = await client.get("/readyz")
+    assert ready.status_code == HTTPStatus.SERVICE_UNAVAILABLE
+    assert "run `pullarm migrate`" in ready.json()["checks"]["postgresql"]
 
 
 async def test_postgresql_away_is_told_clearly(

@@ -1,0 +1,63 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from pullarm.domain.errors import ConfigurationError
+from serving.settings import Settings
+
+KEYS = {"deployment": "ab" * 16, "sign": 2, "keys": {"1": "cd" * 32, "2": "ef" * 32}}
+INLINE = {"REDIS_URL": "redis://:secret@h", "PULLARM_DECISION_KEYS": json.dumps(KEYS)}
+OPTIONAL = ("PULLARM_GRPC_ADDRESS", "PULLARM_CLOCK", "PULLARM_PROCESS", "PULLARM_READY_FILE")
+
+
+@pytest.fixture
+def keys_file(tmp_path: Path) -> dict[str, str]:
+    """The variable that names a file with keys, whose deployment is another one."""
+    path = tmp_path / "keys.json"
+    path.write_text(json.dumps(KEYS | {"deployment": "01" * 16}))
+    return {"PULLARM_DECISION_KEYS_FILE": str(path)}
+
+
+@pytest.mark.parametrize("unset", [{}, dict.fromkeys(OPTIONAL, "")], ids=["unset", "empty"])
+def test_defaults(unset: dict[str, str]) -> None:
+    settings = Settings.from_environment(INLINE | unset)
+    assert settings.grpc_address == "127.0.0.1:50051"
+    assert (settings.clock, settings.process, settings.ready_file) == ("system", "serving", None)
+    assert "secret" not in repr(settings)
+    assert "ef" * 32 not in repr(settings)
+
+
+def test_keys_come_from_the_variable_before_the_file(keys_file: dict[str, str]) -> None:
+    for environment in (INLINE, keys_file | INLINE):
+        ring = Settings.from_environment(environment).keys
+        assert ring.deployment == bytes.fromhex("ab" * 16)
+        assert (ring.sign, ring.keys[2]) == (2, bytes.fromhex("ef" * 32))
+
+
+def test_keys_come_from_the_file_where_the_variable_is_empty(keys_file: dict[str, str]) -> None:
+    environment = INLINE | keys_file | {"PULLARM_DECISION_KEYS": ""}
+    assert Settings.from_environment(environment).keys.deployment == bytes.fromhex("01" * 16)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"deployment": "x"}', "\xff"])
+def test_keys_that_cannot_be_read_are_named_with_their_variable(
+    tmp_path: Path, content: str
+) -> None:
+    path = tmp_path / "keys.json"
+    path.write_bytes(content.encode("latin-1"))
+    with pytest.raises(ConfigurationError, match=r"^PULLARM_DECISION_KEYS_FILE .*keys.json: "):
+        Settings.from_environment(
+            {"REDIS_URL": "redis://h", "PULLARM_DECISION_KEYS_FILE": str(path)}
+        )
+    with pytest.raises(
+        ConfigurationError, match=r"^PULLARM_DECISION_KEYS(: needs JSON|_FILE is not)"
+    ):
+        Settings.from_environment(INLINE | {"PULLARM_DECISION_KEYS": content})
+
+
+@pytest.mark.parametrize("name", ["REDIS_URL", "PULLARM_DECISION_KEYS_FILE"])
+def test_a_missing_variable_is_named(keys_file: dict[str, str], name: str) -> None:
+    environment = {"REDIS_URL": "redis://h", **keys_file, name: ""}
+    with pytest.raises(ConfigurationError, match=f"{name} is not set"):
+        Settings.from_environment(environment)

@@ -1,0 +1,30 @@
+from pathlib import Path
+
+import pytest
+
+from pullarm.domain.errors import ConfigurationError
+from workers.settings import Settings
+
+SERVERS = {"DATABASE_URL": "postgresql://u:secret@h/d", "REDIS_URL": "redis://:secret@h"}
+OPTIONAL = ("QUEUE_REDIS_URL", "PULLARM_CLOCK", "PULLARM_PROCESS", "PULLARM_READY_FILE")
+
+
+@pytest.mark.parametrize("unset", [{}, dict.fromkeys(OPTIONAL, "")], ids=["unset", "empty"])
+def test_defaults(unset: dict[str, str]) -> None:
+    settings = Settings.from_environment(SERVERS | unset)
+    assert settings.queue_redis_url == settings.redis_url == SERVERS["REDIS_URL"]
+    assert (settings.clock, settings.process, settings.ready_file) == ("system", "worker", None)
+    assert "secret" not in repr(settings)
+
+
+def test_everything_is_read() -> None:
+    own = ("redis://queue", "file:x/clock", "worker-7", "x/ready")
+    settings = Settings.from_environment(SERVERS | dict(zip(OPTIONAL, own, strict=True)))
+    assert (settings.queue_redis_url, settings.clock, settings.process) == own[:3]
+    assert settings.ready_file == Path("x/ready")
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_a_missing_server_is_named(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"{name} is not set"):
+        Settings.from_environment({**SERVERS, name: ""})
