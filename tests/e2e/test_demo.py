@@ -130,13 +130,16 @@ async def test_demo_under_nohup_outlives_the_terminal_and_stops_in_order(
 async def test_thompson_earns_more_than_chance_on_movielens(
     state_folder: Path, movielens_dir: Path
 ) -> None:
-    decisions = 6_000
+    # The traffic is seeded; who is given to thompson and what is folded when differs from run to run. In three runs of
+    # 12,000 on ml-1m, a quarter of them thompson's, it stood 7.6 to 8.8 of its standard errors above the offered mean:
+    # less than 3 is no matter of luck. (6,000 are too few: 2.2 to 5.1.) The miniature only has to be above it.
+    decisions, tolerance = (12_000, 3) if real_folder("ml-1m") else (6_000, 0)
     ended = await demo(state_folder, "--movielens", str(movielens_dir), decisions=decisions)
     traffic = visits.from_folder(movielens_dir, seed=SEED)
     thompson = checked(ended, traffic, decisions)["policies"]["thompson"]
     above = thompson["rate"] - offered(traffic, decisions)
     standard_error = sqrt(thompson["rate"] * (1 - thompson["rate"]) / thompson["serves"])
-    assert above > (3 * standard_error if real_folder("ml-1m") else 0)
+    assert above > tolerance * standard_error
 
 
 async def test_history_is_spread_over_the_days_it_is_dated_to(state_folder: Path) -> None:
