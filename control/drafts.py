@@ -9,7 +9,7 @@ from control.fields import Fields, Problems, shown
 from control.rewards import REWARD_FIELDS, read_reward
 from control.splits import read_policies
 from pullarm.domain.errors import invalid
-from pullarm.domain.experiment import Arm, Catalogue, PolicySpec, Spec
+from pullarm.domain.experiment import Arm, CandidateLog, Catalogue, PolicySpec, Spec
 from pullarm.policies import registry
 
 MAX_ARMS = 10_000
@@ -35,11 +35,13 @@ _CHANGEABLE = (
     "catalogue",
     "max_arms",
     "learn_slots",
+    "log_candidates",
     "duration_days",
     "duration",
     *REWARD_FIELDS,
 )
 _FIXED = ("key", "arms")
+_CANDIDATE_LOGS = {kind.value: kind for kind in CandidateLog}
 _CATALOGUES = {kind.value: kind for kind in Catalogue}
 
 
@@ -83,11 +85,12 @@ def read_change(body: object, current: Spec) -> Spec:
     if "name" in raw and raw["name"] is None:
         given.note("name", "must not be null")
     spec = _read_spec(given, _with_defaults(current, raw))
-    if spec.reward.aggregation is not current.reward.aggregation:
-        given.note(
-            "reward.aggregation",
-            "is fixed when the experiment is created, because the ledger is folded by it; create a new one",
-        )
+    for name in ("aggregation", "exposure"):
+        if getattr(spec.reward, name) is not getattr(current.reward, name):
+            given.note(
+                f"reward.{name}",
+                "is fixed when the experiment is created, because the ledger is folded by it; create a new one",
+            )
     problems.raise_if_any()
     return spec
 
@@ -137,6 +140,7 @@ def _read_spec(given: Fields, base: Spec) -> Spec:
         max_arms=given.whole("max_arms", base.max_arms, 1, MAX_ARMS),
         reward=read_reward(given, base.reward),
         learn_slots=given.whole("learn_slots", base.learn_slots, 1, 100),
+        log_candidates=given.choice("log_candidates", base.log_candidates, _CANDIDATE_LOGS),
         duration_days=_read_duration(given, base.duration_days),
     )
     if "default_policy" not in given and spec.default_policy not in eligible:

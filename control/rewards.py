@@ -3,11 +3,12 @@
 from dataclasses import replace
 
 from control.fields import Fields, shown
-from pullarm.domain.experiment import Aggregation, RewardDefinition, RewardKind
+from pullarm.domain.experiment import SHOWN, Aggregation, Exposure, RewardDefinition, RewardKind
 
 REWARD_FIELDS = ("reward", "reward_threshold", "window_hours")
 """`reward_threshold` and `window_hours` stand for the same fields inside `reward`."""
 
+EXPOSURES = {exposure.value: exposure for exposure in Exposure}
 AGGREGATIONS = {kind.value: kind for kind in Aggregation}
 _MAX_KINDS = 16
 _MAX_NAME_BYTES = 64
@@ -18,7 +19,7 @@ _LONGEST_WINDOW_HOURS = 720.0
 def read_reward(given: Fields, base: RewardDefinition) -> RewardDefinition:
     """The reward's definition; what is not given stays as in `base`."""
     reward = given.nested("reward")
-    reward.only(("kinds", "learns", "aggregation", "window_hours"))
+    reward.only(("kinds", "learns", "aggregation", "exposure", "window_hours"))
     for shorthand, full in (("reward_threshold", "kinds"), ("window_hours", "window_hours")):
         if shorthand in given and full in reward:
             given.note(shorthand, f"is a shorthand for {reward.path(full)}; give one of them")
@@ -34,9 +35,16 @@ def read_reward(given: Fields, base: RewardDefinition) -> RewardDefinition:
         kinds = tuple(
             replace(kind, threshold=threshold) if kind.name == learns else kind for kind in kinds
         )
+    exposure = reward.choice("exposure", base.exposure, EXPOSURES)
+    if exposure is Exposure.CONFIRMED and (SHOWN not in names or learns == SHOWN):
+        reward.note(
+            "exposure",
+            f"is confirmed by a kind {SHOWN!r}: declare it beside the kind that feeds the posterior",
+        )
     return RewardDefinition(
         kinds=kinds,
         learns=learns,
+        exposure=exposure,
         aggregation=reward.choice("aggregation", base.aggregation, AGGREGATIONS),
         window_hours=window.positive("window_hours", base.window_hours, _LONGEST_WINDOW_HOURS),
     )

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pullarm.domain.assignment import BUCKETS
-from pullarm.domain.experiment import POLICY_NUMBERS, Experiment, RewardDefinition
+from pullarm.domain.experiment import POLICY_NUMBERS, CandidateLog, Experiment, RewardDefinition
 from pullarm.domain.summary import PolicyFigures, Summary
 from pullarm.statistics import wilson
 
@@ -45,6 +45,7 @@ class ListedExperiment:
     max_arms: int
     reward: RewardDefinition
     learn_slots: int
+    log_candidates: str
     duration_days: float
     config_no: int
     allocation_epoch: int
@@ -61,7 +62,7 @@ class ExperimentView(ListedExperiment):
 
     arms: tuple[ArmView, ...]
     warnings: tuple[str, ...]
-    """What was done in part only, and what becomes of the rest."""
+    """What was done in part only and what becomes of the rest; what the configuration rules out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +140,7 @@ def listed(experiment: Experiment) -> ListedExperiment:
         max_arms=spec.max_arms,
         reward=spec.reward,
         learn_slots=spec.learn_slots,
+        log_candidates=spec.log_candidates.value,
         duration_days=spec.duration_days,
         config_no=experiment.config_no,
         allocation_epoch=experiment.allocation_epoch,
@@ -155,8 +157,16 @@ def whole(experiment: Experiment, warnings: tuple[str, ...] = ()) -> ExperimentV
     return ExperimentView(
         **_values(listed(experiment)),
         arms=tuple(ArmView(id=arm.arm_id, label=arm.label) for arm in experiment.arms),
-        warnings=warnings,
+        warnings=(*warnings, *_warnings(experiment)),
     )
+
+
+def _warnings(experiment: Experiment) -> list[str]:
+    if experiment.spec.log_candidates is CandidateLog.HASH:
+        return [
+            "log_candidates is hash: what another policy would have earned cannot be estimated from this log"
+        ]
+    return []
 
 
 def summary_view(experiment: Experiment, summary: Summary, now: datetime) -> SummaryView:

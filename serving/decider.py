@@ -5,9 +5,9 @@ from typing import NamedTuple
 import numpy as np
 
 from pullarm.domain.assignment import Unit, unit_of
-from pullarm.domain.decision import NO_POLICY, UNLISTED, Decision, Reason, Token, make_uid
+from pullarm.domain.decision import NO_POLICY, UNLISTED, Decision, Reason, Token, hash_of, make_uid
 from pullarm.domain.errors import NotFound, Unavailable
-from pullarm.domain.experiment import POLICY_NAMES
+from pullarm.domain.experiment import POLICY_NAMES, CandidateLog
 from pullarm.policies.draw import KERNEL, Choice, choose
 from pullarm.policies.posterior import Posterior
 from serving.snapshot import Served, Snapshot
@@ -79,6 +79,7 @@ def decide(snapshot: Snapshot, query: Query, now_ms: int, entropy: bytes) -> Ans
         cohort=0,
         arms=arms,
     )
+    hashed = served.experiment.spec.log_candidates is CandidateLog.HASH
     decision = Decision(
         token=token,
         config_no=served.head.config_no,
@@ -86,13 +87,14 @@ def decide(snapshot: Snapshot, query: Query, now_ms: int, entropy: bytes) -> Ans
         kernel=KERNEL,
         unit=query.user,
         bucket=unit.bucket,
-        candidates=candidates,
+        candidates=[] if hashed else candidates,
         weights=[choice.weight for choice in choices],
         totals=[choice.total for choice in choices],
         attributes=query.attributes,
         request_id=query.request_id,
         unlisted=len(named) - len(rows),
         newcomers=_newcomers(served, named) if len(rows) < len(named) else [],
+        candidates_hash=hash_of(candidates) if hashed else 0,
     )
     return Answer(
         decision, POLICY_NAMES[acting], arm_ids, [choice.propensity for choice in choices]

@@ -19,6 +19,7 @@ from pullarm.domain.experiment import (
     Aggregation,
     Arm,
     Catalogue,
+    Exposure,
     PolicySpec,
     RewardDefinition,
     Spec,
@@ -38,6 +39,7 @@ def draft(
     key: str,
     *,
     aggregation: Aggregation = Aggregation.FIRST,
+    exposure: Exposure = Exposure.SERVED,
     arms: Sequence[str] = ("one", "two"),
     catalogue: Catalogue = Catalogue.CLOSED,
     max_arms: int = 1_000,
@@ -46,7 +48,7 @@ def draft(
     spec = Spec(
         name=key,
         policies=(PolicySpec(name="thompson", params={"floor": 0.05}), PolicySpec(name="control")),
-        reward=RewardDefinition(aggregation=aggregation),
+        reward=RewardDefinition(aggregation=aggregation, exposure=exposure),
         catalogue=catalogue,
         max_arms=max_arms,
     )

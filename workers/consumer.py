@@ -18,8 +18,8 @@ _log = logging.getLogger(__name__)
 ENTRIES = 32
 """Stream entries that are folded in one transaction, at most 512 events each."""
 WAIT_MS = 200
-RECLAIM_EVERY_S = 5.0
-IDLE_MS = 15_000
+RECLAIM_EVERY_S = 2.0
+IDLE_MS = 5_000
 """How long an entry may lie with a consumer before another takes it over."""
 _MAX_PAUSE_S = 2.0
 _TRIES = 3

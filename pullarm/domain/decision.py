@@ -3,8 +3,9 @@
 These are tuples because the hot path makes one for every request and the event stream packs them as they are.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import IntEnum
+from hashlib import blake2b
 from typing import NamedTuple
 
 
@@ -66,7 +67,7 @@ class Decision(NamedTuple):
     unit: str
     bucket: int
     candidates: list[int]
-    """Arm numbers in the caller's order."""
+    """Arm numbers in the caller's order; empty where only their hash is logged."""
     weights: list[int]
     """Per slot, the integer weight of what was drawn."""
     totals: list[int]
@@ -77,6 +78,8 @@ class Decision(NamedTuple):
     """How many candidates were no arms of the experiment."""
     newcomers: list[str]
     """Of an open catalogue: the unlisted candidates that are to become arms."""
+    candidates_hash: int = 0
+    """Signed 64 bits over the arm numbers, where they are not logged themselves."""
 
 
 class Reward(NamedTuple):
@@ -132,6 +135,12 @@ class Batch(NamedTuple):
     def events(self) -> int:
         """How many events there are."""
         return len(self.decisions) + len(self.rewards) + len(self.voids) + len(self.minutes)
+
+
+def hash_of(candidates: Iterable[int]) -> int:
+    """What is logged of arm numbers in the caller's order, where the numbers are not."""
+    packed = b"".join(arm.to_bytes(4, "little") for arm in candidates)
+    return int.from_bytes(blake2b(packed, digest_size=8).digest(), "little", signed=True)
 
 
 def uid_ms(uid: bytes) -> int:

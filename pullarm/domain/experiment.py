@@ -69,6 +69,28 @@ def next_state(action: str, state: State) -> State:
     return target
 
 
+class Exposure(StrEnum):
+    """When a decision counts as shown."""
+
+    SERVED = "served"
+    """With its answer."""
+    CONFIRMED = "confirmed"
+    """With the first reward of any kind for its slot, `shown` among them: for callers who prefetch."""
+
+
+class CandidateLog(StrEnum):
+    """What a decision's event keeps of its candidates."""
+
+    ARMS = "arms"
+    """Their arm numbers in the caller's order."""
+    HASH = "hash"
+    """A hash of those: smaller, and what another policy would have earned can then no longer be estimated."""
+
+
+SHOWN = "shown"
+"""The kind of reward that says no more than that a choice was shown."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicySpec:
     """One policy of an experiment."""
@@ -102,6 +124,7 @@ class RewardDefinition:
     learns: str = "reward"
     """The kind that feeds the posterior."""
     aggregation: Aggregation = Aggregation.FIRST
+    exposure: Exposure = Exposure.SERVED
     window_hours: float = 24.0
     """Attribution window: how long after a decision its reward may occur."""
 
@@ -121,6 +144,7 @@ class Spec:
     max_arms: int = 1_000
     reward: RewardDefinition = field(default_factory=RewardDefinition)
     learn_slots: int = 1
+    log_candidates: CandidateLog = CandidateLog.ARMS
     duration_days: float = 14.0
 
 

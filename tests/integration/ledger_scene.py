@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from pullarm.domain.assignment import MICRO
-from pullarm.domain.experiment import Aggregation
+from pullarm.domain.experiment import Aggregation, Exposure
 from pullarm.storage.memory import MemoryExperiments, MemoryLedger
 from pullarm.storage.postgres import Database, PostgresExperiments, PostgresLedger
 from tests.ledger_events import START_MS, Event, batch, draft
@@ -22,9 +22,11 @@ class LedgerScene:
     _stores: tuple[PostgresExperiments, MemoryExperiments]
     _keys: "count[int]" = field(default_factory=lambda: count(1))
 
-    async def experiment(self, aggregation: Aggregation) -> int:
+    async def experiment(
+        self, aggregation: Aggregation, exposure: Exposure = Exposure.SERVED
+    ) -> int:
         """A new experiment's number."""
-        new = draft(f"key-{next(self._keys)}", aggregation=aggregation)
+        new = draft(f"key-{next(self._keys)}", aggregation=aggregation, exposure=exposure)
         real, imitated = [(await store.create(new, START_MS)).number for store in self._stores]
         assert real == imitated
         return real

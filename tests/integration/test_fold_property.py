@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pullarm.domain.decision import RewardStatus, Token, uid_ms
-from pullarm.domain.experiment import Aggregation
+from pullarm.domain.experiment import Aggregation, Exposure
 from tests.integration.ledger_scene import LedgerScene, ledger_scene
 from tests.ledger_events import HOUR_MS, START_MS, Event, Events
 
@@ -128,6 +128,7 @@ def _batches(events: list[Event], random: Random) -> list[list[Event]]:
 @given(
     plans=st.lists(_decisions, min_size=1, max_size=7),
     aggregations=st.tuples(*[st.sampled_from(Aggregation)] * 2),
+    exposures=st.tuples(*[st.sampled_from(Exposure)] * 2),
     workers=st.integers(1, 2),
     random=st.randoms(use_true_random=False),
 )
@@ -135,10 +136,12 @@ async def test_any_order_split_and_number_of_workers_gives_the_same_state(
     scene: LedgerScene,
     plans: list[DecisionPlan],
     aggregations: tuple[Aggregation, Aggregation],
+    exposures: tuple[Exposure, Exposure],
     workers: int,
     random: Random,
 ) -> None:
-    numbers = [await scene.experiment(aggregation) for aggregation in aggregations]
+    kinds = zip(aggregations, exposures, strict=True)
+    numbers = [await scene.experiment(aggregation, exposure) for aggregation, exposure in kinds]
     make = Events(Random(numbers[0]))
     events = [event for plan in plans for event in plan.events(make, numbers[plan.experiment])]
     if not events:

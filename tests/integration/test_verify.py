@@ -83,7 +83,7 @@ async def test_cell_without_any_decision(scene: LedgerScene) -> None:
         ("UPDATE credit SET booked = 0 WHERE booked = 500000", 1),
         ("UPDATE credit SET booked = value WHERE booked = 0", 1),
         ("DELETE FROM credit WHERE value = 500000", 1),
-        ("INSERT INTO credit SELECT uid, 2, kind, 0, 0 FROM credit WHERE value = 500000", 1),
+        ("INSERT INTO credit SELECT uid, 2, kind, 0, 0, 0 FROM credit WHERE value = 500000", 1),
     ],
 )
 async def test_every_kind_of_change_is_found(
@@ -103,5 +103,5 @@ async def test_difference_names_the_credit(scene: LedgerScene) -> None:
     (line,) = await _tamper(scene, "UPDATE credit SET value = 1 WHERE value = 500000")
     assert line.startswith("credit ")
     assert line.endswith(
-        " slot 1 reward: stored value=1 booked=500000, ledger value=500000 booked=500000"
+        " slot 1 reward: stored value=1 booked=500000 serves=0, ledger value=500000 booked=500000 serves=0"
     )

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pullarm.domain.assignment import unit_of
-from pullarm.domain.decision import NO_POLICY, UNLISTED, Reason
-from pullarm.domain.experiment import POLICY_NUMBERS, Catalogue, PolicySpec
+from pullarm.domain.decision import NO_POLICY, UNLISTED, Reason, hash_of
+from pullarm.domain.experiment import POLICY_NUMBERS, CandidateLog, Catalogue, PolicySpec
 from pullarm.domain.publication import Published
 from pullarm.policies.draw import KERNEL, choose
 from pullarm.policies.grid import Grid
@@ -108,6 +108,18 @@ def test_unknown_candidates_of_an_open_catalogue_are_named() -> None:
     answer = ask(snapshot, query("new", "one", "newer", "new"))
     assert answer.arm_ids == ["one"]
     assert (answer.decision.unlisted, answer.decision.newcomers) == (2, ["new", "newer"])
+
+
+def test_only_a_hash_of_the_candidates_is_logged_where_that_is_wanted() -> None:
+    plain = experiment()
+    spec = replace(plain.spec, log_candidates=CandidateLog.HASH)
+    snapshot = snapshot_of(published(replace(plain, spec=spec)))
+    one, other = ask(snapshot, query("two", "one")), ask(snapshot, query("one", "two"))
+    assert one.decision.candidates == other.decision.candidates == []
+    assert one.decision.candidates_hash == hash_of([2, 1])
+    assert one.decision.candidates_hash != other.decision.candidates_hash
+    assert (one.arm_ids, one.propensities) == (["two"], [1.0])
+    assert ask(snapshot_of(published(plain)), query("one")).decision.candidates_hash == 0
 
 
 def test_newcomers_of_one_event_are_limited() -> None:

@@ -8,7 +8,9 @@ from control.drafts import DEFAULTS, read_change, read_draft, slug
 from pullarm.domain.errors import InvalidInput
 from pullarm.domain.experiment import (
     Aggregation,
+    CandidateLog,
     Catalogue,
+    Exposure,
     RewardDefinition,
     RewardKind,
     Spec,
@@ -237,6 +239,24 @@ def test_changed_policies_keep_what_is_not_given_of_them() -> None:
     )
     changed = read_change({"policies": ["egreedy", {"name": "control", "weight": 2}]}, current)
     assert changed.policies == (current.policies[0], replace(current.policies[2], weight=2.0))
+
+
+def test_confirmed_exposure_needs_a_kind_that_confirms() -> None:
+    kinds = {"kinds": ["click", "shown"], "learns": "click"}
+    assert spec_of(reward={**kinds, "exposure": "confirmed"}).reward.exposure is Exposure.CONFIRMED
+    assert spec_of(reward=kinds).reward.exposure is Exposure.SERVED
+    for reward in ({"kinds": ["click"]}, {"kinds": ["click", "shown"], "learns": "shown"}):
+        found = problems_of({"name": "x", "reward": {**reward, "exposure": "confirmed"}})
+        assert set(found) == {"reward.exposure"}
+    current = spec_of(reward=kinds)
+    found = change_problems({"reward": {"exposure": "confirmed"}}, current)
+    assert "fixed" in found["reward.exposure"]
+
+
+def test_candidates_are_logged_unless_only_their_hash_is_wanted() -> None:
+    assert spec_of().log_candidates is CandidateLog.ARMS
+    assert spec_of(log_candidates="hash").log_candidates is CandidateLog.HASH
+    assert set(problems_of({"name": "x", "log_candidates": "no"})) == {"log_candidates"}
 
 
 def test_what_cannot_change_is_said() -> None:

@@ -1,7 +1,6 @@
 """Events of many requests share an entry; each request learns of its own, and nothing shown is lost."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -21,28 +20,6 @@ from tests.sink import (
 )
 
 MINUTE = ServingMinute("serving-1", 1, 7, 2, 29_340_000, 5, 1, 0, 0, {3: 5})
-
-
-@pytest.fixture
-def sink() -> Sink:
-    return Sink()
-
-
-@pytest.fixture
-async def log(sink: Sink) -> AsyncIterator[EventLog]:
-    log = EventLog(sink)
-    running = asyncio.create_task(log.run())
-    yield log
-    sink.refuses, sink.takes = False, 10**9
-    sink.open.set()
-    log.close()
-    async with asyncio.timeout(5):
-        await running
-
-
-@pytest.fixture
-def make() -> Events:
-    return Events()
 
 
 async def test_requests_in_flight_share_an_entry(sink: Sink, log: EventLog, make: Events) -> None:

@@ -1,7 +1,6 @@
 """While the stream is away requests are told so soon, and what they were not told to show does not count."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from random import Random
 
 import pytest
@@ -24,28 +23,6 @@ from tests.sink import (
 )
 
 MINUTE = ServingMinute("serving-1", 1, 7, 2, 29_340_000, 5, 1, 0, 0, {3: 5})
-
-
-@pytest.fixture
-def sink() -> Sink:
-    return Sink()
-
-
-@pytest.fixture
-async def log(sink: Sink) -> AsyncIterator[EventLog]:
-    log = EventLog(sink)
-    running = asyncio.create_task(log.run())
-    yield log
-    sink.refuses, sink.takes = False, 10**9
-    sink.open.set()
-    log.close()
-    async with asyncio.timeout(5):
-        await running
-
-
-@pytest.fixture
-def make() -> Events:
-    return Events()
 
 
 async def test_stream_that_comes_back_in_time_is_not_noticed(

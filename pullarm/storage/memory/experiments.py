@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from pullarm.domain.errors import NotFound, VersionMismatch, invalid
-from pullarm.domain.experiment import Aggregation, Arm, Catalogue, Experiment, State
+from pullarm.domain.experiment import Aggregation, Arm, Catalogue, Experiment, Exposure, State
 from pullarm.domain.ports import NewExperiment, Revision
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -109,6 +109,10 @@ class MemoryExperiments:
             grown = replace(newest, arms=arms, config_no=config_no, updated_at=at(now_ms))
             self._store("register_arms", "worker", grown)
         return len(added)
+
+    def exposure(self, number: int) -> Exposure:
+        """When an experiment's decisions count as shown, as it was created with."""
+        return self._history[number][0].became.spec.reward.exposure
 
     def aggregation(self, number: int) -> Aggregation:
         """How an experiment's rewards are credited: as it was created, whatever was configured since."""

@@ -8,8 +8,9 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from pullarm.domain.credit import credited
+from pullarm.domain.credit import counting, credited
 from pullarm.domain.decision import NO_POLICY, Batch, Decision, Reward, RewardStatus, Token, uid_ms
+from pullarm.domain.experiment import Exposure
 from pullarm.domain.ports import FoldResult
 from pullarm.storage.memory.experiments import MemoryExperiments
 
@@ -76,7 +77,7 @@ class MemoryLedger:
         return credited(rewards, self._experiments.aggregation(token.experiment))
 
     async def posterior(self, experiment: int) -> dict[tuple[int, int, int], tuple[int, int]]:
-        """(policy, arm, hour since 1970) -> (serves, rewards in millionths)."""
+        """(policy, arm, hour since 1970) -> (serves, rewards in millionths), without cells of zeros."""
         cells: dict[tuple[int, int, int], tuple[int, int]] = {}
         for token in self._tokens.values():
             if token.experiment != experiment or token.acting == NO_POLICY:
@@ -86,8 +87,15 @@ class MemoryLedger:
             for slot, arm in enumerate(token.arms[: token.learn_slots], start=1):
                 cell = (token.acting, arm, uid_ms(token.uid) // _HOUR_MS)
                 serves, credit = cells.get(cell, (0, 0))
-                cells[cell] = (serves + 1, credit + self._learned(token, slot))
-        return cells
+                shown = self.shown(token, slot)
+                cells[cell] = (serves + shown, credit + self._learned(token, slot))
+        return {cell: sums for cell, sums in cells.items() if any(sums)}
+
+    def shown(self, token: Token, slot: int) -> bool:
+        """Whether a slot counts as shown: with its answer, or where that is asked for with a reward that counts."""
+        if self._experiments.exposure(token.experiment) is Exposure.SERVED:
+            return True
+        return any(counting(rewards) for rewards in self._accepted(token, slot).values())
 
     def _learned(self, token: Token, slot: int) -> int:
         """The credit of one slot: of the first kind by name that feeds the posterior."""

@@ -24,7 +24,7 @@ class MemorySummary:
         made_ms = [uid_ms(fact.token.uid) for fact in facts]
         reasons = Counter(Reason(fact.token.reason).name for fact in facts if not fact.voided)
         return Summary(
-            policies=self._policies(experiment, _counted(facts)),
+            policies=self._policies(experiment, _counted(self._shown(facts))),
             decisions=len(whole),
             rewards_received=len(rewards),
             duplicate_rewards=len(rewards) - len({_identity(reward) for reward in rewards}),
@@ -37,6 +37,9 @@ class MemorySummary:
             fold_no=len(self._ledger.folds(experiment.number)),
             posterior_version=0,
         )
+
+    def _shown(self, facts: Iterable[Fact]) -> list[Fact]:
+        return [fact for fact in facts if self._ledger.shown(fact.token, 1)]
 
     def _policies(self, experiment: Experiment, tokens: list[Token]) -> dict[str, PolicyFigures]:
         met = sorted({token.assigned for token in tokens})

@@ -30,6 +30,7 @@ class PostgresExperiments:
                     draft.key,
                     msgspec.to_builtins(draft.spec),
                     draft.spec.reward.aggregation.value,
+                    draft.spec.reward.exposure.value,
                     draft.salt,
                     draft.buckets,
                     at(now_ms),

@@ -24,7 +24,7 @@ _DECISION_COLUMNS = [
     *("uid", "decided_at", "experiment_id", "allocation_epoch", "assigned", "acting", "reason"),
     *("learn_slots", "unit_hash", "cohort", "arms", "batch_no", "stub"),
     *("config_no", "pub_no", "kernel", "unit", "bucket", "candidates", "weights", "totals"),
-    *("attributes", "request_id", "unlisted"),
+    *("attributes", "request_id", "unlisted", "candidates_hash"),
 ]
 _REWARD_COLUMNS = [
     *("uid", "reward_uid", "received_at", "occurred_at", "experiment_id", "slot", "kind"),
@@ -91,8 +91,8 @@ class PostgresLedger:
             for r in cells
         ] + [
             f"credit {r['uid']} slot {r['slot']} {r['kind']}: "
-            f"stored value={r['stored_value']} booked={r['stored_booked']}, "
-            f"ledger value={r['ledger_value']} booked={r['ledger_booked']}"
+            f"stored value={r['stored_value']} booked={r['stored_booked']} serves={r['stored_serves']}, "
+            f"ledger value={r['ledger_value']} booked={r['ledger_booked']} serves={r['ledger_serves']}"
             for r in credits
         ]
 
@@ -138,7 +138,9 @@ async def _fold(
     rewards = await _book_rewards(connection, batch.rewards, batch_no)
     if batch.rewards or voided:
         concerned = sorted({UUID(bytes=r.token.uid) for r in batch.rewards}.union(voided))
-        _collect(changes, 1, await connection.fetch(_SQL["recompute_credits"], concerned), "s")
+        credited = await connection.fetch(_SQL["recompute_credits"], concerned)
+        _collect(changes, 0, credited, "n")
+        _collect(changes, 1, credited, "s")
     deltas = {cell: (n, s) for cell, (n, s) in sorted(changes.items()) if n or s}
     await _add_to_posterior(connection, deltas)
     await _store_minutes(connection, batch.minutes)
@@ -232,7 +234,7 @@ def _facts(token: Token, batch_no: int, decision: Decision | None) -> tuple[obje
         decision is None,
     )
     if decision is None:
-        return (*known, *(None,) * 11)
+        return (*known, *(None,) * 12)
     return (
         *known,
         decision.config_no,
@@ -246,6 +248,7 @@ def _facts(token: Token, batch_no: int, decision: Decision | None) -> tuple[obje
         decision.attributes,
         decision.request_id,
         decision.unlisted,
+        decision.candidates_hash or None,
     )
 
 

@@ -3,7 +3,7 @@
 from asyncpg import Record
 
 from pullarm.domain.decision import Reason, RewardStatus
-from pullarm.domain.experiment import POLICY_NAMES, Experiment
+from pullarm.domain.experiment import POLICY_NAMES, Experiment, Exposure
 from pullarm.domain.summary import PolicyFigures, Summary
 from pullarm.storage.postgres.database import Database, queries
 
@@ -18,9 +18,10 @@ class PostgresSummary:
 
     async def of(self, experiment: Experiment) -> Summary:
         """The figures as of this moment, all from one snapshot."""
-        number, kind = experiment.number, experiment.spec.reward.learns
+        number, reward = experiment.number, experiment.spec.reward
+        confirmed = reward.exposure is Exposure.CONFIRMED
         async with self._database.snapshot() as connection:
-            policies = await connection.fetch(_SQL["per_policy"], number, kind)
+            policies = await connection.fetch(_SQL["per_policy"], number, reward.learns, confirmed)
             totals = await connection.fetchrow(_SQL["totals"], number)
             reasons = await connection.fetch(_SQL["reasons"], number)
             statuses = await connection.fetch(_SQL["reward_statuses"], number)

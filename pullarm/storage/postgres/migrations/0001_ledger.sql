@@ -19,6 +19,7 @@ CREATE TABLE experiment (
     guard_epoch      integer NOT NULL,
     spec             jsonb NOT NULL,
     aggregation      text NOT NULL,   -- of its rewards; fixed at creation, because the fold depends on it
+    exposure         text NOT NULL,   -- when a decision counts as shown; fixed likewise
     salt             bytea NOT NULL,
     buckets          bytea NOT NULL,
     created_at       timestamptz NOT NULL,
@@ -79,6 +80,7 @@ CREATE TABLE decision (
     attributes       jsonb,
     request_id       text,
     unlisted         smallint,                 -- candidates that were no arms
+    candidates_hash  bigint,                   -- where the candidates are not logged themselves
     PRIMARY KEY (uid)
 ) PARTITION BY RANGE (uid);
 
@@ -114,6 +116,7 @@ CREATE TABLE credit (
     kind   text NOT NULL,
     value  integer NOT NULL,                   -- millionths
     booked integer NOT NULL,                   -- millionths
+    serves smallint NOT NULL,                  -- 1 where this is what confirms that the slot was shown
     PRIMARY KEY (uid, slot, kind)
 ) PARTITION BY RANGE (uid);
 
@@ -209,11 +212,15 @@ LANGUAGE sql STABLE PARALLEL SAFE AS $$ SELECT floor(date_part('epoch', moment) 
 
 -- What the accepted rewards of each decision, slot and kind are worth, in millionths; the rule is told in
 -- pullarm/domain/credit.py. A serve earns one credit at most: where the kind that feeds the posterior was changed while
--- rewards came, the first of its kinds by name feeds. A condition on uid or experiment_id reaches the scan of the rewards.
+-- rewards came, the first of its kinds by name feeds. Where exposure is to be confirmed, any reward that counts does so,
+-- and the first of their kinds by name books it. A condition on uid or experiment_id reaches the scan of the rewards.
 CREATE VIEW worth AS
 SELECT r.uid, r.slot, r.kind, r.experiment_id,
        bool_or(r.feeds) AND r.kind = min(CASE WHEN bool_or(r.feeds) THEN r.kind END COLLATE "C")
            OVER (PARTITION BY r.uid, r.slot, r.experiment_id) AS feeds,
+       e.exposure = 'confirmed'
+           AND bool_or(r.counts) AND r.kind = min(CASE WHEN bool_or(r.counts) THEN r.kind END COLLATE "C")
+           OVER (PARTITION BY r.uid, r.slot, r.experiment_id) AS confirms,
        coalesce(CASE e.aggregation
            WHEN 'first' THEN (array_agg(r.credit ORDER BY r.reward_uid) FILTER (WHERE r.counts))[1]
            WHEN 'sum' THEN least(1000000, coalesce(sum(r.credit) FILTER (WHERE r.counts), 0))  -- least() skips NULL
@@ -227,15 +234,17 @@ FROM (
     WINDOW same AS (PARTITION BY uid, slot, kind, experiment_id, reward_id)
 ) AS r
 JOIN experiment e USING (experiment_id)
-GROUP BY r.uid, r.slot, r.kind, r.experiment_id, e.aggregation;
+GROUP BY r.uid, r.slot, r.kind, r.experiment_id, e.aggregation, e.exposure;
 
 -- What the table credit has to hold, beside the cell of the posterior it is booked to. Both uids are the same one; name
 -- both in a condition, so that neither side is read whole.
 CREATE VIEW due_credit AS
 SELECT w.uid, d.uid AS decision_uid, w.slot, w.kind, d.experiment_id, d.acting AS policy, d.arms[w.slot] AS arm_no,
-       hour_of(d.decided_at) AS hour, v.value,
-       CASE WHEN w.feeds AND d.acting > 0 AND w.slot <= d.learn_slots AND d.arms[w.slot] IS NOT NULL
-           THEN v.value ELSE 0 END AS booked
+       hour_of(d.decided_at) AS hour, CASE WHEN d.voided THEN 0 ELSE w.credit END AS value,
+       CASE WHEN w.feeds AND learnt.it THEN w.credit ELSE 0 END AS booked,
+       CASE WHEN w.confirms AND learnt.it THEN 1 ELSE 0 END AS serves
 FROM worth w
 JOIN decision d ON d.uid = w.uid
-CROSS JOIN LATERAL (SELECT CASE WHEN d.voided THEN 0 ELSE w.credit END) AS v (value);
+CROSS JOIN LATERAL (
+    SELECT d.acting > 0 AND NOT d.voided AND w.slot <= d.learn_slots AND d.arms[w.slot] IS NOT NULL AS it
+) AS learnt;

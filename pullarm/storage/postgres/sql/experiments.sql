@@ -1,7 +1,7 @@
 -- create --
-INSERT INTO experiment (id, key, state, config_no, allocation_epoch, guard_epoch, spec, aggregation, salt, buckets,
-                        created_at, updated_at)
-VALUES ($1, $2, 'draft', 1, 1, 1, $3, $4, $5, $6, $7, $7)
+INSERT INTO experiment (id, key, state, config_no, allocation_epoch, guard_epoch, spec, aggregation, exposure,
+                        salt, buckets, created_at, updated_at)
+VALUES ($1, $2, 'draft', 1, 1, 1, $3, $4, $5, $6, $7, $8, $8)
 RETURNING *;
 
 -- create_head --

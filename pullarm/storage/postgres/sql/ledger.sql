@@ -23,19 +23,20 @@ WITH written AS (
         stub = false, config_no = excluded.config_no, pub_no = excluded.pub_no, kernel = excluded.kernel,
         unit = excluded.unit, bucket = excluded.bucket, candidates = excluded.candidates, weights = excluded.weights,
         totals = excluded.totals, attributes = excluded.attributes, request_id = excluded.request_id,
-        unlisted = excluded.unlisted
+        unlisted = excluded.unlisted, candidates_hash = excluded.candidates_hash
     WHERE d.stub AND NOT excluded.stub
     RETURNING d.experiment_id, d.acting, d.arms, d.learn_slots, d.decided_at, d.batch_no, d.stub
 )
 SELECT experiment_id, acting AS policy, arm_no, hour_of(decided_at) AS hour, count(*) AS n
 FROM written, unnest(arms[1:learn_slots]) AS arm_no
 WHERE batch_no = $1 AND acting > 0
+  AND NOT EXISTS (SELECT FROM experiment e WHERE e.experiment_id = written.experiment_id AND exposure = 'confirmed')
 GROUP BY 1, 2, 3, 4
 UNION ALL
 SELECT NULL, NULL, NULL, NULL, count(*) FROM written WHERE NOT stub;
 
 -- void --
--- A voided decision was never shown: its serves are taken back, once.
+-- A voided decision was never shown: its serves are taken back, once. (Confirmed ones with their credits, below.)
 WITH voided AS (
     UPDATE decision SET voided = true
     WHERE uid = ANY($1::uuid[]) AND NOT voided
@@ -44,6 +45,7 @@ WITH voided AS (
 SELECT experiment_id, acting AS policy, arm_no, hour_of(decided_at) AS hour, -count(*) AS n
 FROM voided, unnest(arms[1:learn_slots]) AS arm_no
 WHERE acting > 0
+  AND NOT EXISTS (SELECT FROM experiment e WHERE e.experiment_id = voided.experiment_id AND exposure = 'confirmed')
 GROUP BY 1, 2, 3, 4;
 
 -- insert_rewards --
@@ -59,14 +61,16 @@ WITH fresh AS (
 ), stored AS (
     SELECT * FROM credit WHERE uid = ANY($1::uuid[])  -- as it was: one statement sees one snapshot
 ), changed AS (
-    INSERT INTO credit AS c (uid, slot, kind, value, booked)
-    SELECT uid, slot, kind, value, booked FROM fresh ORDER BY uid, slot, kind
-    ON CONFLICT (uid, slot, kind) DO UPDATE SET value = excluded.value, booked = excluded.booked
-    WHERE (c.value, c.booked) IS DISTINCT FROM (excluded.value, excluded.booked)
+    INSERT INTO credit AS c (uid, slot, kind, value, booked, serves)
+    SELECT uid, slot, kind, value, booked, serves FROM fresh ORDER BY uid, slot, kind
+    ON CONFLICT (uid, slot, kind) DO UPDATE
+    SET value = excluded.value, booked = excluded.booked, serves = excluded.serves
+    WHERE (c.value, c.booked, c.serves) IS DISTINCT FROM (excluded.value, excluded.booked, excluded.serves)
 )
-SELECT f.experiment_id, f.policy, f.arm_no, f.hour, sum(f.booked - coalesce(stored.booked, 0))::bigint AS s
+SELECT f.experiment_id, f.policy, f.arm_no, f.hour,
+       sum(f.serves - coalesce(stored.serves, 0))::bigint AS n, sum(f.booked - coalesce(stored.booked, 0))::bigint AS s
 FROM fresh f LEFT JOIN stored USING (uid, slot, kind)
-WHERE f.booked <> coalesce(stored.booked, 0)
+WHERE (f.booked, f.serves) <> (coalesce(stored.booked, 0), coalesce(stored.serves, 0))
 GROUP BY 1, 2, 3, 4;
 
 -- add_to_posterior --
@@ -114,13 +118,14 @@ WITH serves AS (
     SELECT acting AS policy, arm_no, hour_of(decided_at) AS hour, count(*) AS n
     FROM decision, unnest(arms[1:learn_slots]) AS arm_no
     WHERE experiment_id = $1 AND acting > 0 AND NOT voided
+      AND NOT EXISTS (SELECT FROM experiment WHERE experiment_id = $1 AND exposure = 'confirmed')
     GROUP BY 1, 2, 3
 ), credits AS (
-    SELECT policy, arm_no, hour, sum(booked)::bigint AS s FROM due_credit
-    WHERE experiment_id = $1 AND booked <> 0
+    SELECT policy, arm_no, hour, sum(serves) AS n, sum(booked)::bigint AS s FROM due_credit
+    WHERE experiment_id = $1 AND (booked, serves) <> (0, 0)
     GROUP BY 1, 2, 3
 ), ledger AS (
-    SELECT policy, arm_no, hour, coalesce(n, 0) AS n, coalesce(s, 0) AS s
+    SELECT policy, arm_no, hour, coalesce(serves.n, 0) + coalesce(credits.n, 0) AS n, coalesce(s, 0) AS s
     FROM serves FULL JOIN credits USING (policy, arm_no, hour)
 ), stored AS (
     SELECT policy, arm_no, hour, n, s FROM posterior WHERE experiment_id = $1
@@ -134,14 +139,15 @@ ORDER BY 1, 2, 3;
 -- verify_credits --
 -- Credits that are not what their rewards are worth, or not booked as they should be.
 WITH due AS (
-    SELECT uid, slot, kind, value, booked FROM due_credit WHERE experiment_id = $1
+    SELECT uid, slot, kind, value, booked, serves FROM due_credit WHERE experiment_id = $1
 ), stored AS (
-    SELECT uid, slot, kind, value, booked FROM credit JOIN decision USING (uid) WHERE experiment_id = $1
+    SELECT uid, slot, kind, value, booked, serves FROM credit JOIN decision USING (uid) WHERE experiment_id = $1
 )
-SELECT uid, slot, kind, due.value AS ledger_value, due.booked AS ledger_booked,
-       stored.value AS stored_value, stored.booked AS stored_booked
+SELECT uid, slot, kind,
+       due.value AS ledger_value, due.booked AS ledger_booked, due.serves AS ledger_serves,
+       stored.value AS stored_value, stored.booked AS stored_booked, stored.serves AS stored_serves
 FROM due FULL JOIN stored USING (uid, slot, kind)
-WHERE (due.value, due.booked) IS DISTINCT FROM (stored.value, stored.booked)
+WHERE (due.value, due.booked, due.serves) IS DISTINCT FROM (stored.value, stored.booked, stored.serves)
 ORDER BY 1, 2, 3;
 
 -- quarantine --

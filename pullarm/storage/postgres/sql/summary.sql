@@ -1,12 +1,14 @@
 -- per_policy --
 -- Assigned decisions by policy; what was answered without a policy is told apart by its reason. Of the tries of one
--- request only the last counts.
-WITH decided AS (
-    SELECT uid, assigned, unit_hash FROM decision
-    WHERE experiment_id = $1 AND reason = 1 AND assigned > 0 AND NOT voided AND coalesce(request_id, '') = ''
+-- request only the last counts; where exposure is to be confirmed ($3), of those that were.
+WITH shown AS (
+    SELECT uid, assigned, unit_hash, coalesce(request_id, '') AS request_id FROM decision d
+    WHERE experiment_id = $1 AND reason = 1 AND assigned > 0 AND NOT voided
+      AND (NOT $3::boolean OR EXISTS (SELECT FROM credit c WHERE c.uid = d.uid AND c.slot = 1 AND c.serves > 0))
+), decided AS (
+    SELECT uid, assigned, unit_hash FROM shown WHERE request_id = ''
     UNION ALL
-    (SELECT DISTINCT ON (unit_hash, request_id) uid, assigned, unit_hash FROM decision
-     WHERE experiment_id = $1 AND reason = 1 AND assigned > 0 AND NOT voided AND request_id <> ''
+    (SELECT DISTINCT ON (unit_hash, request_id) uid, assigned, unit_hash FROM shown WHERE request_id <> ''
      ORDER BY unit_hash, request_id, uid DESC)
 ), credited AS (
     SELECT c.uid, max(c.value) AS value FROM credit c

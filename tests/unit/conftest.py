@@ -1,0 +1,32 @@
+"""An event log over a stream that does what a test wants."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from serving.event_log import EventLog
+from tests.ledger_events import Events
+from tests.sink import Sink
+
+
+@pytest.fixture
+def sink() -> Sink:
+    return Sink()
+
+
+@pytest.fixture
+async def log(sink: Sink) -> AsyncIterator[EventLog]:
+    log = EventLog(sink)
+    running = asyncio.create_task(log.run())
+    yield log
+    sink.refuses, sink.takes = False, 10**9
+    sink.open.set()
+    log.close()
+    async with asyncio.timeout(5):
+        await running
+
+
+@pytest.fixture
+def make() -> Events:
+    return Events()
