@@ -107,7 +107,8 @@ class SummaryView:
     rewards_received: int
     duplicate_rewards: int
     rewards_by_status: dict[str, int]
-    voided: int
+    voided: dict[str, int]
+    """Answered and never seen, by the policy the user was assigned to."""
     unlisted_candidates: int
     first_decision_at: datetime | None
     last_decision_at: datetime | None

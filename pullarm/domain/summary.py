@@ -46,7 +46,8 @@ class Summary:
     duplicate_rewards: int
     decisions_by_reason: dict[str, int]
     rewards_by_status: dict[str, int]
-    voided: int
+    voided: dict[str, int]
+    """Decisions that nobody was shown, by assigned policy."""
     unlisted_candidates: int
     first_decision_at: datetime | None
     last_decision_at: datetime | None

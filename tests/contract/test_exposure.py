@@ -78,4 +78,4 @@ async def test_summary_counts_what_was_confirmed(scene: Scene) -> None:
     summary = await scene.stores.summaries.of(experiment)
     figures = summary.policies["thompson"]
     assert (figures.serves, figures.rewards, figures.rate) == (2, 1, 0.5)
-    assert (summary.decisions, summary.voided) == (4, 1)
+    assert (summary.decisions, summary.voided) == (4, {"thompson": 1})

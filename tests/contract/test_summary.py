@@ -56,7 +56,7 @@ async def test_an_experiment_without_events_has_figures_of_zero(scene: Scene) ->
         duplicate_rewards=0,
         decisions_by_reason={},
         rewards_by_status={},
-        voided=0,
+        voided={},
         unlisted_candidates=0,
         first_decision_at=None,
         last_decision_at=None,
@@ -99,7 +99,7 @@ async def test_tries_of_one_request_count_once_by_the_last_that_is_not_void(scen
     thompson = summary.policies["thompson"]
     assert (thompson.users, thompson.serves, thompson.rewards) == (2, 2, 1)
     assert thompson.rate == 0.5
-    assert (summary.decisions, summary.voided) == (4, 1)
+    assert (summary.decisions, summary.voided) == (4, {"thompson": 1})
 
 
 async def test_voids_and_answers_without_a_policy_are_told_apart(scene: Scene) -> None:
@@ -117,7 +117,11 @@ async def test_voids_and_answers_without_a_policy_are_told_apart(scene: Scene) -
     summary = await scene.summary()
     thompson = summary.policies["thompson"]
     assert (thompson.serves, thompson.rewards, thompson.rate) == (2, 1, 0.5)
-    assert (summary.decisions, summary.voided, summary.unlisted_candidates) == (3, 1, 3)
+    assert (summary.decisions, summary.voided, summary.unlisted_candidates) == (
+        3,
+        {"thompson": 1},
+        3,
+    )
     assert summary.decisions_by_reason == {"ASSIGNED": 2, "NOT_IN_TRAFFIC": 1}
     assert summary.rewards_by_status == {"ACCEPTED": 2, "NOT_IN_EXPERIMENT": 1}
 

@@ -30,7 +30,7 @@ class MemorySummary:
             duplicate_rewards=len(rewards) - len({_identity(reward) for reward in rewards}),
             decisions_by_reason=dict(reasons),
             rewards_by_status=dict(Counter(RewardStatus(r.status).name for r in rewards)),
-            voided=sum(fact.voided for fact in facts),
+            voided=dict(Counter(POLICY_NAMES[f.token.assigned] for f in facts if f.voided)),
             unlisted_candidates=sum(decision.unlisted for decision in whole),
             first_decision_at=at(min(made_ms)) if made_ms else None,
             last_decision_at=at(max(made_ms)) if made_ms else None,

@@ -23,6 +23,7 @@ class PostgresSummary:
         async with self._database.snapshot() as connection:
             policies = await connection.fetch(_SQL["per_policy"], number, reward.learns, confirmed)
             totals = await connection.fetchrow(_SQL["totals"], number)
+            voided = await connection.fetch(_SQL["voided"], number)
             reasons = await connection.fetch(_SQL["reasons"], number)
             statuses = await connection.fetch(_SQL["reward_statuses"], number)
             fold = await connection.fetchrow(_SQL["fold"], number)
@@ -39,7 +40,7 @@ class PostgresSummary:
             duplicate_rewards=sum(row["rewards"] - row["distinct_rewards"] for row in statuses),
             decisions_by_reason={Reason(r["reason"]).name: r["decisions"] for r in reasons},
             rewards_by_status={RewardStatus(r["status"]).name: r["rewards"] for r in statuses},
-            voided=totals["voided"],
+            voided={POLICY_NAMES[row["policy"]]: row["decisions"] for row in voided},
             unlisted_candidates=totals["unlisted_candidates"],
             first_decision_at=totals["first_at"],
             last_decision_at=totals["last_at"],

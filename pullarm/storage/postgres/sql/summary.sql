@@ -23,10 +23,14 @@ FROM decided d LEFT JOIN credited c USING (uid)
 GROUP BY d.assigned ORDER BY d.assigned;
 
 -- totals --
-SELECT count(*) FILTER (WHERE NOT stub) AS decisions, count(*) FILTER (WHERE voided) AS voided,
+SELECT count(*) FILTER (WHERE NOT stub) AS decisions,
        coalesce(sum(unlisted), 0) AS unlisted_candidates,
        min(decided_at) AS first_at, max(decided_at) AS last_at
 FROM decision WHERE experiment_id = $1;
+
+-- voided --
+SELECT assigned AS policy, count(*) AS decisions FROM decision
+WHERE experiment_id = $1 AND voided GROUP BY assigned ORDER BY assigned;
 
 -- reasons --
 SELECT reason, count(*) AS decisions FROM decision
