@@ -19,8 +19,9 @@ _log = logging.getLogger(__name__)
 MAX_WAITING = 50_000
 MAX_WAITING_BYTES = 64 * 1024 * 1024
 """What may wait for the stream; beyond it a request is refused at once."""
-WAIT_S = 0.5
-"""How long a request waits for its events to be stored before it is told that they are not."""
+WAIT_S = 0.8
+"""How long a request waits for its events to be stored before it is told that they are not; less than the second that
+our client waits for an answer."""
 _RETRY_S = 0.05
 _SWEEP_S = 0.1
 
