@@ -59,13 +59,18 @@ class Refresher:
         self._seen, self._looked_at = seen, now
 
     async def _take_over(self, index: BoardIndex) -> None:
-        served: dict[int, Served] = {}
+        # Experiments are never deleted: one the board no longer lists could not be published anew, and is served on.
+        served = {
+            number: before
+            for number, before in self.snapshot.by_number.items()
+            if before.head.incarnation == index.incarnation
+        }
         for number in index.experiments:
             before = self.snapshot.by_number.get(number)
             now_served = await self._one(number, before)
             if now_served is not None:
                 served[number] = now_served
-        missing = len(index.experiments) - len(served)
+        missing = len(set(index.experiments) - served.keys())
         news = served != dict(self.snapshot.by_number) or missing != self.snapshot.missing
         if news or not self.snapshot.complete:
             first = not self.snapshot.complete

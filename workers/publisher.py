@@ -81,13 +81,13 @@ class Publisher:
             on_board = await self._board.version(number)
             if pub_no == 0 or on_board != (incarnation, pub_no):
                 await self._publish_or_tell(number, whole=True)
-        there = [(await self._board.version(number))[0] == incarnation for number in newest]
-        if not all(there):
-            return  # another process is publishing it just now
+        there = [n for n in newest if (await self._board.version(n))[0] == incarnation]
+        if not newest.keys() - there <= self._problems.keys():
+            return  # another process is publishing one just now
         index = await self._board.index()
-        if (index.incarnation, index.experiments) != (incarnation, tuple(newest)):
-            await self._board.complete(incarnation, list(newest))
-            _log.info("board is complete: %d experiments", len(newest))
+        if (index.incarnation, index.experiments) != (incarnation, tuple(there)):
+            await self._board.complete(incarnation, there)
+            _log.info("board is complete: %d experiments", len(there))
 
     async def _publish_or_tell(self, number: int, *, whole: bool) -> None:
         """Publish one experiment; what is wrong with it is told once and holds up no other."""

@@ -126,6 +126,10 @@ async def test_experiment_that_cannot_be_published_is_told_once_and_holds_up_no_
         await scene.publisher.publish_due()
     assert await scene.on_board(sound.number) == [(1, 1), (0, 0)]
     assert await scene.board.version(broken.number) == ("", 0)
+    await scene.publisher.audit()
+    index = await scene.board.index()
+    assert (index.complete, index.experiments) == (True, (sound.number,))
+    assert (await scene.served(sound.number)).head.pub_no > 0
     (told,) = [record.message for record in caplog.records if record.levelname == "ERROR"]
     assert f"experiment {broken.number} cannot be published" in told
 

@@ -247,6 +247,19 @@ async def test_experiment_lost_from_the_board_is_served_on(
     assert served(refresher, 8).head.pub_no == 2
 
 
+async def test_experiment_the_board_no_longer_lists_is_served_on(
+    board: Board, refresher: Refresher
+) -> None:
+    board.empty()
+    await board.publish(publication(EIGHT, pub_no=2))
+    await board.complete("one", [8])
+    await refresher.refresh()
+    assert (served(refresher).head.pub_no, served(refresher, 8).head.pub_no) == (1, 2)
+    await board.complete("another", [8])
+    await refresher.refresh()
+    assert set(refresher.snapshot.by_number) == {8}
+
+
 async def test_board_emptied_between_two_looks_does_not_make_a_fresh_process_ready(
     board: Board,
 ) -> None:
