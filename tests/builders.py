@@ -7,6 +7,7 @@ from struct import pack
 import numpy as np
 
 from pullarm.domain.assignment import MICRO, allocate
+from pullarm.domain.decision import Reason, Token
 from pullarm.domain.decision_id import KeyRing
 from pullarm.domain.experiment import (
     POLICY_NUMBERS,
@@ -40,6 +41,21 @@ class FixedClock:
 
     def __call__(self) -> int:
         return self.now_ms
+
+
+TOKEN = Token(
+    uid=START_MS.to_bytes(6, "big") + ENTROPY,
+    experiment=7,
+    allocation_epoch=1,
+    assigned=1,
+    acting=1,
+    reason=Reason.ASSIGNED,
+    learn_slots=1,
+    unit_hash=5,
+    cohort=0,
+    arms=[2],
+)
+"""Of a decision by control that chose the second arm of experiment 7."""
 
 
 def experiment(

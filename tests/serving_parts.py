@@ -7,29 +7,16 @@ from dataclasses import dataclass, field
 
 import grpc
 
-from pullarm.domain.decision import Reason, Token
 from pullarm.domain.decision_id import encode
 from pullarm.storage.memory import MemoryBoard
 from serving.counters import Counters
 from serving.event_log import EventLog
 from serving.refresher import Refresher
 from serving.service import NAME, SelectionService
-from tests.builders import ENTROPY, KEYS, FixedClock, experiment, publication
+from tests.builders import KEYS, TOKEN, FixedClock, experiment, publication
 from tests.ledger_events import START_MS
 from tests.sink import Sink
 
-TOKEN = Token(
-    uid=START_MS.to_bytes(6, "big") + ENTROPY,
-    experiment=7,
-    allocation_epoch=1,
-    assigned=1,
-    acting=1,
-    reason=Reason.ASSIGNED,
-    learn_slots=1,
-    unit_hash=5,
-    cohort=0,
-    arms=[2],
-)
 DECISION_ID = encode(TOKEN, KEYS)
 
 

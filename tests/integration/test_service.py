@@ -15,9 +15,9 @@ from pullarm.v1 import selection_pb2 as pb
 from pullarm.v1.selection_pb2_grpc import SelectionServiceStub
 from serving.refresher import Refresher
 from serving.service import NAME, SelectionService
-from tests.builders import KEYS, FixedClock
+from tests.builders import KEYS, TOKEN, FixedClock
 from tests.ledger_events import START_MS
-from tests.serving_parts import DECISION_ID, TOKEN, Server, serving
+from tests.serving_parts import DECISION_ID, Server, serving
 from tests.sink import hurry, until
 
 if TYPE_CHECKING:

@@ -14,24 +14,12 @@ from pullarm.domain.experiment import Aggregation, Experiment, RewardDefinition,
 from serving.decider import decide
 from serving.rewards import GRACE_MS, SKEW_MS, Report, judge
 from serving.snapshot import Snapshot
-from tests.builders import ENTROPY, KEYS, experiment, published, query, snapshot_of
+from tests.builders import ENTROPY, KEYS, TOKEN, experiment, published, query, snapshot_of
 from tests.ledger_events import HOUR_MS, START_MS
 
 WINDOW_MS = 24 * HOUR_MS
 KINDS = RewardDefinition(
     kinds=(RewardKind(name="reward"), RewardKind(name="rating", threshold=4.0)), learns="rating"
-)
-TOKEN = Token(
-    uid=START_MS.to_bytes(6, "big") + ENTROPY,
-    experiment=7,
-    allocation_epoch=1,
-    assigned=1,
-    acting=1,
-    reason=Reason.ASSIGNED,
-    learn_slots=1,
-    unit_hash=5,
-    cohort=0,
-    arms=[2],
 )
 FALLBACK = TOKEN._replace(assigned=0, acting=0, reason=Reason.NOT_IN_TRAFFIC)
 SLATE = TOKEN._replace(arms=[2, 3, 1])
