@@ -9,24 +9,11 @@ from typing import ClassVar, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from pullarm.policies.compile import kernel
 from pullarm.policies.grid import Grid
 from pullarm.policies.posterior import Posterior
 
-
-@kernel
-def _arranged(candidates: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    rows = np.unique(candidates)
-    order = np.empty(len(rows), dtype=np.int64)
-    seen = np.zeros(len(rows), dtype=np.bool_)
-    n_seen = 0
-    for candidate in candidates:
-        position = np.searchsorted(rows, candidate)
-        if not seen[position]:
-            seen[position] = True
-            order[n_seen] = position
-            n_seen += 1
-    return rows, order
+Drawn = tuple[int, int, int]
+"""The arm row drawn for a slot, its integer weight and the total of the weights."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -39,8 +26,9 @@ class Offer:
     @classmethod
     def of(cls, candidates: Sequence[int] | NDArray[np.int64]) -> Self:
         """Arrange at least one arm row, given in the caller's order; duplicates count once."""
-        rows, order = _arranged(np.array(candidates, dtype=np.int64))
-        return cls(rows=rows, order=order)
+        given = np.array(candidates, dtype=np.int64)
+        rows, first = np.unique(given, return_index=True)
+        return cls(rows=rows, order=np.argsort(first))
 
     def without(self, index: int) -> Offer:
         """The offer once `rows[index]` is taken."""
@@ -50,11 +38,18 @@ class Offer:
 
 
 class Prepared(Protocol):
-    """A posterior made ready to answer: immutable, shared by all requests on one snapshot."""
+    """A posterior made ready to answer: immutable, shared by all requests on one snapshot.
+
+    `draw` and `slate` answer a request in one compiled call; `weights` says what they draw from.
+    """
 
     @property
     def n_arms(self) -> int:
         """The number of arm rows it knows."""
+
+    @property
+    def floor(self) -> float:
+        """The floor of the policy that prepared it."""
 
     @property
     def recomputed_slots(self) -> int:
@@ -62,6 +57,23 @@ class Prepared(Protocol):
 
     def weights(self, offer: Offer) -> NDArray[np.float64]:
         """The probability of each of `offer.rows`, (k,), summing to 1, before the floor."""
+
+    def draw(self, candidates: NDArray[np.int64], key_0: int, key_1: int) -> Drawn:
+        """Fill the first slot.
+
+        Args:
+            candidates: arm rows in the caller's order, of a read-only array; empty for all.
+            key_0: the first half of the decision's uid, a signed little-endian integer.
+            key_1: the second half.
+
+        Returns:
+            What was drawn; row -1 if a candidate is no arm row.
+        """
+
+    def slate(
+        self, candidates: NDArray[np.int64], slots: int, key_0: int, key_1: int
+    ) -> list[list[int]]:
+        """Fill up to `slots` slots; each is what `draw` returns, and there are none for row -1."""
 
 
 class Policy(Protocol):

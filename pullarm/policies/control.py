@@ -9,9 +9,55 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pullarm.domain.experiment import POLICY_NUMBERS
-from pullarm.policies.base import Offer, Prepared
+from pullarm.policies.base import Drawn, Offer, Prepared
+from pullarm.policies.compile import request_kernel
+from pullarm.policies.exact import WEIGHT_ONE, integer_weights, word_below
 from pullarm.policies.grid import Grid
 from pullarm.policies.posterior import Posterior
+from pullarm.policies.slate import arranged, fill_slot, first_of, without
+
+Integers = NDArray[np.int64]
+
+
+@request_kernel
+def _in_order(candidates: Integers, n_arms: int, slots: int) -> Integers:
+    n_rows = len(arranged(candidates, n_arms))
+    slate = np.full((min(slots, n_rows), 3), WEIGHT_ONE)
+    taken = np.zeros(n_arms, dtype=np.bool_)
+    slot = 0
+    for at in range(max(len(candidates), n_rows)):
+        row = candidates[at] if len(candidates) > 0 else at
+        if slot < len(slate) and not taken[row]:
+            taken[row] = True
+            slate[slot, 0] = row
+            slot += 1
+    return slate
+
+
+@request_kernel
+def _at_random(candidates: Integers, n_arms: int, slots: int, key_0: int, key_1: int) -> Integers:
+    rows = arranged(candidates, n_arms)
+    slate = np.empty((min(slots, len(rows)), 3), dtype=np.int64)
+    for slot in range(len(slate)):
+        weights = np.full(len(rows), 1.0 / len(rows))
+        index = fill_slot(slate, slot, rows, weights, 0.0, key_0, key_1)
+        rows = without(rows, index)
+    return slate
+
+
+@request_kernel
+def _draw(candidates: Integers, n_arms: int, in_order: bool, key_0: int, key_1: int) -> Drawn:
+    if in_order:
+        return first_of(_in_order(candidates, n_arms, 1))
+    return first_of(_at_random(candidates, n_arms, 1, key_0, key_1))
+
+
+@request_kernel
+def _any_arm(n_arms: int, key_0: int, key_1: int) -> Drawn:
+    weight = integer_weights(np.full(1, 1.0 / n_arms), 0.0)[0]
+    total = weight * np.uint64(n_arms)
+    left = word_below(total, np.uint64(key_0), np.uint64(key_1), np.uint64(0))
+    return int(left // weight), int(weight), int(total)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +66,7 @@ class PreparedControl:
 
     n_arms: int
     mode: Literal["caller", "uniform"]
+    floor: ClassVar[float] = 0.0
     # Following the caller's order costs nothing, in any slot.
     recomputed_slots: ClassVar[int] = 2**31
 
@@ -31,6 +78,20 @@ class PreparedControl:
         weights = np.zeros(k)
         weights[offer.order[0]] = 1.0
         return weights
+
+    def draw(self, candidates: Integers, key_0: int, key_1: int) -> Drawn:
+        """Fill the first slot."""
+        if len(candidates) > 0:
+            return _draw(candidates, self.n_arms, self.mode == "caller", key_0, key_1)
+        if self.mode == "caller":
+            return 0, WEIGHT_ONE, WEIGHT_ONE
+        return _any_arm(self.n_arms, key_0, key_1)
+
+    def slate(self, candidates: Integers, slots: int, key_0: int, key_1: int) -> list[list[int]]:
+        """Fill up to `slots` slots."""
+        if self.mode == "caller":
+            return _in_order(candidates, self.n_arms, slots).tolist()
+        return _at_random(candidates, self.n_arms, slots, key_0, key_1).tolist()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

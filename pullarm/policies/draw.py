@@ -6,22 +6,26 @@ propensities carry no rounding of ours, whatever approximated the weights.
 
 from __future__ import annotations
 
-import math
+import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pullarm.policies import exact
-from pullarm.policies.base import Offer, Policy, Prepared
+from pullarm.policies.base import Policy, Prepared
 
 # The number of the arithmetic, logged with every decision. Whatever could change one bit of
 # the weights or the draw, here or in a file it calls, must increment it.
-KERNEL = 1
+KERNEL = 2
 
 UID_BYTES = 16
 WEIGHT_ONE = exact.WEIGHT_ONE  # what a weight of 1 becomes
+
+_halves = struct.Struct("<qq").unpack
+_INT64 = np.dtype(np.int64)
+_EVERY = np.frombuffer(b"", _INT64)
 
 
 def integer_weights(weights: NDArray[np.float64], floor: float) -> NDArray[np.uint64]:
@@ -42,16 +46,19 @@ def draw(integers: NDArray[np.uint64], uid: bytes, slot: int) -> int:
     """
     if not integers.any():
         raise ValueError("all integer weights are 0; there is nothing to draw from")
-    return int(exact.draw_index(integers, *_keys(uid), np.uint64(slot))[0])
+    keys = np.array(_key(uid)).view(np.uint64)
+    return int(exact.draw_index(integers, keys[0], keys[1], np.uint64(slot))[0])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+class Choice(NamedTuple):
     """The arm drawn for one slot, and the integers its propensity is made of."""
 
-    row: int  # arm row
-    weight: int  # q of the arm drawn, >= 1
-    total: int  # T, the sum of q over the candidates of this slot
+    row: int
+    """Arm row."""
+    weight: int
+    """q of the arm drawn, >= 1."""
+    total: int
+    """T, the sum of q over the candidates of this slot."""
 
     @property
     def propensity(self) -> float:
@@ -62,7 +69,7 @@ class Choice:
 def choose(
     policy: Policy,
     prepared: Prepared,
-    candidates: Sequence[int] | NDArray[np.int64],
+    candidates: Sequence[int] | NDArray[np.int64] | None,
     *,
     slots: int,
     uid: bytes,
@@ -73,7 +80,7 @@ def choose(
         policy: the configured policy; its floor applies in each slot.
         prepared: what `policy.prepare` made of a posterior.
         candidates: arm rows in the caller's order; duplicates count once. Only control looks
-            at the order.
+            at the order. None for all arms, in the order of their rows, which costs less.
         slots: at least 1; the slate ends early when the candidates do.
         uid: the decision's 16 bytes, which key the generator.
 
@@ -83,42 +90,43 @@ def choose(
         renormalised over those left (uniform when nothing of them is left).
 
     Raises:
-        ValueError: for no candidates, a row outside [0, prepared.n_arms), slots < 1 or a uid
-            that is not 16 bytes.
+        ValueError: for no candidates, a row outside [0, prepared.n_arms), slots < 1, a uid
+            that is not 16 bytes, or a `prepared` of a policy with another floor.
     """
-    if len(candidates) == 0:
+    rows = _EVERY if candidates is None else _packed(candidates)
+    if (prepared.n_arms if candidates is None else len(rows)) == 0:
         raise ValueError("candidates is empty; give at least one arm row")
     if slots < 1:
         raise ValueError(f"slots must be at least 1, not {slots}")
-    offer = Offer.of(candidates)
-    if offer.rows[0] < 0 or offer.rows[-1] >= prepared.n_arms:
-        raise ValueError(f"candidates must be arm rows from 0 to {prepared.n_arms - 1}")
-    keys = _keys(uid)
-    weights = prepared.weights(offer)
-    choices: list[Choice] = []
-    while True:
-        integers = exact.integer_weights(weights, policy.floor)
-        index, total = exact.draw_index(integers, *keys, np.uint64(len(choices)))
-        row, weight = int(offer.rows[index]), int(integers[index])
-        choices.append(Choice(row=row, weight=weight, total=int(total)))
-        if len(choices) == slots or len(offer.rows) == 1:
-            return choices
-        offer = offer.without(index)
-        if len(choices) < prepared.recomputed_slots:
-            weights = prepared.weights(offer)
-        else:
-            weights = _renormalised(np.delete(weights, index))
+    if prepared.floor != policy.floor:
+        raise ValueError(f"prepared has floor {prepared.floor}, but the policy {policy.floor}")
+    key_0, key_1 = _key(uid)
+    if slots == 1:
+        drawn = prepared.draw(rows, key_0, key_1)
+        if drawn[0] >= 0:
+            return [Choice(*drawn)]
+    elif slate := prepared.slate(rows, slots, key_0, key_1):
+        return [Choice(*filled) for filled in slate]
+    raise ValueError(f"candidates must be arm rows from 0 to {prepared.n_arms - 1}")
 
 
-def _renormalised(weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    total = math.fsum(weights)  # the same on every machine, which numpy does not promise
-    if total > 0.0:
-        return np.asarray(weights / total, dtype=np.float64)
-    return np.full(len(weights), 1.0 / len(weights))
+def _packed(candidates: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
+    """Candidates as a read-only array, which all kernels are compiled for.
+
+    Packing a list is several times faster than numpy's conversion, and refuses fractions.
+    """
+    if isinstance(candidates, np.ndarray):
+        if candidates.dtype.kind not in "iu":
+            raise ValueError(f"candidates must be arm rows, not {candidates.dtype}")
+        return np.frombuffer(candidates.astype(_INT64, copy=False).tobytes(), _INT64)
+    try:
+        return np.frombuffer(struct.pack(f"{len(candidates)}q", *candidates), _INT64)
+    except struct.error as error:
+        raise ValueError(f"candidates must be arm rows: {error}") from error
 
 
-def _keys(uid: bytes) -> tuple[np.uint64, np.uint64]:
+def _key(uid: bytes) -> tuple[int, int]:
     if len(uid) != UID_BYTES:
         raise ValueError(f"uid must be {UID_BYTES} bytes, not {len(uid)}")
-    low, high = int.from_bytes(uid[:8], "little"), int.from_bytes(uid[8:], "little")
-    return np.uint64(low), np.uint64(high)
+    key_0, key_1 = _halves(uid)
+    return key_0, key_1

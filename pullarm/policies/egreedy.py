@@ -10,30 +10,90 @@ from numpy.typing import NDArray
 
 from pullarm.domain.assignment import MICRO
 from pullarm.domain.experiment import POLICY_NUMBERS
-from pullarm.policies.base import Offer, Prepared
+from pullarm.policies.base import Drawn, Offer, Prepared
+from pullarm.policies.compile import background_kernel, request_kernel
 from pullarm.policies.exact import share_of_highest
 from pullarm.policies.grid import Grid
 from pullarm.policies.posterior import Posterior
+from pullarm.policies.slate import (
+    RECOMPUTED_SLOTS,
+    arranged,
+    cumulated,
+    draw_from,
+    fill_slot,
+    first_of,
+    renormalise,
+    without,
+)
+
+Doubles = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Words = NDArray[np.uint64]
+
+
+@request_kernel
+def _shares(means: Words, rows: Integers, epsilon: float) -> Doubles:
+    weights = share_of_highest(means[0], means[1], rows)
+    for i in range(len(rows)):
+        weights[i] = (1.0 - epsilon) * weights[i] + epsilon / len(rows)
+    return weights
+
+
+@request_kernel
+def _slate(
+    means: Words, candidates: Integers, epsilon: float, slots: int, key_0: int, key_1: int
+) -> Integers:
+    rows = arranged(candidates, means.shape[1])
+    slate = np.empty((min(slots, len(rows)), 3), dtype=np.int64)
+    weights = np.empty(0)
+    for slot in range(len(slate)):
+        if slot < RECOMPUTED_SLOTS:
+            weights = _shares(means, rows, epsilon)
+        else:
+            renormalise(weights)
+        index = fill_slot(slate, slot, rows, weights, 0.0, key_0, key_1)
+        rows, weights = without(rows, index), without(weights, index)
+    return slate
+
+
+@request_kernel
+def _draw(means: Words, candidates: Integers, epsilon: float, key_0: int, key_1: int) -> Drawn:
+    return first_of(_slate(means, candidates, epsilon, 1, key_0, key_1))
+
+
+@background_kernel
+def _ends(means: Words, epsilon: float) -> Words:
+    return cumulated(_shares(means, np.arange(means.shape[1]), epsilon), 0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PreparedEgreedy:
     """Posterior means as fractions of whole millionths."""
 
-    gains: NDArray[np.uint64]  # (n_arms,) prior alpha + rewards
-    trials: NDArray[np.uint64]  # (n_arms,) prior alpha + prior beta + serves
+    means: Words  # (2, n_arms) prior alpha + rewards; prior alpha + prior beta + serves
     epsilon: float
-    recomputed_slots: ClassVar[int] = 10
+    ends: Words  # (n_arms,) cumulated integer weights of the whole catalogue
+    floor: ClassVar[float] = 0.0
+    recomputed_slots: ClassVar[int] = RECOMPUTED_SLOTS
 
     @property
     def n_arms(self) -> int:
         """The number of arm rows."""
-        return len(self.gains)
+        return self.means.shape[1]
 
-    def weights(self, offer: Offer) -> NDArray[np.float64]:
+    def weights(self, offer: Offer) -> Doubles:
         """epsilon / k each, and 1 - epsilon shared equally by the arms tied for the best mean."""
-        highest = share_of_highest(self.gains, self.trials, offer.rows)
-        return (1.0 - self.epsilon) * highest + self.epsilon / len(offer.rows)
+        return _shares(self.means, offer.rows, self.epsilon)
+
+    def draw(self, candidates: Integers, key_0: int, key_1: int) -> Drawn:
+        """Fill the first slot."""
+        if len(candidates) == 0:
+            return draw_from(self.ends, key_0, key_1)
+        return _draw(self.means, candidates, self.epsilon, key_0, key_1)
+
+    def slate(self, candidates: Integers, slots: int, key_0: int, key_1: int) -> list[list[int]]:
+        """Fill up to `slots` slots."""
+        return _slate(self.means, candidates, self.epsilon, slots, key_0, key_1).tolist()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,8 +124,6 @@ class Egreedy:
         del grid, previous
         alpha = round(self.prior_alpha * MICRO)
         both = alpha + round(self.prior_beta * MICRO)
-        return PreparedEgreedy(
-            gains=(posterior.rewards_micro + alpha).astype(np.uint64),
-            trials=(posterior.serves_micro + both).astype(np.uint64),
-            epsilon=self.epsilon,
-        )
+        sums = np.stack((posterior.rewards_micro + alpha, posterior.serves_micro + both))
+        means, epsilon = sums.astype(np.uint64), float(self.epsilon)
+        return PreparedEgreedy(means=means, epsilon=epsilon, ends=_ends(means, epsilon))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pullarm.policies.compile import kernel
+from pullarm.policies.compile import kernel, request_kernel
 
 WEIGHT_ONE = 2**32  # what a weight of 1 becomes
 
@@ -79,7 +79,7 @@ def philox(
     return x_0, x_1, x_2, x_3
 
 
-@kernel
+@request_kernel
 def integer_weights(weights: NDArray[np.float64], floor: float) -> NDArray[np.uint64]:
     """Weights (k,) summing to 1, mixed with the floor and made integers.
 
@@ -96,17 +96,12 @@ def integer_weights(weights: NDArray[np.float64], floor: float) -> NDArray[np.ui
 
 
 @kernel
-def draw_index(
-    integers: NDArray[np.uint64], key_0: np.uint64, key_1: np.uint64, slot: np.uint64
-) -> tuple[int, np.uint64]:
-    """The index drawn, i with probability integers[i] / total, and the total, which is not 0.
+def word_below(total: np.uint64, key_0: np.uint64, key_1: np.uint64, slot: np.uint64) -> np.uint64:
+    """A random integer below `total`, which is not 0, every one as likely.
 
     The key is the decision's uid and the counter (attempt, slot); attempts beyond the first
     only remove the bias of a remainder.
     """
-    total = _ZERO
-    for i in range(len(integers)):
-        total += integers[i]
     # 2^64 mod total: words below it would favour the small remainders.
     least = (_ZERO - total) % total
     attempt = _ZERO
@@ -114,7 +109,18 @@ def draw_index(
     while word < least:
         attempt += _ONE
         word = philox(key_0, key_1, attempt, slot)[0]
-    left = word % total
+    return word % total
+
+
+@request_kernel
+def draw_index(
+    integers: NDArray[np.uint64], key_0: np.uint64, key_1: np.uint64, slot: np.uint64
+) -> tuple[int, np.uint64]:
+    """The index drawn, i with probability integers[i] / total, and the total, which is not 0."""
+    total = _ZERO
+    for i in range(len(integers)):
+        total += integers[i]
+    left = word_below(total, key_0, key_1, slot)
     chosen = 0
     while left >= integers[chosen]:
         left -= integers[chosen]

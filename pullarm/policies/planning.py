@@ -1,6 +1,6 @@
 """Where the quadrature's panels go, planned by the publisher from an experiment's posteriors.
 
-Each arm walks outwards from its peak and asks for panels about one and a half standard
+Each arm walks outwards from its peak and asks for panels about two standard
 deviations wide, narrower in its upper tail, where the contest of many arms is decided. The
 narrowest demand at each place wins, and edges are laid so that every panel holds one demanded
 panel's worth. Nothing here needs to be reproducible: the grid travels with the publication.
@@ -13,26 +13,26 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from pullarm.policies.compile import background_kernel
+from pullarm.policies.compile import background_kernel, kernel
 
 RIGHT_ANGLE = math.pi / 2
 N_BUCKETS = 1 << 14
 MAX_PANELS = 2048
 _FINEST = 0.125  # buckets
 _MARGIN = 2.0  # panels
-# A demanded panel in standard deviations; with 4 nodes a panel the error is about 1e-6.
-_PANEL = 1.6
+# A demanded panel in standard deviations; with 4 nodes a panel the error is about 3e-5.
+_PANEL = 2.0
 _WIDEST = 0.35  # radians, for posteriors that know nothing
 _LOG_TAIL = -18.0  # the mass of a tail that is left without panels
 _MAX_STEPS = 64
-# A grid serves while no panel holds more than this many demanded ones (error about 1e-4) ...
+# A grid serves while no panel holds more than this many demanded ones (error about 2e-4) ...
 _MOST_LOAD = 1.75
 # ... nothing much is demanded beyond its ends, and it has not become needlessly fine.
 _MOST_OUTSIDE = 0.25
 _MOST_EXCESS = 3.0
 
 
-@background_kernel
+@kernel
 def _demand(widths: NDArray[np.float64], lower: float, upper: float, width: float) -> None:
     """Note a demand on [lower, upper] in the two blocks of 2^level buckets that cover it."""
     scale = N_BUCKETS / RIGHT_ANGLE
@@ -47,7 +47,7 @@ def _demand(widths: NDArray[np.float64], lower: float, upper: float, width: floa
         widths[level, at] = min(widths[level, at], width)
 
 
-@background_kernel
+@kernel
 def _walk_down(widths: NDArray[np.float64], a: float, b: float, peak: float) -> None:
     angle = math.atan2(math.sqrt(a), math.sqrt(b)) if a + b > 0.0 else 0.5 * RIGHT_ANGLE
     step = min(_PANEL / math.sqrt(2.0 * max(a + b, 1e-9)), _WIDEST)
@@ -61,7 +61,7 @@ def _walk_down(widths: NDArray[np.float64], a: float, b: float, peak: float) -> 
         last = log_height < _LOG_TAIL  # one more panel, as a margin
 
 
-@background_kernel
+@kernel
 def _walk_up(widths: NDArray[np.float64], a: float, b: float, peak: float) -> None:
     angle = math.atan2(math.sqrt(a), math.sqrt(b)) if a + b > 0.0 else 0.5 * RIGHT_ANGLE
     spread = min(1.0 / math.sqrt(2.0 * max(a + b, 1e-9)), 0.6)
@@ -125,7 +125,7 @@ def plan_points(
     """
     if len(successes) == 0:
         return np.array([0.0, RIGHT_ANGLE]) if previous is None else previous
-    loads = _loads(successes, failures, *prior)
+    loads = _loads(successes, failures, float(prior[0]), float(prior[1]))
     angles = np.linspace(0.0, RIGHT_ANGLE, N_BUCKETS + 1)
     n_panels = min(max(math.ceil(loads[-1]), 1), MAX_PANELS)
     if previous is not None:

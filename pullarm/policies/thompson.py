@@ -10,18 +10,73 @@ from numpy.typing import NDArray
 
 from pullarm.domain.assignment import MICRO
 from pullarm.domain.experiment import POLICY_NUMBERS
-from pullarm.policies import quadrature
-from pullarm.policies.base import Offer, Prepared
+from pullarm.policies.base import Drawn, Offer, Prepared
+from pullarm.policies.compile import background_kernel, request_kernel
 from pullarm.policies.grid import Grid
 from pullarm.policies.planning import plan_points
 from pullarm.policies.posterior import Posterior
+from pullarm.policies.quadrature import add_logs, contest, forget, probability_best, shares
 from pullarm.policies.slab import Slab
+from pullarm.policies.slate import (
+    RECOMPUTED_SLOTS,
+    arranged,
+    cumulated,
+    draw_from,
+    fill_slot,
+    first_of,
+    renormalise,
+    without,
+)
+from pullarm.policies.tables import GridTables, fill_rows, measure_rows, tabulate_grid
 
-# Of an arm, beyond the ends of the grid: what is tolerated before the grid is refused.
-_MOST_MASS_OUTSIDE = 1e-6
+Doubles = NDArray[np.float64]
+Singles = NDArray[np.float32]
+Integers = NDArray[np.int64]
+Words = NDArray[np.uint64]
+
 # Room of a slab beyond its first rows, in values of 4 bytes.
 _LEAST_SPARE = 4096
-_MOST_SPARE = 1 << 24
+_MOST_SPARE = 1 << 21
+
+
+@request_kernel
+def _slate(
+    slab: Singles,
+    places: Integers,
+    candidates: Integers,
+    floor: float,
+    slots: int,
+    key_0: int,
+    key_1: int,
+) -> Integers:
+    rows = arranged(candidates, len(places))
+    slate = np.empty((min(slots, len(rows)), 3), dtype=np.int64)
+    bottom, top = contest(places, rows)
+    sums = np.zeros(top)
+    add_logs(sums, slab, places, rows, bottom, top)
+    weights = np.empty(0)
+    for slot in range(len(slate)):
+        if slot < RECOMPUTED_SLOTS:
+            weights = shares(sums, slab, places, rows, bottom)
+        else:
+            renormalise(weights)
+        index = fill_slot(slate, slot, rows, weights, floor, key_0, key_1)
+        rows, weights = without(rows, index), without(weights, index)
+        if slot + 1 < min(len(slate), RECOMPUTED_SLOTS):
+            bottom = forget(sums, slab, places, rows, slate[slot, 0], bottom)
+    return slate
+
+
+@request_kernel
+def _draw(
+    slab: Singles, places: Integers, candidates: Integers, floor: float, key_0: int, key_1: int
+) -> Drawn:
+    return first_of(_slate(slab, places, candidates, floor, 1, key_0, key_1))
+
+
+@background_kernel
+def _ends(slab: Singles, places: Integers, floor: float) -> Words:
+    return cumulated(probability_best(slab, places, np.arange(len(places))), floor)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -30,35 +85,57 @@ class PreparedThompson:
 
     posterior: Posterior
     prior: tuple[float, float]
+    floor: float
     grid: Grid
-    tables: quadrature.GridTables
+    tables: GridTables
     slab: Slab
-    starts: NDArray[np.int64]  # (n_arms,) offsets of the rows in the slab
-    windows: NDArray[np.int64]  # (n_arms, 2) the nodes [low, high) of each row
-    recomputed_slots: ClassVar[int] = 10
+    places: Integers  # (n_arms, 3) the offset of each row in the slab, and its nodes [low, high)
+    ends: Words  # (n_arms,) cumulated integer weights of the whole catalogue
+    recomputed_slots: ClassVar[int] = RECOMPUTED_SLOTS
 
     @property
     def n_arms(self) -> int:
         """The number of arm rows."""
-        return len(self.starts)
+        return len(self.places)
 
-    def weights(self, offer: Offer) -> NDArray[np.float64]:
+    @property
+    def starts(self) -> Integers:
+        """The offset of each row in the slab, (n_arms,): changed rows get new ones."""
+        return self.places[:, 0]
+
+    @property
+    def windows(self) -> Integers:
+        """The nodes [low, high) of each row, (n_arms, 2)."""
+        return self.places[:, 1:]
+
+    def weights(self, offer: Offer) -> Doubles:
         """P(arm i is the best of the offer)."""
-        return quadrature.probability_best(self.slab.values, self.starts, self.windows, offer.rows)
+        return probability_best(self.slab.values, self.places, offer.rows)
+
+    def draw(self, candidates: Integers, key_0: int, key_1: int) -> Drawn:
+        """Fill the first slot."""
+        if len(candidates) == 0:
+            return draw_from(self.ends, key_0, key_1)
+        return _draw(self.slab.values, self.places, candidates, self.floor, key_0, key_1)
+
+    def slate(self, candidates: Integers, slots: int, key_0: int, key_1: int) -> list[list[int]]:
+        """Fill up to `slots` slots."""
+        return _slate(
+            self.slab.values, self.places, candidates, self.floor, slots, key_0, key_1
+        ).tolist()
 
     def extends(self, prior: tuple[float, float], grid: Grid) -> bool:
         """Whether rows of this one may be kept for `prior` on `grid`."""
         return prior == self.prior and np.array_equal(grid.points, self.grid.points)
 
-    def unchanged(self, posterior: Posterior) -> NDArray[np.bool_]:
-        """Which of the arms of `posterior` (n_arms,) this one knows with the same sums."""
-        same = np.zeros(posterior.n_arms, dtype=np.bool_)
-        n = min(posterior.n_arms, self.n_arms)
-        mine = self.posterior
-        same[:n] = (posterior.serves_micro[:n] == mine.serves_micro[:n]) & (
-            posterior.rewards_micro[:n] == mine.rewards_micro[:n]
+    def changed(self, posterior: Posterior) -> Integers:
+        """The rows of `posterior` that this one does not know with the same sums, ascending."""
+        n, mine = min(posterior.n_arms, self.n_arms), self.posterior
+        differs = np.ones(posterior.n_arms, dtype=np.bool_)
+        differs[:n] = (posterior.serves_micro[:n] != mine.serves_micro[:n]) | (
+            posterior.rewards_micro[:n] != mine.rewards_micro[:n]
         )
-        return same
+        return np.flatnonzero(differs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,84 +176,69 @@ class Thompson:
         """
         if grid is None:
             raise ValueError("thompson needs the grid that was published with the posterior")
-        prior = (self.prior_alpha, self.prior_beta)
+        prior = (float(self.prior_alpha), float(self.prior_beta))
+        floor = float(self.floor)
         if isinstance(previous, PreparedThompson) and previous.extends(prior, grid):
-            return _extended(previous, posterior, grid) or _tabulated(posterior, prior, grid)
-        return _tabulated(posterior, prior, grid)
+            extended = _extended(previous, posterior, grid, floor)
+            if extended is not None:
+                return extended
+        return _tabulated(posterior, prior, grid, floor)
 
 
-def _tabulated(posterior: Posterior, prior: tuple[float, float], grid: Grid) -> PreparedThompson:
-    tables = quadrature.tabulate_grid(grid.points)
-    exponents, windows = _measured(posterior, np.arange(posterior.n_arms), prior, tables)
-    sizes = 2 * (windows[:, 1] - windows[:, 0])
-    live = int(sizes.sum())
+def _tabulated(
+    posterior: Posterior, prior: tuple[float, float], grid: Grid, floor: float
+) -> PreparedThompson:
+    tables = tabulate_grid(grid.points)
+    exponents, places, size = _measured(posterior, np.arange(posterior.n_arms), prior, tables)
     # Room for as much again: all is tabulated anew after every arm has changed about once.
-    slab = Slab(live + min(live, _MOST_SPARE) + _LEAST_SPARE)
-    starts = _written(slab, sizes, exponents, windows, tables)
-    assert starts is not None
+    slab = Slab(size + min(size, _MOST_SPARE) + _LEAST_SPARE)
+    slab.take(size)
+    fill_rows(tables, exponents, places, slab.values)
     return PreparedThompson(
         posterior=posterior,
         prior=prior,
+        floor=floor,
         grid=grid,
         tables=tables,
         slab=slab,
-        starts=starts,
-        windows=windows,
+        places=places,
+        ends=_ends(slab.values, places, floor),
     )
 
 
 def _extended(
-    previous: PreparedThompson, posterior: Posterior, grid: Grid
+    previous: PreparedThompson, posterior: Posterior, grid: Grid, floor: float
 ) -> PreparedThompson | None:
     """`previous` with the rows of changed arms appended; None if the slab is full."""
-    changed = np.flatnonzero(~previous.unchanged(posterior))
-    exponents, measured = _measured(posterior, changed, previous.prior, previous.tables)
-    sizes = 2 * (measured[:, 1] - measured[:, 0])
-    appended = _written(previous.slab, sizes, exponents, measured, previous.tables)
-    if appended is None:
+    changed = previous.changed(posterior)
+    exponents, appended, size = _measured(posterior, changed, previous.prior, previous.tables)
+    slab = previous.slab
+    offset = slab.take(size)
+    if offset is None:
         return None
-    n_arms, kept = posterior.n_arms, min(posterior.n_arms, previous.n_arms)
-    starts, windows = np.empty(n_arms, dtype=np.int64), np.empty((n_arms, 2), dtype=np.int64)
-    starts[:kept], windows[:kept] = previous.starts[:kept], previous.windows[:kept]
-    starts[changed], windows[changed] = appended, measured
-    return replace(previous, posterior=posterior, grid=grid, starts=starts, windows=windows)
+    appended[:, 0] += offset
+    fill_rows(previous.tables, exponents, appended, slab.values)
+    places = np.empty((posterior.n_arms, 3), dtype=np.int64)
+    kept = min(posterior.n_arms, previous.n_arms)
+    places[:kept] = previous.places[:kept]
+    places[changed] = appended
+    ends = _ends(slab.values, places, floor)
+    return replace(previous, posterior=posterior, floor=floor, grid=grid, places=places, ends=ends)
 
 
 def _measured(
-    posterior: Posterior,
-    rows: NDArray[np.int64],
-    prior: tuple[float, float],
-    tables: quadrature.GridTables,
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Exponents and windows, (m, 2) each, of `rows` (m,); refuses arms beyond the grid."""
-    successes, failures = _outcomes(posterior)
-    exponents, windows, outside = quadrature.measure_rows(
-        tables, prior, successes[rows], failures[rows]
+    posterior: Posterior, rows: Integers, prior: tuple[float, float], tables: GridTables
+) -> tuple[Doubles, Integers, int]:
+    """Exponents, places and their size (see `measure_rows`); refuses arms beyond the grid."""
+    exponents, places, size, missed = measure_rows(
+        tables, prior, posterior.serves_micro, posterior.rewards_micro, rows
     )
-    missed = rows[outside > _MOST_MASS_OUTSIDE]
-    if len(missed):
-        raise ValueError(f"the grid misses arm row {missed[0]}; plan it for this posterior")
-    return exponents, windows
+    if missed >= 0:
+        raise ValueError(f"the grid misses arm row {missed}; plan it for this posterior")
+    return exponents, places, size
 
 
-def _written(
-    slab: Slab,
-    sizes: NDArray[np.int64],
-    exponents: NDArray[np.float64],
-    windows: NDArray[np.int64],
-    tables: quadrature.GridTables,
-) -> NDArray[np.int64] | None:
-    """Fill m rows of these sizes into the slab; their offsets (m,), or None if it is full."""
-    ends = np.cumsum(sizes)
-    offset = slab.take(int(sizes.sum()))
-    if offset is None:
-        return None
-    starts = offset + ends - sizes
-    quadrature.fill_rows(tables, exponents, windows, slab.values, starts)
-    return starts
-
-
-def _outcomes(posterior: Posterior) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _outcomes(posterior: Posterior) -> tuple[Doubles, Doubles]:
     """Successes and failures of each arm (n_arms,), in serves."""
     failures = posterior.serves_micro - posterior.rewards_micro
     return posterior.rewards_micro / MICRO, failures / MICRO

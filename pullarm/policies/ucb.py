@@ -11,56 +11,115 @@ from numpy.typing import NDArray
 
 from pullarm.domain.assignment import MICRO
 from pullarm.domain.experiment import POLICY_NUMBERS
-from pullarm.policies.base import Offer, Prepared
-from pullarm.policies.compile import kernel
+from pullarm.policies.base import Drawn, Offer, Prepared
+from pullarm.policies.compile import background_kernel, request_kernel
+from pullarm.policies.elementary import log
 from pullarm.policies.grid import Grid
 from pullarm.policies.posterior import Posterior
-from pullarm.policies.quadrature import log
+from pullarm.policies.slate import (
+    RECOMPUTED_SLOTS,
+    arranged,
+    cumulated,
+    draw_from,
+    fill_slot,
+    first_of,
+    renormalise,
+    without,
+)
+
+Doubles = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Words = NDArray[np.uint64]
 
 
-@kernel
-def _optimistic(
-    serves: NDArray[np.int64], rewards: NDArray[np.int64], rows: NDArray[np.int64], spread: float
-) -> NDArray[np.float64]:
-    """`spread` is exploration * ln(N) in units of millionths, so that spread / serves is c ln N / n."""
+@request_kernel
+def _shares(sums: Integers, rows: Integers, exploration: float) -> Doubles:
+    serves, rewards = sums
     k = len(rows)
+    total = 0.0
+    for row in rows:
+        total += serves[row]
+    # Below one serve in all (only discounting gets there) the logarithm would be negative.
+    spread = exploration * log(max(total / MICRO, 1.0)) * MICRO
     index = np.empty(k)
+    best, leaders = -1.0, 0
     for i in range(k):
         n = serves[rows[i]]
         # Never served comes before everything, whatever the other indices are.
         index[i] = np.inf if n == 0 else rewards[rows[i]] / n + math.sqrt(spread / n)
-    best = index.max()
-    leaders = 0
-    for i in range(k):
+        if index[i] > best:
+            best, leaders = index[i], 0
         leaders += index[i] == best
-    weights = np.zeros(k)
     for i in range(k):
-        if index[i] == best:
-            weights[i] = 1.0 / leaders
-    return weights
+        index[i] = 1.0 / leaders if index[i] == best else 0.0
+    return index
+
+
+@request_kernel
+def _slate(
+    sums: Integers,
+    candidates: Integers,
+    exploration: float,
+    floor: float,
+    slots: int,
+    key_0: int,
+    key_1: int,
+) -> Integers:
+    rows = arranged(candidates, sums.shape[1])
+    slate = np.empty((min(slots, len(rows)), 3), dtype=np.int64)
+    weights = np.empty(0)
+    for slot in range(len(slate)):
+        if slot < RECOMPUTED_SLOTS:
+            weights = _shares(sums, rows, exploration)
+        else:
+            renormalise(weights)
+        index = fill_slot(slate, slot, rows, weights, floor, key_0, key_1)
+        rows, weights = without(rows, index), without(weights, index)
+    return slate
+
+
+@request_kernel
+def _draw(
+    sums: Integers, candidates: Integers, exploration: float, floor: float, key_0: int, key_1: int
+) -> Drawn:
+    return first_of(_slate(sums, candidates, exploration, floor, 1, key_0, key_1))
+
+
+@background_kernel
+def _ends(sums: Integers, exploration: float, floor: float) -> Words:
+    return cumulated(_shares(sums, np.arange(sums.shape[1]), exploration), floor)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PreparedUcb:
     """The sums as they were folded."""
 
-    serves: NDArray[np.int64]  # (n_arms,) millionths
-    rewards: NDArray[np.int64]  # (n_arms,) millionths
+    sums: Integers  # (2, n_arms) serves and rewards, millionths
     exploration: float
-    recomputed_slots: ClassVar[int] = 10
+    floor: float
+    ends: Words  # (n_arms,) cumulated integer weights of the whole catalogue
+    recomputed_slots: ClassVar[int] = RECOMPUTED_SLOTS
 
     @property
     def n_arms(self) -> int:
         """The number of arm rows."""
-        return len(self.serves)
+        return self.sums.shape[1]
 
-    def weights(self, offer: Offer) -> NDArray[np.float64]:
+    def weights(self, offer: Offer) -> Doubles:
         """1 shared equally by the arms with the highest index; never-served arms come first."""
-        total = int(self.serves[offer.rows].sum())
-        # Below one serve in all (only discounting gets there) the logarithm would be negative.
-        log_n = log(max(total / MICRO, 1.0))
-        spread = self.exploration * log_n * MICRO
-        return _optimistic(self.serves, self.rewards, offer.rows, spread)
+        return _shares(self.sums, offer.rows, self.exploration)
+
+    def draw(self, candidates: Integers, key_0: int, key_1: int) -> Drawn:
+        """Fill the first slot."""
+        if len(candidates) == 0:
+            return draw_from(self.ends, key_0, key_1)
+        return _draw(self.sums, candidates, self.exploration, self.floor, key_0, key_1)
+
+    def slate(self, candidates: Integers, slots: int, key_0: int, key_1: int) -> list[list[int]]:
+        """Fill up to `slots` slots."""
+        return _slate(
+            self.sums, candidates, self.exploration, self.floor, slots, key_0, key_1
+        ).tolist()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,10 +144,9 @@ class Ucb:
     def prepare(
         self, posterior: Posterior, *, grid: Grid | None, previous: Prepared | None = None
     ) -> PreparedUcb:
-        """Keep the sums; there is nothing to compute ahead."""
+        """Keep the sums."""
         del grid, previous
-        return PreparedUcb(
-            serves=posterior.serves_micro,
-            rewards=posterior.rewards_micro,
-            exploration=self.exploration,
-        )
+        sums = np.stack((posterior.serves_micro, posterior.rewards_micro))
+        exploration, floor = float(self.exploration), float(self.floor)
+        ends = _ends(sums, exploration, floor)
+        return PreparedUcb(sums=sums, exploration=exploration, floor=floor, ends=ends)

@@ -1,4 +1,4 @@
-"""Kernels compiled, or loaded from numba's cache, before the first request needs them."""
+"""Kernels compiled, or loaded from the cache, before the first request needs them."""
 
 from __future__ import annotations
 
@@ -7,21 +7,25 @@ import numpy as np
 from pullarm.domain.assignment import MICRO
 from pullarm.domain.experiment import POLICY_NUMBERS
 from pullarm.policies import registry
+from pullarm.policies.base import Policy
+from pullarm.policies.control import Control
 from pullarm.policies.draw import UID_BYTES, choose
 from pullarm.policies.posterior import Posterior
 
 
 def warm_up() -> None:
-    """Run every policy once, from planning to a slate.
+    """Run every policy once in every way it is asked, from planning to a slate.
 
-    Seconds when nothing is cached, half a second otherwise.
+    Half a minute when nothing is cached, half a second otherwise.
     """
     serves = np.array([0, 3, 40, 500], dtype=np.int64) * MICRO
     posterior = Posterior(serves_micro=serves, rewards_micro=serves // 4)
     later = Posterior(serves_micro=serves + MICRO, rewards_micro=serves // 4)
-    for name in POLICY_NUMBERS:
-        policy = registry.build(name, {})
+    policies: list[Policy] = [registry.build(name, {}) for name in POLICY_NUMBERS]
+    for policy in [*policies, Control(mode="uniform")]:
         grid = policy.plan_grid(posterior, None)
         prepared = policy.prepare(posterior, grid=grid)
         prepared = policy.prepare(later, grid=grid, previous=prepared)
-        choose(policy, prepared, [2, 0, 1], slots=2, uid=bytes(UID_BYTES))
+        for candidates in ([2, 0, 1], None):
+            for slots in (1, 2):
+                choose(policy, prepared, candidates, slots=slots, uid=bytes(UID_BYTES))

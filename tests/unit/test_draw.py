@@ -82,7 +82,7 @@ def test_propensity_is_the_weight_over_the_total() -> None:
     assert Choice(row=3, weight=1, total=4).propensity == 0.25
 
 
-# What kernel 1 answers, on any machine. If this fails, the arithmetic has changed: count KERNEL
+# What kernel 2 answers, on any machine. If this fails, the arithmetic has changed: count KERNEL
 # up and record the new answers, so that logged decisions are not explained by other arithmetic.
 RECORDED = {
     "control": [(5, 4294967296, 4294967296), (0, 4294967296, 4294967296)],
@@ -94,7 +94,7 @@ RECORDED = {
 
 @pytest.mark.parametrize("name", RECORDED)
 def test_the_bits_of_this_kernel_are_recorded(name: str) -> None:
-    assert KERNEL == 1
+    assert KERNEL == 2
     given = posterior([0, 12, 400, 100_000, 380, 7.25], [0, 5, 48, 11_800, 47.5, 1.125])
     grid = Grid(number=1, points=np.linspace(0.0, 1.5703125, 97))
     policy = registry.build(name, {})
