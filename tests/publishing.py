@@ -130,7 +130,7 @@ async def until_served(scene: Scene, number: int, serves: int) -> float:
                 served = scene.refresher.snapshot.by_number[number]
                 pairs = await scene.on_board(number)
                 if served.head.config_no and pairs[0][0] >= serves:
-                    version = await scene.board.version(number)
-                    if (served.head.incarnation, served.head.pub_no) >= version:
+                    version = (await scene.board.versions([number]))[number]
+                    if (served.head.incarnation, served.head.pub_no) >= version[:2]:
                         return loop.time() - started
             await asyncio.sleep(0.005)

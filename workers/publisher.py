@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+from collections.abc import Mapping
+from math import inf
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +23,10 @@ _log = logging.getLogger(__name__)
 
 TICK_S = 0.1
 """The shortest time between two publications of one experiment."""
-AUDIT_EVERY_S = 2.0
-"""How often the board is compared with the ledger, whatever this process believes."""
+AUDIT_EVERY_S = 1.0
+"""How often the board is compared with the ledger, whatever this process believes; as new, its beat moves."""
+_PATIENCE_S = 2.0
+"""How long another process may be publishing an experiment before the board counts as older than the ledger."""
 _THOMPSON = POLICY_NUMBERS["thompson"]
 _HALTED = (State.STOPPED, State.ROLLED_BACK)
 _Pairs = NDArray[np.int64]  # (n_arms, 2): serves, rewards in millionths
@@ -49,12 +53,18 @@ class Publisher:
         self._known: dict[int, _Known] = {}
         self._problems: dict[int, str] = {}
         self._audit_at = 0.0
+        self._left: dict[int, float] = {}
+        """Since when experiments that are behind are left to another process."""
+        self._turn = 0
+        """The experiment that was last read back."""
 
     async def run(self) -> None:
         """Publish for ever; a store that is away is waited for."""
         loop = asyncio.get_running_loop()
         away = False
-        while True:
+        task = asyncio.current_task()
+        # Looked at because the driver's `wait_for` may swallow a cancellation (CPython 3.11, issue 86296).
+        while task is not None and not task.cancelling():
             started = loop.time()
             try:
                 await self.publish_due()
@@ -70,40 +80,72 @@ class Publisher:
 
     async def publish_due(self) -> None:
         """Publish every experiment whose newest publication is behind."""
-        for number in await self._publications.due():
-            await self._publish_or_tell(number, whole=False)
+        now = asyncio.get_running_loop().time()
+        self._left = {
+            number: self._left.get(number, now)
+            for number in await self._publications.due()
+            if not await self._publish_or_tell(number, whole=False)
+        }
 
     async def audit(self) -> None:
-        """Publish whole what the board does not have as the ledger says; then declare the board complete."""
+        """Publish whole what the board does not have as the ledger says; then declare the board complete and as new as
+        the ledger.
+
+        The beat leaves out what cannot be published, which the log has told, and stops for what another process has
+        been publishing for too long.
+        """
         newest = await self._publications.experiments()
         incarnation = await self._publications.incarnation()
+        on_board = await self._board.versions(list(newest))
         for number, pub_no in newest.items():
-            on_board = await self._board.version(number)
-            if pub_no == 0 or on_board != (incarnation, pub_no):
+            there = on_board[number]
+            if pub_no == 0 or (there.incarnation, there.pub_no) != (incarnation, pub_no):
                 await self._publish_or_tell(number, whole=True)
-        there = [n for n in newest if (await self._board.version(n))[0] == incarnation]
-        if not newest.keys() - there <= self._problems.keys():
+        await self._read_back(newest)
+        on_board = await self._board.versions(list(newest))
+        current = [n for n in newest if on_board[n].incarnation == incarnation]
+        if not newest.keys() - current <= self._problems.keys():
             return  # another process is publishing one just now
         index = await self._board.index()
-        if (index.incarnation, index.experiments) != (incarnation, tuple(there)):
-            await self._board.complete(incarnation, there)
-            _log.info("board is complete: %d experiments", len(there))
+        if (index.incarnation, index.experiments) != (incarnation, tuple(current)):
+            await self._board.complete(incarnation, current)
+            _log.info("board is complete: %d experiments", len(current))
+        behind = {n for n in current if on_board[n].pub_no < newest[n]}
+        longest = asyncio.get_running_loop().time() - min(self._left.values(), default=inf)
+        if behind <= self._problems.keys() and longest < _PATIENCE_S:
+            await self._board.beat()
 
-    async def _publish_or_tell(self, number: int, *, whole: bool) -> None:
-        """Publish one experiment; what is wrong with it is told once and holds up no other."""
+    async def _read_back(self, newest: Mapping[int, int]) -> None:
+        """Read one experiment as serving does, in turn, and publish it whole where it cannot be read."""
+        if not newest:
+            return
+        self._turn = min((n for n in newest if n > self._turn), default=min(newest))
         try:
-            await self._publish(number, whole=whole)
+            await self._board.read(self._turn, None)
+        except ValueError as error:
+            _log.error("experiment %d on the board is damaged, made good: %s", self._turn, error)
+            await self._publish_or_tell(self._turn, whole=True)
+
+    async def _publish_or_tell(self, number: int, *, whole: bool) -> bool:
+        """Publish one experiment; what is wrong with it is told once and holds up no other.
+
+        False where it is left to another process.
+        """
+        try:
+            owned = await self._publish(number, whole=whole)
         except ValueError as error:
             if self._problems.get(number) != str(error):
                 _log.error("experiment %d cannot be published: %s", number, error)
             self._problems[number] = str(error)
-        else:
+            return True
+        if owned:
             self._problems.pop(number, None)
+        return owned
 
-    async def _publish(self, number: int, *, whole: bool) -> None:
+    async def _publish(self, number: int, *, whole: bool) -> bool:
         async with self._publications.owning(number) as publishing:
             if publishing is None:
-                return
+                return False
             known = None if whole else self._known.get(number)
             publication = await self._next(publishing, known.pub_no if known else None)
             if publication is not None and not await self._board.publish(publication):
@@ -122,6 +164,7 @@ class Publisher:
                 head.pub_no,
                 head.fold_no,
             )
+        return True
 
     async def _next(self, publishing: Publishing, have_pub_no: int | None) -> Publication | None:
         planned: list[tuple[_Pairs, Grid | None]] = []

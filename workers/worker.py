@@ -65,7 +65,7 @@ async def run(settings: Settings) -> None:
             await asyncio.wait([consuming], timeout=5)
             for task in (consuming, *others, stop):
                 task.cancel()
-            await asyncio.gather(consuming, *others, stop, return_exceptions=True)
+            await asyncio.wait((consuming, *others, stop), timeout=5)
             await _leave(source)
             await claiming.aclose()
             await publishing.aclose()

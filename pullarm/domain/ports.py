@@ -1,8 +1,8 @@
 """What the parts need from storage. Each port has a real implementation and one in memory; both pass the same tests."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from pullarm.domain.decision import Batch
 from pullarm.domain.experiment import Arm, Experiment, Spec, State
@@ -12,8 +12,8 @@ from pullarm.domain.publication import Head, Publication, Published
 class EventSink(Protocol):
     """Where serving leaves its events."""
 
-    async def append(self, entry: bytes) -> None:
-        """Return once the entry is durable; raises Unavailable while the store is away."""
+    def append(self, entry: bytes) -> Awaitable[None]:
+        """Return, when awaited, once the entry is durable; raises Unavailable while the store is away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +118,10 @@ class Board(Protocol):
 
     async def read(self, number: int, have: Head | None) -> Published | None:
         """One experiment in one consistent look, None when it is not published; its configuration and grid only where
-        they are not those of `have`."""
+        they are not those of `have`. Raises ValueError that says what of it cannot be read."""
 
-    async def version(self, number: int) -> tuple[str, int]:
-        """(incarnation, pub_no) of an experiment as published; ("", 0) when it is not."""
+    async def versions(self, numbers: Sequence[int]) -> "dict[int, Version]":
+        """How far each of these experiments is, cheaply; what is not published, or cannot be read, is at version 0."""
 
     async def index(self) -> "BoardIndex":
         """What is published, cheaply."""
@@ -131,6 +131,18 @@ class Board(Protocol):
 
     async def halt(self, number: int, state: State) -> None:
         """Make serving treat an experiment as stopped or rolled back, at once and whatever else it is told."""
+
+    async def beat(self) -> None:
+        """Say that everything folded so far is on the board."""
+
+
+class Version(NamedTuple):
+    """How far one experiment on the board is: another version is other content."""
+
+    incarnation: str
+    pub_no: int
+    halt: str
+    """The state that holds whatever the configuration says; "" for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,3 +154,5 @@ class BoardIndex:
     change_no: int
     """Moves with every publication and halt; starts anew when the board was emptied."""
     experiments: tuple[int, ...]
+    beat: int
+    """Moves while a publisher keeps the board as new as the ledger; starts anew when the board was emptied."""

@@ -101,6 +101,7 @@ async def redis_stream(redis_url: str) -> AsyncIterator[Stream]:
         first, second = RedisEventSource(redis, "first"), RedisEventSource(redis, "second")
         length = partial(redis.xlen, keys.events(0))
         yield Stream(sink, first, second, redis.flushdb, length)
+        await sink.aclose()
 
 
 @pytest.fixture(params=["memory", "redis"])

@@ -79,13 +79,13 @@ async def test_complete_publication_is_read_back(board: Board) -> None:
         4,
         [(2, 1, 5_000_000, 2_500_000), (1, 2, 2**62, 0)],
         complete=True,
-        grid=(3, b"\x00\xffgrid"),
+        grid=(3, b"\x00\xffa grid"),
     )
     assert await board.publish(publication)
     published = await _read(board)
     assert published.head == publication.head
     assert published.experiment == _EXPERIMENT
-    assert published.grid == b"\x00\xffgrid"
+    assert published.grid == b"\x00\xffa grid"
     assert published.halt is None
     assert set(published.posteriors) == {1, 2, 3, 4}
     assert _pairs(published, 1) == [(0, 0), (2**62, 0)]
@@ -95,7 +95,7 @@ async def test_complete_publication_is_read_back(board: Board) -> None:
 
 async def test_what_was_never_published_is_none(board: Board) -> None:
     assert await board.read(7, None) is None
-    assert await board.version(7) == ("", 0)
+    assert await board.versions([7]) == {7: ("", 0, "")}
 
 
 async def test_difference_changes_its_cells_only(board: Board) -> None:
@@ -103,7 +103,7 @@ async def test_difference_changes_its_cells_only(board: Board) -> None:
     assert await board.publish(_publication(2, [(2, 2, 9, 8)]))
     published = await _read(board)
     assert published.head.pub_no == 2
-    assert await board.version(7) == ("one", 2)
+    assert await board.versions([7]) == {7: ("one", 2, "")}
     assert _pairs(published, 2) == [(1, 1), (9, 8)]
     assert _pairs(published, 1) == [(3, 3), (0, 0)]
     assert published.experiment == _EXPERIMENT
@@ -134,7 +134,7 @@ async def test_difference_of_another_incarnation_is_refused(board: Board) -> Non
 
 async def test_complete_publication_bridges_a_gap_and_forgets_old_cells(board: Board) -> None:
     await board.publish(
-        _publication(1, [(2, 1, 1, 1), (1, 2, 4, 4)], complete=True, grid=(1, b"g"))
+        _publication(1, [(2, 1, 1, 1), (1, 2, 4, 4)], complete=True, grid=(1, b"8 bytes."))
     )
     assert await board.publish(_publication(9, [(2, 2, 2, 2)], complete=True))
     published = await _read(board)
@@ -155,7 +155,7 @@ async def test_older_complete_publication_changes_nothing(board: Board) -> None:
 async def test_new_incarnation_replaces_even_a_higher_number(board: Board) -> None:
     await board.publish(_publication(5, [(2, 1, 5, 5)], complete=True))
     assert await board.publish(_publication(1, [(2, 1, 1, 1)], complete=True, incarnation="two"))
-    assert await board.version(7) == ("two", 1)
+    assert await board.versions([7]) == {7: ("two", 1, "")}
     assert _pairs(await _read(board), 2)[0] == (1, 1)
 
 
@@ -186,7 +186,7 @@ async def test_unlisted_candidates_have_no_row(board: Board) -> None:
 
 
 async def test_configuration_is_read_only_where_it_is_news(board: Board) -> None:
-    await board.publish(_publication(1, [], complete=True, grid=(1, b"first")))
+    await board.publish(_publication(1, [], complete=True, grid=(1, b"a first ")))
     have = (await _read(board)).head
     await board.publish(_publication(2, [(2, 1, 1, 1)], grid=(1, None)))
     published = await _read(board, have)
@@ -197,20 +197,20 @@ async def test_configuration_is_read_only_where_it_is_news(board: Board) -> None
 
 
 async def test_new_grid_is_read(board: Board) -> None:
-    await board.publish(_publication(1, [], complete=True, grid=(1, b"first")))
+    await board.publish(_publication(1, [], complete=True, grid=(1, b"a first ")))
     have = (await _read(board)).head
-    await board.publish(_publication(2, [], grid=(2, b"second")))
-    assert (await _read(board, have)).grid == b"second"
+    await board.publish(_publication(2, [], grid=(2, b"a second")))
+    assert (await _read(board, have)).grid == b"a second"
 
 
 async def test_new_configuration_is_read(board: Board) -> None:
-    await board.publish(_publication(1, [], complete=True, grid=(1, b"first")))
+    await board.publish(_publication(1, [], complete=True, grid=(1, b"a first ")))
     have = (await _read(board)).head
     stopped = replace(_EXPERIMENT, config_no=4, state=State.STOPPED)
     await board.publish(_publication(2, [], experiment=stopped, reconfigured=True, grid=(1, None)))
     published = await _read(board, have)
     assert published.experiment == stopped
-    assert published.grid == b"first"
+    assert published.grid == b"a first "
 
 
 async def test_other_incarnation_is_read_whole(board: Board) -> None:
@@ -252,3 +252,27 @@ async def test_every_change_moves_the_change_number(board: Board) -> None:
     await board.complete("one", [7])
     seen.append((await board.index()).change_no)
     assert len(set(seen)) == len(seen)
+
+
+async def test_versions_of_many_experiments_are_each_their_own(board: Board) -> None:
+    for number in range(1, 51):
+        experiment = replace(_EXPERIMENT, number=number)
+        await board.publish(_publication(number, [], complete=True, experiment=experiment))
+    await board.halt(3, State.ROLLED_BACK)
+    await board.halt(99, State.STOPPED)
+    found = await board.versions([*range(1, 51), 99])
+    assert found.pop(3) == ("one", 3, "rolled_back")
+    assert found.pop(99) == ("", 0, "stopped")
+    assert found == {n: ("one", n, "") for n in range(1, 51) if n != 3}
+    assert await board.versions([]) == {}
+
+
+async def test_beat_moves_only_when_it_is_told_to(board: Board) -> None:
+    beats = [(await board.index()).beat]
+    await board.publish(_publication(1, [], complete=True))
+    await board.complete("one", [7])
+    assert (await board.index()).beat == beats[0]
+    for _ in range(2):
+        await board.beat()
+        beats.append((await board.index()).beat)
+    assert len(set(beats)) == 3

@@ -1,9 +1,10 @@
 """What is folded and configured reaches serving, by itself and whole, whatever happens to the board."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from random import Random
+from typing import cast
 
 import pytest
 
@@ -16,6 +17,7 @@ from tests.builders import FixedClock
 from tests.ledger_events import START_MS
 from tests.publishing import Scene, publishing, until_served
 from tests.services import execute
+from workers import publisher as module
 from workers.publisher import AUDIT_EVERY_S, Publisher
 
 
@@ -73,7 +75,7 @@ async def test_difference_the_board_cannot_take_becomes_a_whole_publication(scen
     await scene.publisher.publish_due()
     assert [p.complete for p in scene.board.handed] == [True, False, True]
     assert await scene.on_board(number) == [(1, 1), (0, 0)]
-    assert (await scene.board.version(number))[1] == 3
+    assert (await scene.board.versions([number]))[number].pub_no == 3
 
 
 async def test_publication_that_never_reached_the_board_is_made_good(scene: Scene) -> None:
@@ -125,7 +127,7 @@ async def test_experiment_that_cannot_be_published_is_told_once_and_holds_up_no_
     for _ in range(3):
         await scene.publisher.publish_due()
     assert await scene.on_board(sound.number) == [(1, 1), (0, 0)]
-    assert await scene.board.version(broken.number) == ("", 0)
+    assert (await scene.board.versions([broken.number]))[broken.number].pub_no == 0
     await scene.publisher.audit()
     index = await scene.board.index()
     assert (index.complete, index.experiments) == (True, (sound.number,))
@@ -164,6 +166,56 @@ async def test_marker_waits_for_an_experiment_that_another_process_is_publishing
         assert not (await scene.board.index()).complete
     await scene.publisher.audit()
     assert (await scene.board.index()).complete
+
+
+async def test_board_beats_when_it_has_all_that_was_folded(scene: Scene) -> None:
+    number = (await scene.running("a")).number
+    await scene.publisher.audit()
+    first = (await scene.board.index()).beat
+    await scene.rewarded(number)
+    scene.board.away = True
+    with pytest.raises(Unavailable):
+        await scene.publisher.publish_due()
+    with pytest.raises(Unavailable):
+        await scene.publisher.audit()
+    assert (await scene.board.index()).beat == first
+    scene.board.away = False
+    await scene.publisher.audit()
+    assert await scene.on_board(number) == [(1, 1), (0, 0)]
+    assert (await scene.board.index()).beat == first + 1
+
+
+async def test_board_does_not_beat_while_another_process_is_stuck_with_an_experiment(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_PATIENCE_S", 0.0)
+    number = (await scene.running("a")).number
+    await scene.publisher.audit()
+    first = (await scene.board.index()).beat
+    await scene.rewarded(number)
+    async with PostgresPublications(scene.database).owning(number):
+        await scene.publisher.publish_due()
+        await scene.publisher.audit()
+        assert (await scene.board.index()).beat == first
+    await scene.publisher.publish_due()
+    await scene.publisher.audit()
+    assert (await scene.board.index()).beat == first + 1
+
+
+@pytest.mark.parametrize("key", [keys.head, keys.config, keys.grid])
+async def test_what_was_damaged_on_the_board_is_made_good(
+    scene: Scene, key: Callable[[int], str]
+) -> None:
+    numbers = [(await scene.running(name)).number for name in "ab"]
+    await scene.publisher.audit()
+    await scene.redis.delete(key(numbers[1]))
+    await cast("Awaitable[int]", scene.redis.rpush(key(numbers[1]), "a list"))
+    for _ in numbers:  # one is read back at a time
+        await scene.publisher.audit()
+    published = await scene.board.read(numbers[1], None)
+    assert published is not None
+    assert published.head.pub_no == 2
+    assert (await scene.board.versions(numbers))[numbers[0]].pub_no == 1
 
 
 async def test_emptied_board_comes_back_by_itself(scene: Scene) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from struct import pack_into
 
 from pullarm.domain.experiment import POLICY_NUMBERS, Experiment, State
-from pullarm.domain.ports import BoardIndex
+from pullarm.domain.ports import BoardIndex, Version
 from pullarm.domain.publication import Head, Publication, Published
 
 _PAIR = "<qq"
@@ -32,6 +32,7 @@ class MemoryBoard:
         self._halts: dict[int, State] = {}
         self._complete: tuple[str, tuple[int, ...]] | None = None
         self._change_no = 0
+        self._beats = 0
 
     async def publish(self, publication: Publication) -> bool:
         """False when a difference does not follow what is there: a complete publication is needed."""
@@ -83,15 +84,21 @@ class MemoryBoard:
             halt=self._halts.get(number),
         )
 
-    async def version(self, number: int) -> tuple[str, int]:
-        """(incarnation, pub_no) of an experiment as published; ("", 0) when it is not."""
-        posted = self._posted.get(number)
-        return (posted.head.incarnation, posted.head.pub_no) if posted else ("", 0)
+    async def versions(self, numbers: Sequence[int]) -> dict[int, Version]:
+        """How far each of these experiments is; what is not published is at version 0."""
+        return {number: self._version(number) for number in numbers}
+
+    def _version(self, number: int) -> Version:
+        posted, halt = self._posted.get(number), self._halts.get(number, "")
+        if posted is None:
+            return Version("", 0, halt)
+        return Version(posted.head.incarnation, posted.head.pub_no, halt)
 
     async def index(self) -> BoardIndex:
         """What is published."""
         incarnation, numbers = self._complete or ("", ())
-        return BoardIndex(self._complete is not None, incarnation, self._change_no, numbers)
+        complete = self._complete is not None
+        return BoardIndex(complete, incarnation, self._change_no, numbers, self._beats)
 
     async def complete(self, incarnation: str, experiments: Sequence[int]) -> None:
         """Declare that everything is published."""
@@ -102,3 +109,7 @@ class MemoryBoard:
         """Make serving treat an experiment as stopped or rolled back, at once and whatever else it is told."""
         self._halts[number] = state
         self._change_no += 1
+
+    async def beat(self) -> None:
+        """Say that everything folded so far is on the board."""
+        self._beats += 1

@@ -1,25 +1,32 @@
 """The board: what the publisher posted, as serving reads it."""
 
+import asyncio
 from collections.abc import Sequence
 from importlib.resources import files
 from struct import pack
+from typing import TypeVar
 
 import msgspec
 from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
+from redis.exceptions import ResponseError
 
 from pullarm.domain.errors import Unavailable
-from pullarm.domain.experiment import POLICY_NUMBERS, Experiment, State
-from pullarm.domain.ports import BoardIndex
+from pullarm.domain.experiment import POLICY_NAMES, POLICY_NUMBERS, Experiment, State
+from pullarm.domain.ports import BoardIndex, Version
 from pullarm.domain.publication import Head, PosteriorCell, Publication, Published
 from pullarm.storage.redis import keys
 from pullarm.storage.redis.connection import driver_errors
 
 _POLICIES = sorted(POLICY_NUMBERS.values())
 _PAIR_BYTES = 16
+_POINT_BYTES = 8
+_AT_ONCE = 20
+"""Experiments of one round trip: the answers of more would be parsed without a pause for anybody else."""
 _HEAD = msgspec.msgpack.Decoder(Head)
 _EXPERIMENT = msgspec.msgpack.Decoder(Experiment)
 _MARKER = msgspec.msgpack.Decoder(tuple[str, tuple[int, ...]])
+_Decoded = TypeVar("_Decoded")
 
 
 class RedisBoard:
@@ -57,11 +64,14 @@ class RedisBoard:
                     *(make(publication.cells, policy, size) for policy in _POLICIES),
                 ],
             )
-            await self._redis.incr(keys.CHANGES)
+            await self._move(keys.CHANGES)
         return bool(posted)
 
     async def read(self, number: int, have: Head | None) -> Published | None:
-        """One experiment in one consistent look; its configuration and grid only where they are not those of `have`."""
+        """One experiment in one consistent look; its configuration and grid only where they are not those of `have`.
+
+        Raises ValueError that says what of it is missing, of the wrong type or length, or unreadable.
+        """
         published = await self._look(number, whole=have is None)
         if published is None or have is None:
             return published
@@ -79,59 +89,153 @@ class RedisBoard:
                 pipe.mget([keys.posterior(number, policy) for policy in _POLICIES])
                 if whole:
                     pipe.mget([keys.config(number), keys.grid(number)])
-                blob, halt, posteriors, *rest = await pipe.execute()
+                blob, halt, posteriors, *rest = await pipe.execute(raise_on_error=False)
+            blob = _value(blob, "its head is no hash")
+            halt = _value(halt, "its halt is no string")
+            for answer in (posteriors, *rest):
+                if isinstance(answer, ResponseError):
+                    raise answer
         if blob is None:
             return None
+        head, state = _decoded(_HEAD, blob, "head"), _halt(halt)
         config, grid = rest[0] if rest else (None, None)
-        try:
-            return Published(
-                head=_HEAD.decode(blob),
-                experiment=_EXPERIMENT.decode(config) if config is not None else None,
-                posteriors=dict(zip(_POLICIES, (p or b"" for p in posteriors), strict=True)),
-                grid=grid,
-                halt=State(halt.decode()) if halt else None,
-            )
-        except (msgspec.ValidationError, msgspec.DecodeError, ValueError) as error:
-            raise ValueError(f"experiment {number} as published cannot be read: {error}") from error
+        experiment = None
+        if whole:  # apart from the event loop: a thousand arms take longer than a request may wait
+            experiment = await asyncio.to_thread(_configuration, config, number)
+            _check_grid(head, grid)
+        return Published(
+            head=head,
+            experiment=experiment,
+            posteriors=_posteriors(posteriors, head.arms),
+            grid=grid,
+            halt=state,
+        )
 
-    async def version(self, number: int) -> tuple[str, int]:
-        """(incarnation, pub_no) of an experiment as published; ("", 0) when it is not."""
-        with driver_errors():
-            async with self._redis.pipeline(transaction=True) as pipe:
-                pipe.hget(keys.head(number), "incarnation")
-                pipe.hget(keys.head(number), "pub_no")
-                incarnation, pub_no = await pipe.execute()
-        return (incarnation or b"").decode(), int(pub_no or 0)
+    async def versions(self, numbers: Sequence[int]) -> dict[int, Version]:
+        """How far each of these experiments is; what is not published, or cannot be read, is at version 0."""
+        found: dict[int, Version] = {}
+        for start in range(0, len(numbers), _AT_ONCE):
+            some = numbers[start : start + _AT_ONCE]
+            with driver_errors():
+                async with self._redis.pipeline(transaction=False) as pipe:
+                    for number in some:
+                        pipe.hmget(keys.head(number), ["incarnation", "pub_no"])
+                        pipe.get(keys.halt(number))
+                    answers = await pipe.execute(raise_on_error=False)
+                for number, head, halt in zip(some, answers[::2], answers[1::2], strict=True):
+                    found[number] = _version(head, halt)
+        return found
 
     async def index(self) -> BoardIndex:
         """What is published, in one cheap look."""
         with driver_errors():
-            marker, changes = await self._redis.mget([keys.COMPLETE, keys.CHANGES])
+            marker, *counts = await self._redis.mget([keys.COMPLETE, keys.CHANGES, keys.BEAT])
+        changes, beats = map(_count, counts)
         try:
             incarnation, numbers = _MARKER.decode(marker or b"")
         except (msgspec.ValidationError, msgspec.DecodeError):
             # None, or one that no publisher wrote: incomplete, until a worker's audit writes it anew.
-            return BoardIndex(False, "", int(changes or 0), ())
-        return BoardIndex(True, incarnation, int(changes or 0), numbers)
+            return BoardIndex(False, "", changes, (), beats)
+        return BoardIndex(True, incarnation, changes, numbers, beats)
 
     async def complete(self, incarnation: str, experiments: Sequence[int]) -> None:
         """Declare that everything is published."""
         with driver_errors():
             marker = msgspec.msgpack.encode((incarnation, tuple(experiments)))
             await self._redis.set(keys.COMPLETE, marker)
-            await self._redis.incr(keys.CHANGES)
+            await self._move(keys.CHANGES)
 
     async def halt(self, number: int, state: State) -> None:
         """Make serving treat an experiment as stopped or rolled back, at once and whatever else it is told."""
         with driver_errors():
             await self._redis.set(keys.halt(number), state.value)
-            await self._redis.incr(keys.CHANGES)
+            await self._move(keys.CHANGES)
+
+    async def beat(self) -> None:
+        """Say that everything folded so far is on the board."""
+        with driver_errors():
+            await self._move(keys.BEAT)
+
+    async def _move(self, counter: str) -> None:
+        """Make a counter another number, also where something else has got into its key."""
+        try:
+            await self._redis.incr(counter)
+        except ResponseError as error:
+            if not str(error).startswith(("WRONGTYPE", "value is not an integer")):
+                raise
+            await self._redis.set(counter, 1)
 
     async def ping(self) -> None:
         """Raises Unavailable while the server is away."""
         with driver_errors():
             if not await self._redis.ping():
                 raise Unavailable("Redis does not answer PING")
+
+
+def _value(answer: object, problem: str) -> bytes | None:
+    """A key's bytes; raises ValueError where the key holds something else, and what else the server answered."""
+    if isinstance(answer, ResponseError):
+        if str(answer).startswith("WRONGTYPE"):
+            raise ValueError(problem) from answer
+        raise answer
+    return answer if isinstance(answer, bytes) else None
+
+
+def _decoded(decoder: msgspec.msgpack.Decoder[_Decoded], data: bytes | None, what: str) -> _Decoded:
+    if data is None:
+        raise ValueError(f"its {what} is missing, or no string")
+    try:
+        return decoder.decode(data)
+    except (msgspec.ValidationError, msgspec.DecodeError, ValueError) as error:
+        raise ValueError(f"its {what} cannot be read: {error}") from error
+
+
+def _configuration(data: bytes | None, number: int) -> Experiment:
+    experiment = _decoded(_EXPERIMENT, data, "configuration")
+    if experiment.number != number:
+        raise ValueError(f"its configuration is that of experiment {experiment.number}")
+    return experiment
+
+
+def _halt(data: bytes | None) -> State | None:
+    try:
+        return State(data.decode()) if data else None
+    except ValueError as error:
+        raise ValueError(f"its halt cannot be read: {error}") from error
+
+
+def _posteriors(vectors: Sequence[bytes | None], arms: int) -> dict[int, bytes]:
+    found: dict[int, bytes] = {}
+    for policy, vector in zip(_POLICIES, vectors, strict=True):
+        name = f"the posterior of {POLICY_NAMES[policy]}"
+        if vector is None:
+            raise ValueError(f"{name} is missing, or no string")
+        if len(vector) != arms * _PAIR_BYTES:
+            raise ValueError(f"{name} has {len(vector)} bytes; {arms} arms take {_PAIR_BYTES} each")
+        found[policy] = vector
+    return found
+
+
+def _check_grid(head: Head, grid: bytes | None) -> None:
+    if head.grid_no and grid is None:
+        raise ValueError(f"its grid {head.grid_no} is missing, or no string")
+    if grid and len(grid) % _POINT_BYTES:
+        raise ValueError(f"its grid has {len(grid)} bytes; a point takes {_POINT_BYTES}")
+
+
+def _version(head: object, halt: object) -> Version:
+    try:
+        told = _value(halt, "") or b""
+        _value(head, "")
+        incarnation, pub_no = head if isinstance(head, list) else (None, None)
+        return Version((incarnation or b"").decode(), int(pub_no or 0), told.decode())
+    except ValueError:  # whoever reads it is told what is wrong
+        return Version("", 0, "")
+
+
+def _count(data: bytes | None) -> int:
+    """A counter; what no publisher wrote there counts as 0, until one moves it."""
+    return int(data) if data and data.isdigit() else 0
 
 
 def _vector(cells: Sequence[PosteriorCell], policy: int, size: int) -> bytes:

@@ -1,7 +1,8 @@
 """The event stream. Never trimmed by length, which would destroy pending entries: an entry goes when it is folded."""
 
+import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any
 
 from redis.asyncio import Redis
@@ -11,6 +12,7 @@ from pullarm.domain.errors import Unavailable
 from pullarm.domain.ports import Entry
 from pullarm.storage.redis import keys
 from pullarm.storage.redis.connection import driver_errors
+from pullarm.storage.redis.line import Line
 
 MAX_BACKLOG_BYTES = 256 * 1024 * 1024
 """How much may wait to be folded; half of what the embedded server may hold in all."""
@@ -19,34 +21,56 @@ _FIELD = b"b"
 _MEASURE_EVERY_S = 1.0
 
 
+_XADD = b"*5\r\n$4\r\nXADD\r\n$%d\r\n%b\r\n$1\r\n*\r\n$1\r\nb\r\n$%d\r\n%b\r\n"
+_MEMORY_USAGE = b"*3\r\n$6\r\nMEMORY\r\n$5\r\nUSAGE\r\n$%d\r\n%b\r\n"
+
+
 class RedisEventSink:
-    """Serving's end of one shard of the stream."""
+    """Serving's end of one shard of the stream, on a connection of its own."""
 
     def __init__(
         self, redis: Redis, *, shard: int = 0, max_backlog_bytes: int = MAX_BACKLOG_BYTES
     ) -> None:
         self._redis = redis
-        self._key = keys.events(shard)
+        self._line: Line | None = None
+        self._opening = asyncio.Lock()
+        self._key = keys.events(shard).encode()
         self._max_backlog_bytes = max_backlog_bytes
-        self._backlog_bytes = 0
         self._measure_at = 0.0
 
-    async def append(self, entry: bytes) -> None:
-        """Return once the entry is in the stream.
+    def append(self, entry: bytes) -> Awaitable[None]:
+        """Return, when awaited, once the entry is in the stream.
 
         Raises Unavailable while the server is away, and while more waits to be folded than the stream may hold: the
         server's memory must stay free for what serving reads.
         """
-        with driver_errors():
-            if time.monotonic() >= self._measure_at:
-                self._backlog_bytes = int(await self._redis.memory_usage(self._key) or 0)
-                self._measure_at = time.monotonic() + _MEASURE_EVERY_S
-            if self._backlog_bytes > self._max_backlog_bytes:
-                raise Unavailable(
-                    f"{self._backlog_bytes >> 20} MiB of events wait to be folded, more than the "
-                    f"{self._max_backlog_bytes >> 20} MiB the stream may hold; are the workers up?"
-                )
-            await self._redis.xadd(self._key, {_FIELD: entry})
+        line = self._line
+        if line is None or line.lost or time.monotonic() >= self._measure_at:
+            return self._append_carefully(entry)
+        return self._send(line, entry)
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        if self._line is not None:
+            await self._line.close()
+
+    async def _append_carefully(self, entry: bytes) -> None:
+        """Connect where that is needed, and see how much waits to be folded."""
+        async with self._opening:
+            if self._line is None or self._line.lost:
+                self._line = await Line.open(self._redis)
+            line = self._line
+        used = int(await line.send(_MEMORY_USAGE % (len(self._key), self._key)) or 0)
+        if used > self._max_backlog_bytes:
+            raise Unavailable(
+                f"{used >> 20} MiB of events wait to be folded, more than the "
+                f"{self._max_backlog_bytes >> 20} MiB the stream may hold; are the workers up?"
+            )
+        self._measure_at = time.monotonic() + _MEASURE_EVERY_S
+        await self._send(line, entry)
+
+    def _send(self, line: Line, entry: bytes) -> "asyncio.Future[Any]":
+        return line.send(_XADD % (len(self._key), self._key, len(entry), entry))
 
 
 class RedisEventSource:

@@ -3,7 +3,8 @@
 pullarm:events:{0}              stream    entries of events, field `b`; group `ledger`
 pullarm:{board}:complete        string    msgpack: incarnation and the numbers of all published experiments
 pullarm:{board}:changes         integer   moves with every publication and halt
-pullarm:{7}:head                hash      incarnation, pub_no, blob (msgpack Head)
+pullarm:{board}:beat            integer   moves about once a second while everything folded is on the board
+pullarm:{7}:head                hash      incarnation, pub_no, arms, blob (msgpack Head)
 pullarm:{7}:config              string    msgpack Experiment
 pullarm:{7}:grid                string    float64 points of the quadrature grid
 pullarm:{7}:posterior:2         string    int64 pairs (serves, rewards) in millionths, one for each arm row
@@ -13,6 +14,7 @@ pullarm:{7}:halt                string    `stopped` or `rolled_back`; only an au
 GROUP = "ledger"
 COMPLETE = "pullarm:{board}:complete"
 CHANGES = "pullarm:{board}:changes"
+BEAT = "pullarm:{board}:beat"
 
 
 def events(shard: int) -> str:

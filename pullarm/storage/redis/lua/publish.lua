@@ -5,16 +5,28 @@
 --       6 config, or '' to keep it     7 grid, or '' to keep it            8 bytes a posterior has
 --       9.. one for each posterior: its bytes when complete, else patches of 4 bytes row and 16 bytes value
 --
--- A difference applies to exactly the publication it was made from. Answers 1 when posted, 0 when a complete one is needed.
+-- A difference applies to exactly the publication it was made from, and only to vectors that are as long as that left
+-- them. Answers 1 when posted, 0 when a complete one is needed. A complete one replaces keys of a wrong type.
 
-local incarnation, pub_no = unpack(redis.call('HMGET', KEYS[1], 'incarnation', 'pub_no'))
+local function is(key, kind)
+    return redis.call('TYPE', key).ok == kind
+end
+
+if not is(KEYS[1], 'hash') then redis.call('DEL', KEYS[1]) end
+local incarnation, pub_no, arms = unpack(redis.call('HMGET', KEYS[1], 'incarnation', 'pub_no', 'arms'))
 local same = incarnation == ARGV[2]
 local complete = ARGV[1] == 'complete'
+local size = tonumber(ARGV[8])
 
 if complete then
-    if same and tonumber(pub_no) >= tonumber(ARGV[4]) then return 1 end
-elseif not (same and tonumber(pub_no) == tonumber(ARGV[3])) then
-    return 0
+    local there = same and tonumber(pub_no)
+    if there and there >= tonumber(ARGV[4]) then return 1 end
+else
+    if not (same and arms and tonumber(pub_no) == tonumber(ARGV[3])) then return 0 end
+    for i = 4, #KEYS do
+        if not is(KEYS[i], 'string') then return 0 end
+        if redis.call('STRLEN', KEYS[i]) ~= tonumber(arms) * 16 then return 0 end
+    end
 end
 
 if ARGV[6] ~= '' then redis.call('SET', KEYS[2], ARGV[6]) end
@@ -24,7 +36,6 @@ elseif complete then
     redis.call('DEL', KEYS[3])
 end
 
-local size = tonumber(ARGV[8])
 for i = 4, #KEYS do
     local bytes = ARGV[i + 5]
     if complete then
@@ -37,5 +48,5 @@ for i = 4, #KEYS do
         end
     end
 end
-redis.call('HSET', KEYS[1], 'incarnation', ARGV[2], 'pub_no', ARGV[4], 'blob', ARGV[5])
+redis.call('HSET', KEYS[1], 'incarnation', ARGV[2], 'pub_no', ARGV[4], 'arms', size / 16, 'blob', ARGV[5])
 return 1
