@@ -56,6 +56,6 @@ async def test_every_days_partitions_are_indexed_by_experiment(database_url: str
         async with database.connection() as connection:
             rows = await connection.fetch(
                 "SELECT tablename FROM pg_indexes"
-                " WHERE tablename LIKE '%\\_20251014' AND indexdef LIKE '%(experiment_id)'"
+                " WHERE tablename LIKE '%\\_20251014' AND indexdef LIKE '%(experiment_id, batch_no)'"
             )
     assert sorted(row["tablename"] for row in rows) == ["decision_20251014", "reward_20251014"]

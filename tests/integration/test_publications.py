@@ -17,9 +17,8 @@ from pullarm.storage.postgres import (
     PostgresExperiments,
     PostgresLedger,
     PostgresPublications,
-    publications,
 )
-from pullarm.storage.postgres.publications import Planned
+from pullarm.storage.postgres.publications import CHECKPOINT_FOLDS, Planned
 from tests.ledger_events import HOUR_MS, START_MS, THOMPSON, Event, Events, batch, draft
 
 _AS_OF_MS = START_MS + 5
@@ -30,12 +29,13 @@ class Publisher:
     """One publisher, with a connection pool of its own, and what it was asked to plan."""
 
     database: Database
+    checkpoint_folds: int = CHECKPOINT_FOLDS
     asked: list[tuple[int, bool, list[PosteriorCell]]] = field(default_factory=list)
     planned: Planned | Exception = field(default_factory=lambda: Planned(number=0, points=None))
 
     @property
     def store(self) -> PostgresPublications:
-        return PostgresPublications(self.database)
+        return PostgresPublications(self.database, checkpoint_folds=self.checkpoint_folds)
 
     async def plan(
         self, experiment: Experiment, grid_no: int, complete: bool, cells: list[PosteriorCell]
@@ -226,9 +226,9 @@ async def test_grid_is_kept_by_its_number(publisher: Publisher, experiment: Expe
 
 
 async def test_checkpoint_every_so_many_folds(
-    publisher: Publisher, experiment: Experiment, make: Events, monkeypatch: pytest.MonkeyPatch
+    publisher: Publisher, experiment: Experiment, make: Events
 ) -> None:
-    monkeypatch.setattr(publications, "CHECKPOINT_FOLDS", 3)
+    publisher.checkpoint_folds = 3
     have = None
     for _ in range(7):
         token = make.token(experiment.number)

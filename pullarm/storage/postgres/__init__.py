@@ -2,6 +2,7 @@
 
 from pullarm.storage.postgres.database import Database
 from pullarm.storage.postgres.experiments import PostgresExperiments
+from pullarm.storage.postgres.history import PostgresHistory
 from pullarm.storage.postgres.ledger import PostgresLedger
 from pullarm.storage.postgres.migrate import migrate
 from pullarm.storage.postgres.publications import PostgresPublications
@@ -10,6 +11,7 @@ from pullarm.storage.postgres.summary import PostgresSummary
 __all__ = [
     "Database",
     "PostgresExperiments",
+    "PostgresHistory",
     "PostgresLedger",
     "PostgresPublications",
     "PostgresSummary",

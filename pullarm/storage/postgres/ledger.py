@@ -24,7 +24,7 @@ _DECISION_COLUMNS = [
     *("uid", "decided_at", "experiment_id", "allocation_epoch", "assigned", "acting", "reason"),
     *("learn_slots", "unit_hash", "cohort", "arms", "batch_no", "stub"),
     *("config_no", "pub_no", "kernel", "unit", "bucket", "candidates", "weights", "totals"),
-    *("attributes", "request_id", "unlisted", "candidates_hash"),
+    *("attributes", "request_id", "unlisted", "candidates_hash", "all_arms"),
 ]
 _REWARD_COLUMNS = [
     *("uid", "reward_uid", "received_at", "occurred_at", "experiment_id", "slot", "kind"),
@@ -134,7 +134,7 @@ async def _fold(
     _collect(changes, 0, serves, "n")
     voided = sorted({UUID(bytes=token.uid) for token in batch.voids})
     if voided:
-        _collect(changes, 0, await connection.fetch(_SQL["void"], voided), "n")
+        _collect(changes, 0, await connection.fetch(_SQL["void"], voided, batch_no), "n")
     rewards = await _book_rewards(connection, batch.rewards, batch_no)
     if batch.rewards or voided:
         concerned = sorted({UUID(bytes=r.token.uid) for r in batch.rewards}.union(voided))
@@ -234,7 +234,7 @@ def _facts(token: Token, batch_no: int, decision: Decision | None) -> tuple[obje
         decision is None,
     )
     if decision is None:
-        return (*known, *(None,) * 12)
+        return (*known, *(None,) * 13)
     return (
         *known,
         decision.config_no,
@@ -249,6 +249,7 @@ def _facts(token: Token, batch_no: int, decision: Decision | None) -> tuple[obje
         decision.request_id,
         decision.unlisted,
         decision.candidates_hash or None,
+        decision.all_arms or None,
     )
 
 

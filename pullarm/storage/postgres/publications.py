@@ -13,8 +13,10 @@ from pullarm.storage.postgres.experiments import read_experiment
 from pullarm.storage.postgres.times import at
 
 _SQL = queries("publications")
-_CELL = "<qqqq"
+CELL = "<qqqq"
+"""One cell of a checkpoint: policy, arm number, serves, rewards in millionths."""
 CHECKPOINT_FOLDS = 1_000
+"""A checkpoint is kept with the first publication so many folds after the last: so many a past posterior is away."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,8 +34,9 @@ Plan = Callable[[Experiment, int, bool, list[PosteriorCell]], Awaitable[Planned]
 class PostgresPublications:
     """Makes publications, one publisher for each experiment at a time."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, checkpoint_folds: int = CHECKPOINT_FOLDS) -> None:
         self._database = database
+        self._checkpoint_folds = checkpoint_folds
 
     async def due(self) -> list[int]:
         """Experiments whose newest publication is behind their configuration or their fold."""
@@ -59,7 +62,7 @@ class PostgresPublications:
                 yield None
                 return
             try:
-                yield Publishing(connection, number)
+                yield Publishing(connection, number, self._checkpoint_folds)
             finally:
                 await connection.execute(_SQL["unlock"], number)
 
@@ -70,6 +73,7 @@ class Publishing:
 
     connection: Connection
     number: int
+    checkpoint_folds: int
 
     async def grid(self, grid_no: int) -> bytes | None:
         """The points of a grid that was published before."""
@@ -145,7 +149,7 @@ class Publishing:
             head.kernel,
         )
         last = await self.connection.fetchval(_SQL["last_checkpoint"], self.number)
-        if head.fold_no >= last + CHECKPOINT_FOLDS:
+        if head.fold_no >= last + self.checkpoint_folds:
             cells = await self._cells(complete=True, since=0)
-            packed = b"".join(pack(_CELL, p, a, n // MICRO, s) for p, a, n, s in cells)
+            packed = b"".join(pack(CELL, p, a, n // MICRO, s) for p, a, n, s in cells)
             await self.connection.execute(_SQL["add_checkpoint"], self.number, head.fold_no, packed)

@@ -1,4 +1,4 @@
-"""Milliseconds since 1970 as aware UTC datetimes, exactly."""
+"""Milliseconds since 1970 as aware UTC datetimes and back, exactly."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -8,3 +8,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def at(ms: int) -> datetime:
     """The moment, in UTC."""
     return _EPOCH + timedelta(milliseconds=ms)
+
+
+def ms(moment: datetime) -> int:
+    """Milliseconds since 1970; what is finer is cut off."""
+    return (moment - _EPOCH) // timedelta(milliseconds=1)

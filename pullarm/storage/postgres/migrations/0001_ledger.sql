@@ -69,6 +69,7 @@ CREATE TABLE decision (
     batch_no         bigint NOT NULL,          -- the fold that counted it
     stub             boolean NOT NULL,
     voided           boolean NOT NULL DEFAULT false,
+    voided_batch     bigint,                   -- the fold that took it back
     config_no        integer,
     pub_no           bigint,
     kernel           smallint,
@@ -81,11 +82,14 @@ CREATE TABLE decision (
     request_id       text,
     unlisted         smallint,                 -- candidates that were no arms
     candidates_hash  bigint,                   -- where the candidates are not logged themselves
+    all_arms         integer,                  -- how many arms there were, where all of them were offered
     PRIMARY KEY (uid)
 ) PARTITION BY RANGE (uid);
 
--- So that an experiment's figures do not cost a scan of all the others'. Equal keys share an entry: 7 bytes a row.
-CREATE INDEX ON decision (experiment_id);
+-- So that an experiment's figures do not cost a scan of all the others', nor what one fold brought a scan of all folds.
+-- Equal keys share an entry.
+CREATE INDEX ON decision (experiment_id, batch_no);
+CREATE INDEX ON decision (experiment_id, voided_batch) WHERE voided_batch IS NOT NULL;
 
 -- Every reward call, repetitions included: the credit is a function of this set.
 CREATE TABLE reward (
@@ -107,7 +111,7 @@ CREATE TABLE reward (
     PRIMARY KEY (uid, reward_uid)
 ) PARTITION BY RANGE (uid);
 
-CREATE INDEX ON reward (experiment_id);
+CREATE INDEX ON reward (experiment_id, batch_no);
 
 -- What the rewards of a decision, slot and kind are worth, and how much of it the posterior has.
 CREATE TABLE credit (
@@ -143,7 +147,8 @@ CREATE TABLE fold_log (
     batch_no      bigint NOT NULL,
     committed_at  timestamptz NOT NULL,
     changed       integer[] NOT NULL,          -- cells of the posterior, as arm_no * 8 + policy
-    PRIMARY KEY (experiment_id, fold_no)
+    PRIMARY KEY (experiment_id, fold_no),
+    UNIQUE (experiment_id, batch_no)           -- batches commit in another order than they are numbered
 );
 
 CREATE TABLE publication (
@@ -210,41 +215,61 @@ END $$;
 CREATE FUNCTION hour_of(moment timestamptz) RETURNS integer
 LANGUAGE sql STABLE PARALLEL SAFE AS $$ SELECT floor(date_part('epoch', moment) / 3600)::integer $$;
 
--- What the accepted rewards of each decision, slot and kind are worth, in millionths; the rule is told in
--- pullarm/domain/credit.py. A serve earns one credit at most: where the kind that feeds the posterior was changed while
--- rewards came, the first of its kinds by name feeds. Where exposure is to be confirmed, any reward that counts does so,
--- and the first of their kinds by name books it. A condition on uid or experiment_id reaches the scan of the rewards.
-CREATE VIEW worth AS
-SELECT r.uid, r.slot, r.kind, r.experiment_id,
-       bool_or(r.feeds) AND r.kind = min(CASE WHEN bool_or(r.feeds) THEN r.kind END COLLATE "C")
-           OVER (PARTITION BY r.uid, r.slot, r.experiment_id) AS feeds,
-       e.exposure = 'confirmed'
-           AND bool_or(r.counts) AND r.kind = min(CASE WHEN bool_or(r.counts) THEN r.kind END COLLATE "C")
-           OVER (PARTITION BY r.uid, r.slot, r.experiment_id) AS confirms,
-       coalesce(CASE e.aggregation
-           WHEN 'first' THEN (array_agg(r.credit ORDER BY r.reward_uid) FILTER (WHERE r.counts))[1]
-           WHEN 'sum' THEN least(1000000, coalesce(sum(r.credit) FILTER (WHERE r.counts), 0))  -- least() skips NULL
-           ELSE max(r.credit) FILTER (WHERE r.counts)
-       END, 0)::integer AS credit
-FROM (
-    SELECT uid, slot, kind, experiment_id, reward_uid, credit, feeds,
-           NOT bool_or(retract) OVER same AND row_number() OVER (same ORDER BY reward_uid) = 1 AS counts
-    FROM reward
-    WHERE status = 1
-    WINDOW same AS (PARTITION BY uid, slot, kind, experiment_id, reward_id)
-) AS r
-JOIN experiment e USING (experiment_id)
-GROUP BY r.uid, r.slot, r.kind, r.experiment_id, e.aggregation, e.exposure;
+-- The fold that a batch was for an experiment. A query of its own for each row, because the rows it is asked of are few and
+-- the folds are many.
+CREATE FUNCTION fold_of(experiment integer, batch bigint) RETURNS bigint
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT l.fold_no FROM fold_log l WHERE l.experiment_id = experiment AND l.batch_no = batch
+$$;
 
--- What the table credit has to hold, beside the cell of the posterior it is booked to. Both uids are the same one; name
--- both in a condition, so that neither side is read whole.
-CREATE VIEW due_credit AS
-SELECT w.uid, d.uid AS decision_uid, w.slot, w.kind, d.experiment_id, d.acting AS policy, d.arms[w.slot] AS arm_no,
-       hour_of(d.decided_at) AS hour, CASE WHEN d.voided THEN 0 ELSE w.credit END AS value,
-       CASE WHEN w.feeds AND learnt.it THEN w.credit ELSE 0 END AS booked,
-       CASE WHEN w.confirms AND learnt.it THEN 1 ELSE 0 END AS serves
-FROM worth w
-JOIN decision d ON d.uid = w.uid
-CROSS JOIN LATERAL (
-    SELECT d.acting > 0 AND NOT d.voided AND w.slot <= d.learn_slots AND d.arms[w.slot] IS NOT NULL AS it
-) AS learnt;
+-- What the accepted rewards of each decision, slot and kind are worth, in millionths, as of the fold with this number or,
+-- for NULL, now; the rule is told in pullarm/domain/credit.py. A serve earns one credit at most: where the kind that feeds
+-- the posterior was changed while rewards came, the first of its kinds by name feeds. Where exposure is to be confirmed,
+-- any reward that counts does so, and the first of their kinds by name books it. PostgreSQL puts these functions into the
+-- query that calls them, so that a condition on uid or experiment_id reaches the scan of the rewards.
+CREATE FUNCTION worth_at(as_of bigint)
+RETURNS TABLE (uid uuid, slot smallint, kind text, experiment_id integer, feeds boolean, confirms boolean, credit integer)
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT r.uid, r.slot, r.kind, r.experiment_id,
+           bool_or(r.feeds) AND r.kind = min(CASE WHEN bool_or(r.feeds) THEN r.kind END COLLATE "C")
+               OVER (PARTITION BY r.uid, r.slot, r.experiment_id) AS feeds,
+           e.exposure = 'confirmed'
+               AND bool_or(r.counts) AND r.kind = min(CASE WHEN bool_or(r.counts) THEN r.kind END COLLATE "C")
+               OVER (PARTITION BY r.uid, r.slot, r.experiment_id) AS confirms,
+           coalesce(CASE e.aggregation
+               WHEN 'first' THEN (array_agg(r.credit ORDER BY r.reward_uid) FILTER (WHERE r.counts))[1]
+               WHEN 'sum' THEN least(1000000, coalesce(sum(r.credit) FILTER (WHERE r.counts), 0))  -- least() skips NULL
+               ELSE max(r.credit) FILTER (WHERE r.counts)
+           END, 0)::integer AS credit
+    FROM (
+        SELECT uid, slot, kind, experiment_id, reward_uid, credit, feeds,
+               NOT bool_or(retract) OVER same AND row_number() OVER (same ORDER BY reward_uid) = 1 AS counts
+        FROM reward
+        WHERE status = 1 AND (as_of IS NULL OR fold_of(experiment_id, batch_no) <= as_of)
+        WINDOW same AS (PARTITION BY uid, slot, kind, experiment_id, reward_id)
+    ) AS r
+    JOIN experiment e USING (experiment_id)
+    GROUP BY r.uid, r.slot, r.kind, r.experiment_id, e.aggregation, e.exposure
+$$;
+
+-- What the table credit had to hold as of a fold, beside the cell of the posterior it is booked to. Both uids are the same
+-- one; name both in a condition, so that neither side is read whole.
+CREATE FUNCTION due_credit_at(as_of bigint)
+RETURNS TABLE (uid uuid, decision_uid uuid, slot smallint, kind text, experiment_id integer, policy smallint,
+               arm_no integer, hour integer, value integer, booked integer, serves integer)
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT w.uid, d.uid AS decision_uid, w.slot, w.kind, d.experiment_id, d.acting AS policy, d.arms[w.slot] AS arm_no,
+           hour_of(d.decided_at) AS hour, CASE WHEN was.voided THEN 0 ELSE w.credit END AS value,
+           CASE WHEN w.feeds AND learnt.it THEN w.credit ELSE 0 END AS booked,
+           CASE WHEN w.confirms AND learnt.it THEN 1 ELSE 0 END AS serves
+    FROM worth_at(as_of) w
+    JOIN decision d ON d.uid = w.uid
+    CROSS JOIN LATERAL (
+        SELECT d.voided AND (as_of IS NULL OR fold_of(d.experiment_id, d.voided_batch) <= as_of) AS voided
+    ) AS was
+    CROSS JOIN LATERAL (
+        SELECT d.acting > 0 AND NOT was.voided AND w.slot <= d.learn_slots AND d.arms[w.slot] IS NOT NULL AS it
+    ) AS learnt
+$$;
+
+CREATE VIEW due_credit AS SELECT * FROM due_credit_at(NULL);

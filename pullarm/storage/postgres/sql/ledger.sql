@@ -23,7 +23,7 @@ WITH written AS (
         stub = false, config_no = excluded.config_no, pub_no = excluded.pub_no, kernel = excluded.kernel,
         unit = excluded.unit, bucket = excluded.bucket, candidates = excluded.candidates, weights = excluded.weights,
         totals = excluded.totals, attributes = excluded.attributes, request_id = excluded.request_id,
-        unlisted = excluded.unlisted, candidates_hash = excluded.candidates_hash
+        unlisted = excluded.unlisted, candidates_hash = excluded.candidates_hash, all_arms = excluded.all_arms
     WHERE d.stub AND NOT excluded.stub
     RETURNING d.experiment_id, d.acting, d.arms, d.learn_slots, d.decided_at, d.batch_no, d.stub
 )
@@ -38,7 +38,7 @@ SELECT NULL, NULL, NULL, NULL, count(*) FROM written WHERE NOT stub;
 -- void --
 -- A voided decision was never shown: its serves are taken back, once. (Confirmed ones with their credits, below.)
 WITH voided AS (
-    UPDATE decision SET voided = true
+    UPDATE decision SET voided = true, voided_batch = $2
     WHERE uid = ANY($1::uuid[]) AND NOT voided
     RETURNING experiment_id, acting, arms, learn_slots, decided_at
 )

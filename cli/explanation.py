@@ -1,0 +1,209 @@
+"""What `pullarm explain` says of a decision: as one document of plain values, and as tables made of it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pullarm.domain.assignment import MICRO
+from pullarm.domain.decision import UNLISTED, Decision, Reason, Reward, RewardStatus, uid_ms
+from pullarm.domain.experiment import POLICY_NAMES
+from pullarm.domain.history import Logged
+from pullarm.domain.publication import Published
+from pullarm.policies.draw import KERNEL
+from pullarm.storage.postgres.times import at
+from replay.explain import Redone, posterior_of
+
+_ROWS = 40
+"""Candidates in the table; all are in the document."""
+_TWO_64 = 2.0**64
+
+
+def document(
+    logged: Logged, decision: Decision, published: Published, redone: Redone
+) -> dict[str, Any]:
+    """Everything about a decision that is in the ledger whole."""
+    experiment, head = published.experiment, published.head
+    assert experiment is not None  # redone from it
+    names = {arm.arm_no: arm.arm_id for arm in experiment.arms}
+    return {
+        "verdict": redone.verdict.value,
+        "differences": list(redone.differences),
+        "experiment": {"id": experiment.id, "key": experiment.key, "name": experiment.spec.name},
+        "decision": _facts(logged)
+        | {
+            "unit": decision.unit,
+            "attributes": decision.attributes,
+            "request_id": decision.request_id,
+            "unlisted_candidates": decision.unlisted,
+            "kernel": decision.kernel,
+        },
+        "assignment": {
+            "bucket": redone.unit.bucket,
+            "policy_of_bucket": POLICY_NAMES[experiment.buckets[redone.unit.bucket]],
+            "gate": redone.unit.gate / _TWO_64,
+            "traffic_pct": experiment.spec.traffic_pct,
+            "in_traffic": redone.unit.gate < redone.gate_limit,
+            "state": experiment.state.value,
+        },
+        "publication": {
+            "number": head.pub_no,
+            "as_of": at(head.as_of_ms),
+            "fold": head.fold_no,
+            "configuration": head.config_no,
+            "grid": head.grid_no,
+            "kernel": head.kernel,
+            "arms": head.arms,
+        },
+        "policy": {"name": redone.policy, "params": dict(redone.params)},
+        "candidates": _candidates(decision, published, redone, names),
+        "slots": [
+            {
+                "slot": slot,
+                "arm_no": arm,
+                "arm_id": names.get(arm),
+                "weight": weight,
+                "total": total,
+                "propensity": weight / total,
+            }
+            for slot, (arm, weight, total) in enumerate(
+                zip(decision.token.arms, decision.weights, decision.totals, strict=True), start=1
+            )
+        ],
+        "rewards": [_reward(reward) for reward in logged.rewards],
+    }
+
+
+def stub_document(logged: Logged) -> dict[str, Any]:
+    """What is known of a decision whose reward, or voiding, came first."""
+    return {
+        "verdict": "not_folded",
+        "decision": _facts(logged),
+        "rewards": [_reward(reward) for reward in logged.rewards],
+    }
+
+
+def _facts(logged: Logged) -> dict[str, Any]:
+    token = logged.token
+    return {
+        "uid": token.uid.hex(),
+        "decided_at": at(uid_ms(token.uid)),
+        "reason": Reason(token.reason).name,
+        "assigned": POLICY_NAMES[token.assigned],
+        "acting": POLICY_NAMES[token.acting],
+        "allocation_epoch": token.allocation_epoch,
+        "voided": logged.voided,
+    }
+
+
+def _candidates(
+    decision: Decision, published: Published, redone: Redone, names: Mapping[int, str]
+) -> list[dict[str, Any]]:
+    params = redone.params
+    learnt = posterior_of(published, decision.token.acting) if decision.token.acting else None
+    found: list[dict[str, Any]] = []
+    for place, (arm, scored) in enumerate(
+        zip(redone.candidates, redone.scored, strict=True), start=1
+    ):
+        row: dict[str, Any] = {"place": place, "arm_no": arm, "arm_id": names.get(arm)}
+        if learnt is not None and UNLISTED < arm <= learnt.n_arms:
+            serves = int(learnt.serves_micro[arm - 1]) / MICRO
+            rewards = int(learnt.rewards_micro[arm - 1]) / MICRO
+            alpha = beta = None
+            mean = rewards / serves if serves else None
+            if "prior_alpha" in params:
+                alpha = float(params["prior_alpha"]) + rewards
+                beta = float(params["prior_beta"]) + serves - rewards
+                mean = alpha / (alpha + beta)
+            row |= {"serves": serves, "rewards": rewards, "alpha": alpha, "beta": beta}
+            row["mean"] = mean
+        if scored is not None:
+            row |= {"weight": scored.weight, "floored": scored.floored, "integer": scored.integer}
+        found.append(row)
+    return found
+
+
+def _reward(reward: Reward) -> dict[str, Any]:
+    return {
+        "received_at": at(uid_ms(reward.reward_uid)),
+        "slot": reward.slot,
+        "kind": reward.kind,
+        "reward_id": reward.reward_id,
+        "source": reward.source,
+        "value": reward.value,
+        "credit": reward.credit_micro / MICRO,
+        "feeds": reward.feeds,
+        "retract": reward.retract,
+        "status": RewardStatus(reward.status).name,
+    }
+
+
+def show(console: Console, explained: Mapping[str, Any]) -> None:
+    """The document as tables, and the verdict last."""
+    console.print(_overview(explained))
+    if explained.get("candidates"):
+        console.print(_candidate_table(explained))
+    if explained.get("slots"):
+        console.print(_table("slot", explained["slots"]))
+    if explained["rewards"]:
+        console.print(_table("received_at", explained["rewards"]))
+    for line in explained.get("differences", ()):
+        console.print(Text(line), soft_wrap=True)
+    console.print(Text(_verdict(explained)), soft_wrap=True)
+
+
+def _overview(explained: Mapping[str, Any]) -> Table:
+    table = Table(box=None, show_header=False)
+    for part in ("experiment", "decision", "assignment", "publication", "policy"):
+        said = [f"{name} {_said(value)}" for name, value in explained.get(part, {}).items()]
+        if said:
+            table.add_row(part, Text(", ".join(said)))
+    return table
+
+
+def _candidate_table(explained: Mapping[str, Any]) -> Table:
+    rows = explained["candidates"]
+    drawn = {slot["arm_no"] for slot in explained["slots"]}
+    by_weight = sorted(
+        rows, key=lambda row: (row["arm_no"] not in drawn, -row.get("integer", 0), row["place"])
+    )
+    shown = sorted(by_weight[:_ROWS], key=lambda row: row["place"])
+    left = len(rows) - len(shown)
+    table = _table("place", shown)
+    table.caption = f"and {left} more, which --json lists" if left else None
+    return table
+
+
+def _table(first: str, rows: list[dict[str, Any]]) -> Table:
+    names = list(dict.fromkeys([first, *(name for row in rows for name in row)]))
+    table = Table(box=None)
+    for name in names:
+        table.add_column(name, justify="left" if name in ("arm_id", "kind", first) else "right")
+    for row in rows:
+        table.add_row(*(Text(_said(row.get(name))) for name in names))
+    return table
+
+
+def _said(value: object) -> str:
+    if isinstance(value, dict):
+        return " ".join(f"{name}={_said(one)}" for name, one in value.items()) or "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return "-" if value in (None, "") else str(value)
+
+
+def _verdict(explained: Mapping[str, Any]) -> str:
+    return {
+        "reproduced": "reproduced bit for bit",
+        "differs": f"{len(explained.get('differences', ()))} differences",
+        "other_kernel": (
+            f"made by kernel {explained['decision'].get('kernel')}, and this is kernel {KERNEL}: "
+            "its weights and draw are not redone; use the version that made it"
+        ),
+        "not_logged": "only a hash of its candidates is logged: it cannot be redone",
+        "not_folded": "only its reward or its voiding has come yet: try again once the decision is folded",
+    }[explained["verdict"]]

@@ -1,0 +1,175 @@
+"""The past as the ledger has it: any decision, and what was published for it, to the last integer."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import replace
+from struct import iter_unpack, pack_into
+from uuid import UUID
+
+import msgspec
+from asyncpg import Record
+
+from pullarm.domain.assignment import MICRO
+from pullarm.domain.decision import Decision, Reward, Token
+from pullarm.domain.errors import NotFound
+from pullarm.domain.experiment import POLICY_NUMBERS, Experiment, Spec, State
+from pullarm.domain.history import Logged
+from pullarm.domain.publication import Head, Published
+from pullarm.storage.postgres.database import Connection, Database, queries
+from pullarm.storage.postgres.experiments import read_experiment
+from pullarm.storage.postgres.publications import CELL
+from pullarm.storage.postgres.times import ms
+
+_SQL = queries("history")
+_PAIR = "<qq"
+_PAIR_BYTES = 16
+
+Posterior = dict[tuple[int, int], tuple[int, int]]
+"""(policy, arm) -> (serves, rewards in millionths), without cells of zeros."""
+
+
+class PostgresHistory:
+    """Reads the ledger back."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def logged(self, uid: bytes) -> Logged:
+        """One decision by its uid; raises NotFound."""
+        async with self._database.snapshot() as connection:
+            row = await connection.fetchrow(_SQL["decision"], UUID(bytes=uid))
+            rewards = await connection.fetch(_SQL["rewards"], UUID(bytes=uid))
+        if row is None:
+            raise NotFound(
+                f"the ledger has no decision {uid.hex()}; "
+                "a decision is in it once a worker has folded it, so look whether one runs, and try again"
+            )
+        token = _token(row)
+        decision = None if row["stub"] else _decision(row, token)
+        return Logged(token, decision, row["voided"], tuple(_reward(r, token) for r in rewards))
+
+    async def posterior(self, experiment: int, fold_no: int) -> Posterior:
+        """The posterior right after a fold: the checkpoint before it and the rows of the folds since."""
+        async with self._database.snapshot() as connection:
+            return await _posterior(connection, experiment, fold_no)
+
+    async def published(self, experiment: int, pub_no: int) -> Published:
+        """A publication as serving read it.
+
+        Of the experiment, started_at and end_at are today's; `halt` is the stop or rollback that came next, which
+        serving may have obeyed already. Raises NotFound.
+        """
+        async with self._database.snapshot() as connection:
+            row = await connection.fetchrow(_SQL["publication"], experiment, pub_no)
+            if row is None:
+                raise NotFound(
+                    f"the ledger has no publication {pub_no} of experiment {experiment}; "
+                    "was it restored to an earlier state?"
+                )
+            revision = await connection.fetchrow(_SQL["revision"], experiment, row["config_no"])
+            assert revision is not None  # versions are append-only, and publications read them
+            today = await read_experiment(connection, experiment)
+            posterior = await _posterior(connection, experiment, row["fold_no"])
+        then = _as_revised(today, row["config_no"], revision)
+        return Published(
+            head=Head(
+                incarnation=str(row["incarnation"]),
+                pub_no=pub_no,
+                fold_no=row["fold_no"],
+                config_no=row["config_no"],
+                as_of_ms=ms(row["as_of"]),
+                grid_no=row["grid_no"],
+                kernel=row["kernel"],
+                arms=len(then.arms),
+            ),
+            experiment=then,
+            posteriors=_vectors(posterior, len(then.arms)),
+            grid=row["points"],
+            halt=State(revision["halt"]) if revision["halt"] else None,
+        )
+
+
+async def _posterior(connection: Connection, experiment: int, fold_no: int) -> Posterior:
+    checkpoint = await connection.fetchrow(_SQL["checkpoint"], experiment, fold_no)
+    since, packed = (checkpoint["fold_no"], checkpoint["cells"]) if checkpoint else (0, b"")
+    await connection.execute(_SQL["prepare"])
+    brought = await connection.fetch(_SQL["brought"], experiment, since, fold_no)
+    sums: defaultdict[tuple[int, int], tuple[int, int]] = defaultdict(lambda: (0, 0))
+    for policy, arm, serves, rewards in [*iter_unpack(CELL, packed), *brought]:
+        n, s = sums[policy, arm]
+        sums[policy, arm] = (n + int(serves), s + int(rewards))
+    return {cell: found for cell, found in sums.items() if any(found)}
+
+
+def _as_revised(today: Experiment, config_no: int, revision: Record) -> Experiment:
+    return replace(
+        today,
+        config_no=config_no,
+        state=State(revision["state"]),
+        spec=msgspec.convert(revision["spec"], Spec),
+        allocation_epoch=revision["allocation_epoch"],
+        guard_epoch=revision["guard_epoch"],
+        buckets=revision["buckets"],
+        arms=today.arms[: revision["arms"]],
+        updated_at=revision["at"],
+    )
+
+
+def _vectors(posterior: Mapping[tuple[int, int], tuple[int, int]], arms: int) -> dict[int, bytes]:
+    vectors = {policy: bytearray(arms * _PAIR_BYTES) for policy in POLICY_NUMBERS.values()}
+    for (policy, arm), (serves, rewards) in posterior.items():
+        if 0 < arm <= arms:
+            pack_into(_PAIR, vectors[policy], (arm - 1) * _PAIR_BYTES, serves * MICRO, rewards)
+    return {policy: bytes(vector) for policy, vector in vectors.items()}
+
+
+def _token(row: Record) -> Token:
+    return Token(
+        uid=row["uid"].bytes,
+        experiment=row["experiment_id"],
+        allocation_epoch=row["allocation_epoch"],
+        assigned=row["assigned"],
+        acting=row["acting"],
+        reason=row["reason"],
+        learn_slots=row["learn_slots"],
+        unit_hash=row["unit_hash"],
+        cohort=row["cohort"],
+        arms=row["arms"],
+    )
+
+
+def _decision(row: Record, token: Token) -> Decision:
+    return Decision(
+        token=token,
+        config_no=row["config_no"],
+        pub_no=row["pub_no"],
+        kernel=row["kernel"],
+        unit=row["unit"],
+        bucket=row["bucket"],
+        candidates=row["candidates"],
+        weights=row["weights"],
+        totals=row["totals"],
+        attributes=row["attributes"],
+        request_id=row["request_id"],
+        unlisted=row["unlisted"],
+        newcomers=[],
+        candidates_hash=row["candidates_hash"] or 0,
+        all_arms=row["all_arms"] or 0,
+    )
+
+
+def _reward(row: Record, token: Token) -> Reward:
+    return Reward(
+        token=token,
+        reward_uid=row["reward_uid"].bytes,
+        slot=row["slot"],
+        kind=row["kind"],
+        reward_id=row["reward_id"],
+        source=row["source"],
+        value=row["value"],
+        credit_micro=row["credit"],
+        feeds=row["feeds"],
+        retract=row["retract"],
+        status=row["status"],
+        occurred_ms=ms(row["occurred_at"]),
+    )

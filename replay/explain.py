@@ -1,0 +1,230 @@
+"""A decision redone from what the ledger has of it and from what was published for it (thompson-weights.md).
+
+Pure: the same policy code as serving's, over the posterior and the grid of the logged publication, drawn with the
+decision's own uid. What comes out is what was logged, to the last integer, or it is said what differs.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import zip_longest
+
+import numpy as np
+
+from pullarm.domain.assignment import Unit, gate_limit, unit_of
+from pullarm.domain.decision import NO_POLICY, UNLISTED, Decision, Reason
+from pullarm.domain.experiment import POLICY_NAMES, Experiment, State
+from pullarm.domain.publication import Published
+from pullarm.policies.base import Offer, Policy, Prepared
+from pullarm.policies.draw import KERNEL, Choice, choose, integer_weights
+from pullarm.policies.fallback import fallback, prepare_places
+from pullarm.policies.grid import Grid
+from pullarm.policies.posterior import Posterior
+from pullarm.policies.registry import build, check
+
+_STANDINGS = {
+    State.RUNNING: Reason.ASSIGNED,
+    State.ROLLED_BACK: Reason.ROLLED_BACK,
+    State.SHIPPED: Reason.SHIPPED,
+}
+_ASKED = (Reason.ASSIGNED, Reason.NO_KNOWN_CANDIDATE, Reason.SPOOL_FULL)
+"""What may come of a unit that is in the experiment; which of them, its candidates and the moment say."""
+
+
+class Verdict(StrEnum):
+    """How a decision stands beside its redoing."""
+
+    REPRODUCED = "reproduced"
+    DIFFERS = "differs"
+    OTHER_KERNEL = "other_kernel"
+    """Another version of the arithmetic made it, so its weights and draw are not redone."""
+    NOT_LOGGED = "not_logged"
+    """Only a hash of its candidates is logged, so its weights and draw cannot be redone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """What the first slot was drawn from, for one candidate that could be drawn."""
+
+    weight: float
+    """The policy's own probability, before the floor."""
+    floored: float
+    """After the floor."""
+    integer: int
+    """What was drawn from: the propensity is this by the sum over all candidates."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redone:
+    """One decision beside its redoing."""
+
+    verdict: Verdict
+    differences: tuple[str, ...]
+    """Logged against redone, a line for each; empty unless the verdict is DIFFERS."""
+    unit: Unit
+    gate_limit: int
+    """The first gate hash outside the traffic."""
+    policy: str
+    """Whose choice it was; control's where no policy was asked."""
+    params: Mapping[str, float | str]
+    candidates: tuple[int, ...]
+    """Arm numbers in the caller's order, 0 for an unlisted one; empty where only their hash is logged."""
+    scored: tuple[Scored | None, ...]
+    """By candidate; None for one that was not scored."""
+    slots: tuple[tuple[int, int, int], ...]
+    """By slot as redone: arm number, integer weight and total."""
+
+
+def redo(decision: Decision, published: Published, *, kernel: int = KERNEL) -> Redone:
+    """Redo a decision from the publication it names; `kernel` is the number of the arithmetic at hand."""
+    experiment = published.experiment
+    if experiment is None:
+        raise ValueError("published without a configuration")
+    unit = unit_of(experiment.salt, decision.unit)
+    limit = gate_limit(round(experiment.spec.traffic_pct * 1_000_000))
+    differences = _misassigned(decision, published, experiment, unit, limit)
+    name = POLICY_NAMES[decision.token.acting] if decision.token.acting else "control"
+    candidates = tuple(decision.candidates or range(1, decision.all_arms + 1))
+    scored: tuple[Scored | None, ...] = (None,) * len(candidates)
+    slots: tuple[tuple[int, int, int], ...] = ()
+    verdict = Verdict.REPRODUCED
+    if not candidates and decision.candidates_hash:
+        verdict = Verdict.NOT_LOGGED
+    elif decision.kernel != kernel:
+        verdict = Verdict.OTHER_KERNEL
+    else:
+        try:
+            offered = _offered(decision, published, experiment, candidates)
+            slots = _drawn(
+                offered, decision
+            )  # before the scoring, because it looks whether these are arms
+            scored = _scored(offered, candidates)
+        except (
+            ValueError
+        ) as error:  # no decision of ours: its candidates are no arms, or its publication not sound
+            differences.append(f"it cannot be redone: {error}")
+        else:
+            differences += _drawn_otherwise(decision, slots)
+    return Redone(
+        verdict=Verdict.DIFFERS if differences else verdict,
+        differences=tuple(differences),
+        unit=unit,
+        gate_limit=limit,
+        policy=name,
+        params=check(name, _params(experiment, name)),
+        candidates=candidates,
+        scored=scored,
+        slots=slots,
+    )
+
+
+def posterior_of(published: Published, policy: int) -> Posterior:
+    """What one policy had learned, by arm row."""
+    pairs = np.frombuffer(published.posteriors[policy], dtype="<i8").reshape(-1, 2)
+    return Posterior(serves_micro=pairs[:, 0], rewards_micro=pairs[:, 1])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Offered:
+    """What was chosen from, and by whom."""
+
+    policy: Policy
+    prepared: Prepared
+    rows: dict[int, int]
+    """By row of the prepared posterior, in the caller's order: the place among the candidates."""
+    arms: Sequence[int]
+    """By place among the candidates: the arm number."""
+
+
+def _offered(
+    decision: Decision, published: Published, experiment: Experiment, candidates: Sequence[int]
+) -> _Offered:
+    acting = decision.token.acting
+    if acting == NO_POLICY:
+        control = fallback(_params(experiment, "control"))
+        prepared = prepare_places(control, len(candidates))
+        rows = {place: place for place in range(len(candidates))}
+        return _Offered(policy=control, prepared=prepared, rows=rows, arms=candidates)
+    policy = build(POLICY_NAMES[acting], _params(experiment, POLICY_NAMES[acting]))
+    grid_no = published.head.grid_no
+    grid = Grid.from_bytes(grid_no, published.grid) if grid_no and published.grid else None
+    prepared = policy.prepare(posterior_of(published, acting), grid=grid)
+    rows = {arm - 1: place for place, arm in enumerate(candidates) if arm != UNLISTED}
+    return _Offered(policy=policy, prepared=prepared, rows=rows, arms=candidates)
+
+
+def _scored(offered: _Offered, candidates: Sequence[int]) -> tuple[Scored | None, ...]:
+    found: list[Scored | None] = [None] * len(candidates)
+    if offered.rows:
+        offer, floor = Offer.of(list(offered.rows)), offered.policy.floor
+        weights = offered.prepared.weights(offer)
+        integers = integer_weights(weights, floor)
+        share = floor / len(weights)
+        for row, weight, integer in zip(
+            offer.rows.tolist(), weights.tolist(), integers.tolist(), strict=True
+        ):
+            floored = (1.0 - floor) * weight + share
+            found[offered.rows[row]] = Scored(weight=weight, floored=floored, integer=integer)
+    return tuple(found)
+
+
+def _drawn(offered: _Offered, decision: Decision) -> tuple[tuple[int, int, int], ...]:
+    """The slots as drawn again; how many were asked for is not logged, and changes none of those that were filled."""
+    filled = len(decision.token.arms)
+    choices: list[Choice] = []
+    if offered.rows and filled:
+        rows, uid = list(offered.rows), decision.token.uid
+        choices = choose(offered.policy, offered.prepared, rows, slots=filled, uid=uid)
+    return tuple(
+        (offered.arms[offered.rows[choice.row]], choice.weight, choice.total) for choice in choices
+    )
+
+
+def _drawn_otherwise(decision: Decision, redone: Sequence[tuple[int, int, int]]) -> list[str]:
+    logged = zip_longest(decision.token.arms, decision.weights, decision.totals)
+    return [
+        f"slot {slot}: logged {_said(was)}, redone {_said(now)}"
+        for slot, (was, now) in enumerate(zip_longest(logged, redone), start=1)
+        if was != now
+    ]
+
+
+def _said(slot: tuple[int, int, int] | None) -> str:
+    return "nothing" if slot is None else f"arm {slot[0]} with weight {slot[1]} of {slot[2]}"
+
+
+def _misassigned(
+    decision: Decision, published: Published, experiment: Experiment, unit: Unit, limit: int
+) -> list[str]:
+    """Where the logged unit, bucket, policy or reason is not what salt, table and state of the experiment say."""
+    token = decision.token
+    standings = {_STANDINGS.get(experiment.state, Reason.NOT_RUNNING)}
+    if published.halt is not None:  # a halt is obeyed ahead of the version that says so
+        standings.add(_STANDINGS.get(published.halt, Reason.NOT_RUNNING))
+    due = {(standing, NO_POLICY) for standing in standings}
+    if (Reason.ASSIGNED, NO_POLICY) in due:
+        due.remove((Reason.ASSIGNED, NO_POLICY))
+        in_traffic = {(reason, experiment.buckets[unit.bucket]) for reason in _ASKED}
+        due |= in_traffic if unit.gate < limit else {(Reason.NOT_IN_TRAFFIC, NO_POLICY)}
+    compared = [
+        ("bucket", decision.bucket, unit.bucket),
+        ("unit hash", token.unit_hash, unit.hash),
+        ("configuration", decision.config_no, experiment.config_no),
+        ("acting policy", token.acting, token.assigned if token.reason == Reason.ASSIGNED else 0),
+    ]
+    found = [f"{what}: logged {was}, redone {now}" for what, was, now in compared if was != now]
+    if (token.reason, token.assigned) not in due:
+        said = " or ".join(
+            sorted(f"{reason.name} {POLICY_NAMES[policy]}" for reason, policy in due)
+        )
+        logged = f"{Reason(token.reason).name} {POLICY_NAMES[token.assigned]}"
+        found.append(f"reason and assigned policy: logged {logged}, redone {said}")
+    return found
+
+
+def _params(experiment: Experiment, name: str) -> Mapping[str, float | str]:
+    """Of a policy as configured; its defaults where it is not."""
+    for policy in experiment.spec.policies:
+        if policy.name == name:
+            return policy.params
+    return {}
