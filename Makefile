@@ -45,8 +45,8 @@ format: $(ready) ## rewrite Python and proto files in the house format
 	$(py) -m ruff check --fix .
 	$(py) -m tools.buf format --write
 
-bench: $(ready) ## run the benchmarks
-	@$(py) -m benchmarks $(ARGS)
+bench: $(ready) ## measure what the project promises (ARGS="--only mix --duration 60")
+	@$(py) -m cli bench $(ARGS)
 
 generate: $(ready) ## generate pullarm/v1 from proto/
 	@$(py) -m tools.generate
