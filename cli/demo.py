@@ -69,6 +69,9 @@ def command(
     state: Annotated[Path, Option(help="Folder for data, logs and keys.")] = Path(".pullarm"),
     grpc_port: Annotated[int, Option(min=0, max=65535, help="Port of serving; 0: any.")] = 50051,
     http_port: Annotated[int, Option(min=0, max=65535, help="Port of control; 0: any.")] = 8000,
+    metrics_port: Annotated[
+        int, Option(min=0, max=65472, help="Metrics of the first serving process; 0: any.")
+    ] = 9464,
 ) -> None:
     """Start the platform, run an experiment on it, show how it goes; until Ctrl-C, or --exit.
 
@@ -84,6 +87,7 @@ def command(
         state=state,
         grpc_port=grpc_port,
         http_port=http_port,
+        metrics_port=metrics_port,
         simulated_from_ms=system_clock() - round(days * _MS_PER_DAY) if days else None,
     )
     demo = _Demo(wish, settings)

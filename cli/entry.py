@@ -1,11 +1,11 @@
 """What every process of ours does first: log to standard error, then run until it is told to stop."""
 
-import asyncio
 import logging
 import os
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
+from pullarm import event_loop
 from pullarm.domain.errors import ConfigurationError
 from pullarm.environment import optional
 
@@ -20,7 +20,7 @@ def run(process: Callable[[Settings], Coroutine[Any, Any, None]], settings: Sett
     """Run a process to its end; PullarmError is told in one line by `main`."""
     logging.basicConfig(level=log_level(os.environ), format=_FORMAT)
     logging.getLogger("arq").setLevel(logging.WARNING)
-    asyncio.run(process(settings))
+    event_loop.run(process(settings))
 
 
 def log_level(environment: Mapping[str, str]) -> str:

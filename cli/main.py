@@ -15,6 +15,8 @@ COMMANDS = {
     "status": "Show experiments and how their policies do.",
     "stop": "Stop an experiment for good.",
     "verify": "Recompute every posterior from the ledger; fails on a difference.",
+    "explain": "Redo a decision bit for bit from the ledger, and show what it was made of.",
+    "bench": "Measure what the project promises, beside an echo server.",
     "serve": "Run one serving process.",
     "control": "Run the control plane.",
     "work": "Run one worker.",

@@ -40,18 +40,27 @@ class Settings:
     http_port: int = 8000
     postgres_port: int = 0
     redis_port: int = 0
+    metrics_port: int = 0
+    """Of the first serving process; the next ones have the next ports."""
     simulated_from_ms: int | None = None
     """Where a clock of the platform's own begins, which somebody has to move; None: the machine's."""
 
     def claimed(self) -> Self:
         """These settings with every port checked and chosen; raises ConfigurationError."""
         grpc_port = claim(self.host, self.grpc_port, "--grpc-port")
+        for port in self.metrics_ports:
+            claim(self.host, port, "--metrics-port")
         http_port = claim(self.host, self.http_port, "--http-port")
         if self.postgres_port:
             claim(self.host, self.postgres_port, "--postgres-port")
         if self.redis_port:
             claim(self.host, self.redis_port, "--redis-port")
         return replace(self, grpc_port=grpc_port, http_port=http_port)
+
+    @property
+    def metrics_ports(self) -> list[int]:
+        """One for each serving process."""
+        return [self.metrics_port and self.metrics_port + n for n in range(self.serving)]
 
 
 class Platform:
@@ -141,6 +150,7 @@ class Platform:
         return keys | {
             "PULLARM_GRPC_ADDRESS": self.grpc_address,
             "PULLARM_HTTP_ADDRESS": f"{_literal(self.settings.host)}:{self.settings.http_port}",
+            "PULLARM_SPOOL": str(state.folder / "spool"),
             "PULLARM_CLOCK": "system" if self.clock is None else f"file:{state.clock}",
         }
 
@@ -156,12 +166,21 @@ class Platform:
 
     def _programs(self, state: State) -> list[Program]:
         serving = [
-            self._program(state, f"serving-{n}", "serve", 2) for n in range(self.settings.serving)
+            self._program(
+                state,
+                f"serving-{n}",
+                "serve",
+                2,
+                PULLARM_METRICS_ADDRESS=f"{_literal(self.settings.host)}:{port}",
+            )
+            for n, port in enumerate(self.settings.metrics_ports)
         ]
         control = self._program(state, "control", "control", 3)
         return [*serving, control, self._program(state, "worker", "work", 4)]
 
-    def _program(self, state: State, name: str, command: str, stage: int) -> Program:
+    def _program(
+        self, state: State, name: str, command: str, stage: int, **environment: str
+    ) -> Program:
         """One of our own processes, which touches its ready file once it can do its work."""
         ready_file = state.run / f"{name}.ready"
 
@@ -174,7 +193,7 @@ class Platform:
             argv=_command(command),
             ready=ready,
             stage=stage,
-            env=os.environ | self.environment | own,
+            env=os.environ | self.environment | own | environment,
             prepare=lambda: ready_file.unlink(missing_ok=True),
             ready_timeout_s=120,  # the first start compiles the kernels
         )

@@ -17,6 +17,9 @@ def command(
     host: Annotated[str, Option(help="Address to listen on.")] = "127.0.0.1",
     grpc_port: Annotated[int, Option(min=0, max=65535, help="Port of serving; 0: any.")] = 50051,
     http_port: Annotated[int, Option(min=0, max=65535, help="Port of control; 0: any.")] = 8000,
+    metrics_port: Annotated[
+        int, Option(min=0, max=65472, help="Metrics of the first serving process; 0: any.")
+    ] = 9464,
     postgres_port: Annotated[
         int, Option(min=0, max=65535, help="TCP port of the embedded PostgreSQL; 0: none.")
     ] = 0,
@@ -34,6 +37,7 @@ def command(
         host=host,
         grpc_port=grpc_port,
         http_port=http_port,
+        metrics_port=metrics_port,
         postgres_port=postgres_port,
         redis_port=redis_port,
     )

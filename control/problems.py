@@ -17,6 +17,7 @@ STATUSES: Mapping[str, HTTPStatus] = {
     "conflict": HTTPStatus.CONFLICT,
     "version_mismatch": HTTPStatus.PRECONDITION_FAILED,
     "unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
+    "exhausted": HTTPStatus.SERVICE_UNAVAILABLE,
     "refused": HTTPStatus.INTERNAL_SERVER_ERROR,
     "configuration": HTTPStatus.INTERNAL_SERVER_ERROR,
     "internal": HTTPStatus.INTERNAL_SERVER_ERROR,

@@ -4,8 +4,13 @@ Not in the event: it is written before the acknowledgement it would have to meas
 life, sent every few seconds; the ledger keeps the newest of each, so that repetition and order change nothing.
 """
 
-from pullarm.domain.decision import ServingMinute
-from pullarm.statistics.sketch import LatencySketch
+from collections import Counter
+from collections.abc import Mapping
+
+from pullarm.domain.decision import RewardStatus, ServingMinute
+from pullarm.domain.experiment import POLICY_NAMES
+from pullarm.statistics.sketch import bucket_of
+from serving.vitals import Calls
 
 SEND_EVERY_S = 5.0
 WARNING_MS = 100.0
@@ -16,12 +21,26 @@ _KEPT_MINUTES = 2
 _Key = tuple[int, int, int]  # experiment, policy, minute
 
 
-class _Figures:
-    __slots__ = ("calls", "changed", "errors", "over_critical", "over_warning", "sketch")
+class _Life:
+    """Of one experiment and policy, since the process began."""
 
-    def __init__(self) -> None:
+    __slots__ = ("calls", "errors", "latencies")
+
+    def __init__(self, latencies: Counter[int]) -> None:
+        self.calls = self.errors = 0
+        self.latencies = latencies
+        """Of the policy in all experiments."""
+
+
+class _Figures:
+    """Of one experiment, policy and minute."""
+
+    __slots__ = ("calls", "changed", "errors", "latencies", "life", "over_critical", "over_warning")
+
+    def __init__(self, life: _Life) -> None:
         self.calls = self.errors = self.over_warning = self.over_critical = 0
-        self.sketch = LatencySketch()
+        self.latencies: Counter[int] = Counter()
+        self.life = life
         self.changed = False
 
 
@@ -29,27 +48,65 @@ class Counters:
     """One process's figures."""
 
     def __init__(self, process: str) -> None:
+        self.rewards: Counter[RewardStatus] = Counter()
+        """Acknowledged ones."""
+        self.refusals: Counter[tuple[str, str]] = Counter()
+        """Calls answered with an error, by method and gRPC status."""
         self._process = process
+        self._noted: list[tuple[int, int, int, float, bool]] = []
         self._figures: dict[_Key, _Figures] = {}
+        self._lives: dict[tuple[int, int], _Life] = {}
+        self._latencies: dict[int, Counter[int]] = {}
         self._sequence = 0
 
     def record(
         self, experiment: int, policy: int, now_ms: int, took_ms: float, *, error: bool
     ) -> None:
-        """Count one call of a unit that was assigned to `policy`; 0 outside the experiment."""
-        key = (experiment, policy, now_ms // _MS_PER_MINUTE)
-        figures = self._figures.get(key)
-        if figures is None:
-            figures = self._figures[key] = _Figures()
-        figures.calls += 1
-        figures.errors += error
-        figures.over_warning += took_ms > WARNING_MS
-        figures.over_critical += took_ms > CRITICAL_MS
-        figures.sketch.add(took_ms)
-        figures.changed = True
+        """Note one call of a unit that was assigned to `policy`; 0 outside the experiment. Counted by `count`."""
+        self._noted.append((experiment, policy, now_ms, took_ms, error))
+
+    def count(self) -> None:
+        """Count what was noted: many at a time, which costs less than one by one beside the requests."""
+        noted, self._noted = self._noted, []
+        for experiment, policy, now_ms, took_ms, error in noted:
+            key = (experiment, policy, now_ms // _MS_PER_MINUTE)
+            figures = self._figures.get(key)
+            if figures is None:
+                figures = self._figures[key] = _Figures(self._life(experiment, policy))
+            figures.changed = True
+            figures.calls += 1
+            figures.errors += error
+            figures.over_warning += took_ms > WARNING_MS
+            figures.over_critical += took_ms > CRITICAL_MS
+            bucket = bucket_of(took_ms)
+            figures.latencies[bucket] += 1
+            life = figures.life
+            life.calls += 1
+            life.errors += error
+            life.latencies[bucket] += 1
+
+    def calls(self, ids: Mapping[int, str]) -> dict[tuple[str, str], Calls]:
+        """As counted since the process began, by experiment id (see `ids`) and assigned policy; from any thread."""
+        return {
+            (ids.get(experiment, str(experiment)), POLICY_NAMES[policy]): Calls(
+                count=life.calls, errors=life.errors
+            )
+            for (experiment, policy), life in list(self._lives.items())
+        }
+
+    def latencies(self) -> dict[str, dict[int, int]]:
+        """As counted since the process began, by assigned policy: counts of a LatencySketch; from any thread."""
+        return {POLICY_NAMES[p]: dict(counts) for p, counts in list(self._latencies.items())}
+
+    def _life(self, experiment: int, policy: int) -> _Life:
+        key = (experiment, policy)
+        if key not in self._lives:
+            self._lives[key] = _Life(self._latencies.setdefault(policy, Counter()))
+        return self._lives[key]
 
     def take(self) -> list[ServingMinute]:
         """What changed since it was last taken; minutes long past are forgotten once they were sent."""
+        self.count()
         self._sequence += 1
         changed = [
             ServingMinute(
@@ -62,7 +119,7 @@ class Counters:
                 errors=figures.errors,
                 over_100ms=figures.over_warning,
                 over_120ms=figures.over_critical,
-                sketch=dict(figures.sketch.counts),
+                sketch=dict(figures.latencies),
             )
             for (experiment, policy, minute), figures in self._figures.items()
             if figures.changed

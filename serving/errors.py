@@ -10,6 +10,7 @@ STATUS: dict[str, grpc.StatusCode] = {
     "conflict": grpc.StatusCode.FAILED_PRECONDITION,
     "version_mismatch": grpc.StatusCode.ABORTED,
     "unavailable": grpc.StatusCode.UNAVAILABLE,
+    "exhausted": grpc.StatusCode.RESOURCE_EXHAUSTED,
     "refused": grpc.StatusCode.INTERNAL,
     "configuration": grpc.StatusCode.INTERNAL,
     "internal": grpc.StatusCode.INTERNAL,

@@ -1,93 +1,145 @@
 """Group commit: the events of all requests in flight are one stream entry, and each request waits for its own.
 
+While the stream is away or slow, entries go to the process's spool instead and from there into the stream once it is
+back. One that gets there twice changes nothing in the ledger.
+
 Every request has a future of its own. (A shared one lets a single cancelled call fail its whole batch.)
 """
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Sequence
+from enum import StrEnum
 from itertools import chain
 
 from pullarm.domain.decision import Decision, Reward, ServingMinute
-from pullarm.domain.errors import Unavailable
+from pullarm.domain.errors import Exhausted, PullarmError, Unavailable
 from pullarm.domain.ports import EventSink
 from pullarm.storage import events
+from serving.segment import Segment
+from serving.spool import Spool, SpoolFull
+from serving.waiter import Kept, Waiter, within
 
 _log = logging.getLogger(__name__)
 
 MAX_WAITING = 50_000
 MAX_WAITING_BYTES = 64 * 1024 * 1024
-"""What may wait for the stream; beyond it a request is refused at once."""
+"""What may wait to be stored; beyond it a request is refused at once."""
+BUDGET_S = 0.05
+"""How long the stream may take to acknowledge an entry before it is spooled as well and answered."""
 WAIT_S = 0.8
 """How long a request waits for its events to be stored before it is told that they are not; less than the second that
 our client waits for an answer."""
 _RETRY_S = 0.05
+_TRY_FULL_AGAIN_S = 1.0
 _SWEEP_S = 0.1
+_NOTHING = events.entry([], [], [])
 
 
-class _Waiter:
-    """One request's share of the entries that carry its events."""
+class Durability(StrEnum):
+    """What an answer waits for."""
 
-    __slots__ = ("future", "left", "since", "tried")
-
-    def __init__(self, future: asyncio.Future[None], left: int, since: float) -> None:
-        self.future = future
-        self.left = left
-        self.since = since
-        self.tried = False
-        """Whether any of its events may be in the stream."""
-
-    def stored(self) -> None:
-        self.left -= 1
-        if self.left == 0 and not self.future.done():
-            self.future.set_result(None)
-
-    def failed(self, reason: str) -> None:
-        if not self.future.done():
-            self.future.set_exception(Unavailable(reason))
+    ACKNOWLEDGED = "acknowledged"
+    """That its events are in the stream, or in the spool while the stream is away."""
+    BUFFERED = "buffered"
+    """Nothing: a process that is killed loses what it has not stored yet."""
 
 
-_Item = tuple[int, bytes, _Waiter | None]
+_Item = tuple[int, bytes, Waiter | None]
 _DECISION, _REWARD, _VOID, _MINUTE = range(4)
 
 
 class EventLog:
     """The process's way into the event stream."""
 
-    def __init__(self, sink: EventSink) -> None:
+    def __init__(
+        self,
+        sink: EventSink,
+        spool: Spool,
+        *,
+        durability: Durability = Durability.ACKNOWLEDGED,
+        linger_s: float = 0.0,
+    ) -> None:
+        """`linger_s` is how soon one entry follows another; an event that comes alone does not wait for others."""
+        self.durability = durability
+        self.spool = spool
+        self.trouble: str | None = None
+        """Why the stream takes no entries; None while it does."""
+        self.entries = self.events = self.voids = 0
+        """What was stored so far, in the stream or the spool."""
+        self.slow = 0
+        """Entries that the stream did not acknowledge within the budget."""
+        self.refused = 0
+        """Requests whose events found no room."""
+        self.replayed = 0
+        """Spooled entries that have reached the stream."""
+        self.lost = 0
+        """Events nobody waited for that found no room, neither in the spool nor in memory."""
         self._sink = sink
+        self._linger_s = linger_s
         self._waiting: deque[_Item] = deque()
         self._waiting_bytes = 0
         self._in_hand: list[_Item] = []
         """The entry that is being stored."""
-        self._trouble: Unavailable | None = None
-        """Why the entry in hand could not be stored so far."""
+        self._owed: list[_Item] = []
+        """What nobody waits for and the full spool did not take; tried again once there is room."""
+        self._late: asyncio.Future[None] | None = None
+        """The append that overran its budget; it may yet succeed."""
+        self._full: str | None = None
+        self._full_until = 0.0
         self._wake = asyncio.Event()
-        self._closing = False
+        self._behind = asyncio.Event()
+        """Set while the stream is away or the spool holds anything."""
+        self._behind.set()  # another process may have died and left its spool
+        self._closing = self._ended = False
 
-    async def store(self, logged: Sequence[Decision | Reward]) -> None:
-        """Return once all of a request's events are durable.
+    @property
+    def waiting(self) -> int:
+        """Events in memory that are not stored yet."""
+        return len(self._waiting) + len(self._in_hand) + len(self._owed)
 
-        Raises Unavailable when they are not, at once while the stream is known to be away. Decisions of a request that
-        is told so, or is cancelled, are voided where they may have been stored, because nobody was shown them.
+    @property
+    def waiting_bytes(self) -> int:
+        """The size of those that are in no entry yet."""
+        return self._waiting_bytes
+
+    def full(self) -> str | None:
+        """Why no more events can be kept, None while they can: then nothing should be decided that needs a log."""
+        if len(self._waiting) >= MAX_WAITING or self._waiting_bytes >= MAX_WAITING_BYTES:
+            return f"{len(self._waiting)} events wait to be stored; the event store is too slow"
+        if self._full is not None and time.monotonic() < self._full_until:
+            return self._full
+        return None
+
+    async def store(self, logged: Sequence[Decision | Reward]) -> Kept:
+        """Return once all of a request's events are kept as the durability says, and where.
+
+        Raises Exhausted when there is no room for them and Unavailable when storing takes too long. Decisions of a
+        request that is told so, or is cancelled, are voided where they may have been stored: nobody was shown them.
         """
         if not logged:
-            return
-        self._refuse_if_away(len(logged))
+            return Kept.ACKNOWLEDGED
+        if reason := self.full():
+            self.refused += 1
+            raise Exhausted(reason)
+        if self.durability is Durability.BUFFERED:
+            self._put_all(logged, None)
+            return Kept.BUFFERED
         loop = asyncio.get_running_loop()
-        waiter = _Waiter(loop.create_future(), len(logged), loop.time())
-        for event in logged:
-            kind = _DECISION if isinstance(event, Decision) else _REWARD
-            self._put(kind, events.pack(event), waiter)
+        waiter = Waiter(loop.create_future(), len(logged), loop.time())
+        self._put_all(logged, waiter)
         try:
             await waiter.future
-        except (asyncio.CancelledError, Unavailable):
+        except (asyncio.CancelledError, PullarmError):
             # All of them: some may be in an entry that was stored, or yet will be.
             for event in logged:
                 if waiter.tried and isinstance(event, Decision):
                     self._put(_VOID, events.pack(event.token), None)
+                    self.voids += 1
             raise
+        return waiter.kept
 
     def tell(self, minutes: Sequence[ServingMinute]) -> None:
         """Report how serving did; nobody waits for it."""
@@ -96,35 +148,37 @@ class EventLog:
 
     async def run(self) -> None:
         """Commit for ever, one entry at a time: what arrives meanwhile is the next entry."""
-        sweeping = asyncio.create_task(self._sweep())
-        try:
+        async with (
+            asyncio.TaskGroup() as group
+        ):  # where one of them dies, all end and the caller is told
+            others = [group.create_task(self._sweep()), group.create_task(self._recover())]
+            next_at = 0.0
             while not (self._closing and not self._waiting):
                 await self._wake.wait()
                 self._wake.clear()
                 while self._waiting:
+                    early_s = next_at - time.monotonic()
+                    if early_s > 0 and not self._closing:
+                        await asyncio.sleep(early_s)
                     await self._commit()
-        finally:
-            sweeping.cancel()
+                    next_at = time.monotonic() + self._linger_s
+            self._ended = True
+            for task in others:
+                task.cancel()
+        if self._late is not None:
+            self._late.cancel()
 
     def close(self) -> None:
-        """Let `run` end once everything is stored, or cannot be."""
+        """Let `run` end once everything is in the stream or the spool."""
         self._closing = True
         self._wake.set()
 
-    def _refuse_if_away(self, count: int) -> None:
-        if self._trouble is not None and not self._in_hand_waits():
-            raise Unavailable(str(self._trouble))
-        full = len(self._waiting) + count > MAX_WAITING or self._waiting_bytes > MAX_WAITING_BYTES
-        if full:
-            raise Unavailable("too many events wait for the event stream; try again")
+    def _put_all(self, logged: Sequence[Decision | Reward], waiter: Waiter | None) -> None:
+        for event in logged:
+            kind = _DECISION if isinstance(event, Decision) else _REWARD
+            self._put(kind, events.pack(event), waiter)
 
-    def _in_hand_waits(self) -> bool:
-        """Whether anybody still hopes for the entry in hand."""
-        return any(
-            waiter is not None and not waiter.future.done() for _, _, waiter in self._in_hand
-        )
-
-    def _put(self, kind: int, event: bytes, waiter: _Waiter | None) -> None:
+    def _put(self, kind: int, event: bytes, waiter: Waiter | None) -> None:
         self._waiting.append((kind, event, waiter))
         self._waiting_bytes += len(event)
         self._wake.set()
@@ -146,39 +200,115 @@ class EventLog:
         return items
 
     async def _commit(self) -> None:
-        """Store one entry, however long that takes: only this one can be in the stream without being acknowledged."""
-        self._in_hand = self._take()
-        if not self._in_hand:
+        """Store one entry: in the stream, else in the spool."""
+        self._in_hand = items = self._take()
+        if not items:
             return
         packed: tuple[list[bytes], ...] = ([], [], [], [])
-        for kind, event, waiter in self._in_hand:
+        for kind, event, waiter in items:
             packed[kind].append(event)
             if waiter is not None:
                 waiter.tried = True
-        if await self._append(events.entry(*packed)):
-            for _, _, waiter in self._in_hand:
-                if waiter is not None:
-                    waiter.stored()
+        entry = events.entry(*packed)
+        if await self._append(entry):
+            kept = Kept.ACKNOWLEDGED
+        elif await self._write(entry):
+            kept = Kept.SPOOLED
+        else:
+            self._reject(items)
+            return
+        self.entries += 1
+        self.events += len(items)
+        for _, _, waiter in items:
+            if waiter is not None:
+                waiter.stored(kept)
         self._in_hand = []
 
     async def _append(self, entry: bytes) -> bool:
-        """Try until it is stored, a second copy changes nothing in the ledger; False when the process ends before."""
-        while True:
-            try:
-                await self._sink.append(entry)
-            except Unavailable as error:
-                if self._trouble is None:
-                    _log.warning("events cannot be stored: %s", error)
-                self._trouble = error
-                if self._closing:
-                    self._abandon(str(error))
-                    return False
-                await asyncio.sleep(_RETRY_S)
+        """Whether the stream acknowledged the entry within the budget."""
+        if self.trouble is not None:
+            return False
+        appending = asyncio.ensure_future(self._sink.append(entry))
+        if not await within(appending, BUDGET_S):
+            self.slow += 1
+            self._late = appending
+            self._away(f"the event stream did not answer within {BUDGET_S * 1000:.0f} ms")
+            return False
+        try:
+            appending.result()
+        except Unavailable as error:
+            self._away(str(error))
+            return False
+        return True
+
+    def _away(self, reason: str) -> None:
+        _log.warning("events go to the spool: %s", reason)
+        self.trouble = reason
+        self._behind.set()
+
+    async def _write(self, entry: bytes) -> bool:
+        """Whether the spool took the entry."""
+        try:
+            await asyncio.to_thread(self.spool.write, entry)
+        except SpoolFull as error:
+            if self._full is None:
+                _log.error("no more events can be kept: %s", error)
+            self._full = f"{error}; meanwhile {self.trouble}"
+            self._full_until = time.monotonic() + _TRY_FULL_AGAIN_S
+            return False
+        self._full = None
+        return True
+
+    def _reject(self, items: list[_Item]) -> None:
+        """There is no room: tell those that wait, keep what nobody waits for as long as memory allows."""
+        for item in items:
+            waiter = item[2]
+            if waiter is not None:
+                self.refused += not waiter.future.done()
+                waiter.failed(Exhausted(self._full))
+            elif len(self._owed) < MAX_WAITING:
+                self._owed.append(item)
             else:
-                if self._trouble is not None:
-                    _log.info("events are stored again")
-                self._trouble = None
-                return True
+                self.lost += 1
+        self._in_hand = []
+
+    async def _recover(self) -> None:
+        """Ask the stream until it takes entries again, and bring it what was spooled meanwhile."""
+        while not self._ended:  # looked at because the driver may swallow a cancellation
+            await self._behind.wait()
+            try:
+                await self._catch_up()
+            except Unavailable:
+                await asyncio.sleep(_RETRY_S)
+
+    async def _catch_up(self) -> None:
+        if self._late is not None:
+            late, self._late = self._late, None
+            await late
+        if self.trouble is not None:
+            await self._sink.append(_NOTHING)
+            _log.info("events go to the stream again")
+            self.trouble = self._full = None
+            for item in self._owed:
+                self._put(*item)
+            self._owed = []
+        while (segment := await self._next_segment()) is not None:
+            for entry in await asyncio.to_thread(list, segment.entries()):
+                await self._sink.append(entry)
+                self.replayed += 1
+            await asyncio.to_thread(self.spool.done, segment)
+        if self._caught_up():
+            self._behind.clear()
+
+    async def _next_segment(self) -> Segment | None:
+        """The oldest of our own, then what processes that have ended left behind."""
+        while True:
+            segment = await asyncio.to_thread(self.spool.next_segment)
+            if segment is not None or not await asyncio.to_thread(self.spool.adopt):
+                return segment
+
+    def _caught_up(self) -> bool:
+        return self.trouble is None and not self.spool.waiting_entries
 
     async def _sweep(self) -> None:
         """Tell requests that have waited too long."""
@@ -186,17 +316,9 @@ class EventLog:
         while True:
             await asyncio.sleep(_SWEEP_S)
             oldest = loop.time() - WAIT_S
-            reason = str(self._trouble or "the event stream does not answer in time; try again")
+            reason = self.trouble or "the event stream does not answer in time; try again"
             for _, _, waiter in chain(self._in_hand, self._waiting):
                 if waiter is not None:
                     if waiter.since > oldest:
                         break
-                    waiter.failed(reason)
-
-    def _abandon(self, reason: str) -> None:
-        """The process ends and the stream is away: nobody waits any longer."""
-        _log.error("%d events could not be stored", len(self._in_hand) + len(self._waiting))
-        for _, _, waiter in chain(self._in_hand, self._waiting):
-            if waiter is not None:
-                waiter.failed(reason)
-        self._waiting.clear()
+                    waiter.failed(Unavailable(reason))

@@ -2,41 +2,91 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from math import inf
 
 from pullarm.domain.errors import Unavailable
-from pullarm.domain.ports import Board, BoardIndex
-from pullarm.domain.publication import Published
-from serving.snapshot import Served, Snapshot, serve
+from pullarm.domain.experiment import State
+from pullarm.domain.ports import Board, BoardIndex, Version
+from serving.snapshot import Served, Snapshot, serve, standing
 
 _log = logging.getLogger(__name__)
 
 POLL_S = 0.05
-"""How often the board is asked whether anything changed; with the publisher's 0.1 s this bounds the snapshot's age."""
+"""How often the board is asked whether anything changed; a halt is obeyed with the next look."""
+READ_EVERY_S = 0.1
+"""The shortest time between two refreshes; one publisher posts an experiment no more often either."""
 FULL_LOOK_S = 1.0
-"""How often every experiment is compared, whatever the board says of changes."""
+"""How often all are compared, and what could not be taken is tried anew, whatever the board says of changes."""
+_SLICE_S = 0.04
+"""How long a refresh reads before it looks for halts again."""
+_HALTS = {state.value: standing(state) for state in (State.STOPPED, State.ROLLED_BACK)}
+_UNSOUND = (ValueError, TypeError, LookupError, ArithmeticError)
+"""What a publication may make the code that reads it raise; whatever it is, the others are refreshed."""
 
 
 class Refresher:
-    """Owns the process's snapshot."""
+    """Owns the process's snapshot. Figures and ages may be read from any thread."""
 
-    def __init__(self, board: Board, on_complete: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        board: Board,
+        on_complete: Callable[[], None] = lambda: None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.snapshot = Snapshot()
         self.refused = 0
         """Publications that were not sound; each kept its predecessor."""
         self._board = board
         self._on_complete = on_complete
+        self._monotonic = monotonic
         self._problems: dict[int, str] = {}
         """Of experiments whose publication is refused; each is told once."""
-        self._seen: tuple[str, int] | None = None
-        self._looked_at = 0.0
+        self._served: dict[int, Served] = {}
+        self._index = BoardIndex(
+            complete=False, incarnation="", change_no=0, experiments=(), beat=0
+        )
+        self._versions: dict[int, Version] = {}
+        """Both as of the last look at a complete board that had changed."""
+        self._tried: dict[int, Version] = {}
+        """What was read last of each experiment, taken or not."""
+        self._behind: dict[int, None] = {}
+        """What is to be read, in the order in which it was found."""
+        self._awaited: set[int] = set()
+        """What is yet to be read before the snapshot holds all that was folded when `_beat` was seen, at `_beat_at`."""
+        self._beat: int | None = None
+        self._beat_at = -inf
+        self._looked_at = self._read_at = -inf
+        self._fresh_at = self._contact_at = monotonic()
         self._away = False
+
+    @property
+    def problems(self) -> Mapping[int, str]:
+        """What is wrong with the publications that are refused now, by experiment number."""
+        return dict(self._problems)
+
+    def age_s(self) -> float:
+        """For how long nothing may have been learned: seconds since the snapshot last held all that was folded.
+
+        Measured on this machine's clock alone: since a look that found the board's beat moved and led to everything
+        being read. Until the beat first moves it is the time since the process began, and so at least that old.
+        """
+        return self._monotonic() - self._fresh_at
+
+    def contact_age_s(self) -> float:
+        """For how long a halt would not have been heard: seconds since the board was last reached and complete."""
+        return self._monotonic() - self._contact_at
 
     async def run(self) -> None:
         """Refresh for ever; the board away only means that the snapshot grows older."""
-        while True:
+        task = asyncio.current_task()
+        # Looked at because the driver's `wait_for` may swallow a cancellation (CPython 3.11, issue 86296).
+        while task is not None and not task.cancelling():
+            started = self._monotonic()
             try:
-                await self.refresh()
+                await self._step(started)
                 if self._away:
                     _log.info("board is back; snapshot is fresh")
                 self._away = False
@@ -44,62 +94,126 @@ class Refresher:
                 if not self._away:
                     _log.warning("snapshot is not refreshed: %s", error)
                 self._away = True
-            await asyncio.sleep(POLL_S)
+            await asyncio.sleep(max(0.0, POLL_S - (self._monotonic() - started)))
 
     async def refresh(self) -> None:
-        """Take over what changed; an incomplete board changes nothing."""
+        """Take over all that changed; an incomplete board changes nothing."""
+        await self._look()
+        await self._take_over(inf)
+
+    async def _step(self, started: float) -> None:
+        await self._look()
+        if not self.snapshot.complete:
+            await self._take_over(inf)
+        elif self._behind and started - self._read_at >= READ_EVERY_S:
+            # What a slice leaves over keeps the time of its beginning, and so is gone on with at the next look.
+            began = self._read_at
+            await self._take_over(started + _SLICE_S)
+            self._read_at = began if self._behind else started
+
+    async def _look(self) -> None:
+        """Find out what is behind, and obey halts, whatever else is true of their experiments."""
+        now = self._monotonic()
         index = await self._board.index()
-        now = asyncio.get_running_loop().time()
         if not index.complete:
             return
-        seen = (index.incarnation, index.change_no)
-        if seen == self._seen and now - self._looked_at < FULL_LOOK_S:
-            return
-        await self._take_over(index)
-        self._seen, self._looked_at = seen, now
+        full = now - self._looked_at >= FULL_LOOK_S
+        if full or index != self._index:
+            self._versions = await self._board.versions(index.experiments)
+            self._index = index
+            listed = self._versions.keys()
+            self._behind = {n: None for n in self._behind if n in listed}
+            self._behind |= {n: None for n in listed if self._differs(n, full=full)}
+            self._obey_halts()
+            self._awaited &= self._behind.keys()
+            if full:
+                self._looked_at = now
+        self._contact_at = now
+        self._note_beat(index.beat, now)
 
-    async def _take_over(self, index: BoardIndex) -> None:
-        # Experiments are never deleted: one the board no longer lists could not be published anew, and is served on.
-        served = {
-            number: before
-            for number, before in self.snapshot.by_number.items()
-            if before.head.incarnation == index.incarnation
-        }
-        for number in index.experiments:
-            before = self.snapshot.by_number.get(number)
-            now_served = await self._one(number, before)
-            if now_served is not None:
-                served[number] = now_served
-        missing = len(set(index.experiments) - served.keys())
-        news = served != dict(self.snapshot.by_number) or missing != self.snapshot.missing
-        if news or not self.snapshot.complete:
-            first = not self.snapshot.complete
-            self.snapshot = Snapshot.of(served, missing)
-            if first:
-                self._on_complete()
+    def _note_beat(self, beat: int, now: float) -> None:
+        if self._awaited or beat == self._beat:
+            return  # one beat after the other
+        if self._beat is not None:
+            self._awaited, self._beat_at = set(self._behind), now
+        self._beat = beat
+        self._note_freshness()
 
-    async def _one(self, number: int, before: Served | None) -> Served | None:
-        """The experiment as it is now, or its predecessor where that cannot be taken."""
+    def _differs(self, number: int, *, full: bool) -> bool:
+        version, before = self._versions[number], self._served.get(number)
+        if before is not None and _version(before) == version:
+            return False
+        return full or self._tried.get(number) != version
+
+    def _obey_halts(self) -> None:
+        """At once, and where its publication cannot be read too."""
+        for number, version in self._versions.items():
+            before, standing = self._served.get(number), _HALTS.get(version.halt)
+            if before is not None and standing is not None and before.halt != version.halt:
+                self._served[number] = replace(before, halt=State(version.halt), standing=standing)
+                if _version(self._served[number]) == version:
+                    self._behind.pop(number, None)
+        if self.snapshot.complete:
+            self._swap()
+
+    async def _take_over(self, until: float) -> None:
+        """Read what is behind, or as much of it as can be until then."""
+        while self._behind:
+            number = next(iter(self._behind))
+            await self._one(number)
+            self._behind.pop(number, None)
+            self._awaited.discard(number)
+            if self._monotonic() >= until:
+                break
+        if self._index.complete and (self.snapshot.complete or not self._behind):
+            self._swap()
+        self._note_freshness()
+
+    async def _one(self, number: int) -> None:
+        """Take over one experiment; where that cannot be, its predecessor serves on."""
+        version, before = self._versions[number], self._served.get(number)
         try:
             published = await self._board.read(number, before.head if before else None)
             if published is None and before is None and not self.snapshot.complete:
                 raise Unavailable(
                     f"experiment {number} is listed and not there; the board was emptied"
                 )
-            if published is None or _unchanged(published, before):
-                return before
-            served = await asyncio.to_thread(serve, published, before)
-        except ValueError as error:
-            self.refused += 1
-            if self._problems.get(number) != str(error):
-                _log.error(
-                    "experiment %s: publication refused, the old one serves on: %s", number, error
-                )
-            self._problems[number] = str(error)
-            return before
-        self._problems.pop(number, None)
-        return served
+            if published is not None:
+                self._served[number] = await asyncio.to_thread(serve, published, before)
+        except _UNSOUND as error:
+            self._refuse(number, str(error))
+        else:
+            self._problems.pop(number, None)
+        self._tried[number] = version
+
+    def _refuse(self, number: int, problem: str) -> None:
+        self.refused += self._tried.get(number) != self._versions[number]
+        if self._problems.get(number) != problem:
+            _log.error(
+                "experiment %d: publication refused, the old one serves on: %s", number, problem
+            )
+        self._problems[number] = problem
+
+    def _swap(self) -> None:
+        # Experiments are never deleted: one the board no longer lists could not be published anew, and is served on.
+        listed = set(self._index.experiments)
+        self._served = {
+            number: served
+            for number, served in self._served.items()
+            if number in listed or served.head.incarnation == self._index.incarnation
+        }
+        missing = len(listed - self._served.keys())
+        before = self.snapshot
+        if before.complete and (self._served, missing) == (before.by_number, before.missing):
+            return
+        self.snapshot = Snapshot.of(self._served, missing)
+        if not before.complete:
+            self._on_complete()
+
+    def _note_freshness(self) -> None:
+        if not self._awaited:
+            self._fresh_at = max(self._fresh_at, self._beat_at)
 
 
-def _unchanged(published: Published, before: Served | None) -> bool:
-    return before is not None and (published.head, published.halt) == (before.head, before.halt)
+def _version(served: Served) -> Version:
+    return Version(served.head.incarnation, served.head.pub_no, served.halt or "")

@@ -1,7 +1,8 @@
 """From the wire to checked queries and reports, and back. Every limit of the contract is checked here and named."""
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Container, Mapping
+from typing import cast
 
 from pullarm.domain.decision import Reason, RewardStatus
 from pullarm.domain.decision_id import KeyRing, encode
@@ -16,10 +17,11 @@ MAX_SLOTS = 100
 MAX_ATTRIBUTES = 32
 MAX_BATCH = 256
 
-_REASON = {reason.value: f"REASON_{reason.name}" for reason in Reason}
+_REASON = {r.value: cast("pb.Reason", pb.Reason.Value(f"REASON_{r.name}")) for r in Reason}
 _STATUS = {status.value: f"REWARD_STATUS_{status.name}" for status in RewardStatus}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _MAX_BYTES_PER_CHARACTER = 4
+_NO_ARMS: Mapping[str, int] = {}
 _MAX_NAMED = 10  # a status travels in trailers, which may have 8 kB
 _MAX_NAME_CHARACTERS = 32
 
@@ -45,37 +47,49 @@ def _raise_if_any(problems: list[Problem | None]) -> None:
         raise InvalidInput(*found)
 
 
-def query(request: pb.SelectRequest, known: Collection[str] = ()) -> Query:
-    """A checked selection; candidates in `known` were checked when they became arms."""
-    candidates = list(request.candidate_ids)
-    attributes = dict(request.attributes)
+def query(request: pb.SelectRequest, arms: Mapping[str, int] = _NO_ARMS) -> Query:
+    """A checked selection; `arms` has the row of each candidate that was checked when it became one."""
+    experiment, user, request_id = request.experiment_id, request.user_id, request.request_id
+    candidates = list(request.candidate_ids[:])  # by way of a slice, which takes half as long
+    rows = list(map(arms.get, candidates))
+    attributes = dict(request.attributes) if request.attributes else {}
+    sound = (
+        _plain(experiment)
+        and _plain(user)
+        and (not request_id or _plain(request_id))
+        and len(candidates) <= MAX_CANDIDATES
+        and None not in rows
+        and 0 <= request.slots <= MAX_SLOTS
+        and not attributes
+    )
+    if not sound:
+        _raise_if_any(_query_problems(request, arms))
+    return Query(experiment, user, candidates, rows, request.slots or 1, attributes, request_id)
+
+
+def _plain(text: str) -> bool:
+    """Whether a look suffices: what is not plain may be sound all the same."""
+    return 0 < len(text) <= MAX_ID_BYTES and text.isascii() and text.isprintable()
+
+
+def _query_problems(request: pb.SelectRequest, known: Container[str]) -> list[Problem | None]:
     problems = [
         _text_problem("experiment_id", request.experiment_id, required=True),
         _text_problem("user_id", request.user_id, required=True),
         _text_problem("request_id", request.request_id, required=False),
     ]
-    if len(candidates) > MAX_CANDIDATES:
-        problems.append(
-            Problem("candidate_ids", f"has {len(candidates)}; at most {MAX_CANDIDATES}")
-        )
+    count = len(request.candidate_ids)
+    if count > MAX_CANDIDATES:
+        problems.append(Problem("candidate_ids", f"has {count}; at most {MAX_CANDIDATES}"))
     else:
         problems += [
             _text_problem(f"candidate_ids[{place}]", candidate, required=True)
-            for place, candidate in enumerate(candidates)
+            for place, candidate in enumerate(request.candidate_ids)
             if candidate not in known
         ]
     if not 0 <= request.slots <= MAX_SLOTS:
         problems.append(Problem("slots", f"is {request.slots}; give 1 to {MAX_SLOTS}, or 0 for 1"))
-    problems += _attribute_problems(attributes)
-    _raise_if_any(problems)
-    return Query(
-        experiment=request.experiment_id,
-        user=request.user_id,
-        candidates=candidates,
-        slots=request.slots or 1,
-        attributes=attributes,
-        request_id=request.request_id,
-    )
+    return problems + _attribute_problems(request.attributes)
 
 
 def _attribute_problems(attributes: Mapping[str, str]) -> list[Problem | None]:
@@ -128,21 +142,19 @@ def check_batch(count: int) -> None:
 
 
 def select_response(answer: Answer, ring: KeyRing) -> pb.SelectResponse:
-    """The answer on the wire."""
+    """The answer on the wire; fields set one by one take half as long as keyword arguments."""
     token = answer.decision.token
-    choices = [
-        pb.Choice(arm_id=arm_id, slot=slot, propensity=propensity)
-        for slot, (arm_id, propensity) in enumerate(
-            zip(answer.arm_ids, answer.propensities, strict=True), start=1
-        )
-    ]
-    return pb.SelectResponse(
-        decision_id=encode(token, ring),
-        policy=answer.policy,
-        choices=choices,
-        reason=_REASON[token.reason],
-        posterior_version=answer.decision.pub_no,
-    )
+    response = pb.SelectResponse()
+    response.decision_id = encode(token, ring)
+    response.policy = answer.policy
+    response.reason = _REASON[token.reason]
+    response.posterior_version = answer.decision.pub_no
+    for place, arm_id in enumerate(answer.arm_ids):
+        choice = response.choices.add()
+        choice.arm_id = arm_id
+        choice.slot = place + 1
+        choice.propensity = answer.propensities[place]
+    return response
 
 
 def reward_response(status: int) -> pb.RewardResponse:

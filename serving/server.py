@@ -6,7 +6,6 @@ import logging
 import os
 import signal
 from typing import Any
-from uuid import uuid4
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -18,9 +17,8 @@ from pullarm.domain.errors import ConfigurationError
 from pullarm.policies.warm import warm_up
 from pullarm.storage.redis import RedisBoard, RedisEventSink, connect
 from pullarm.v1 import selection_pb2
-from serving.counters import SEND_EVERY_S, Counters
-from serving.event_log import EventLog
-from serving.refresher import Refresher
+from serving.metrics import watched
+from serving.process import Process
 from serving.service import NAME, SelectionService
 from serving.settings import Settings
 
@@ -30,6 +28,7 @@ OPEN_AFTER_S = 3.0
 """How long the port stays closed while there is no complete snapshot; after that callers are told so."""
 DRAIN_S = 5.0
 """How long calls in flight may take once the process is told to stop."""
+_MAX_PENDING = 50_000
 _MAX_MESSAGE_BYTES = 40 * 1024 * 1024  # the largest batch that the contract's limits allow
 
 
@@ -42,38 +41,36 @@ async def run(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
 
-    # Two clients: the refresher's reads must not wait behind the event log's writes, nor the other way round.
-    reading, writing = connect(settings.redis_url), connect(settings.redis_url)
-    healthy = health.HealthServicer()
-    loaded = asyncio.Event()
-    refresher = Refresher(RedisBoard(reading), loaded.set)
-    event_log = EventLog(RedisEventSink(writing))
-    counters = Counters(f"{settings.process}-{uuid4().hex[:8]}")
-    service = SelectionService(refresher, event_log, counters, settings.keys, clock)
-    server = _server(service, healthy)
-    await _tell(healthy, ready=False)
-    committing = asyncio.create_task(event_log.run(), name="event log")
+    redis = connect(settings.redis_url)
+    sink = RedisEventSink(redis)
+    process = Process(settings, RedisBoard(redis), sink, clock)
+    server = _server(process.service, process.healthy)
+    committing = asyncio.create_task(process.event_log.run(), name="event log")
     tasks: list[asyncio.Task[Any]] = [
         committing,
-        asyncio.create_task(refresher.run(), name="refresher"),
-        asyncio.create_task(_report(counters, event_log), name="counters"),
-        asyncio.create_task(_open(server, loaded, healthy, settings), name="server"),
+        asyncio.create_task(process.refresher.run(), name="refresher"),
+        asyncio.create_task(process.report(), name="counters"),
+        asyncio.create_task(process.watch_health(), name="health"),
+        asyncio.create_task(_open(server, process, settings), name="server"),
         asyncio.create_task(stopping.wait(), name="stop"),
     ]
-    try:
-        await _until_stopped(tasks)
-    finally:
-        await _tell(healthy, ready=False)
-        await server.stop(DRAIN_S)
-        event_log.tell(counters.take())
-        event_log.close()
-        await asyncio.wait([committing], timeout=DRAIN_S)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await reading.aclose()
-        await writing.aclose()
-        _log.info("stopped")
+    with watched(settings.metrics_address, process.vitals, settings.max_silence_s) as port:
+        _log.info("metrics on port %d", port)
+        try:
+            await _until_stopped(tasks)
+        finally:
+            await process.drain()
+            await server.stop(DRAIN_S)
+            process.event_log.tell(process.counters.take())
+            process.event_log.close()
+            await asyncio.wait([committing], timeout=DRAIN_S)
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks, timeout=DRAIN_S)
+            process.spool.close()
+            await sink.aclose()
+            await redis.aclose()
+            _log.info("stopped")
 
 
 async def _until_stopped(tasks: list[asyncio.Task[Any]]) -> None:
@@ -89,13 +86,21 @@ async def _until_stopped(tasks: list[asyncio.Task[Any]]) -> None:
                 return
 
 
-def _server(service: SelectionService, healthy: health.HealthServicer) -> grpc.aio.Server:
-    server = grpc.aio.server(
+def make_server() -> grpc.aio.Server:
+    """A gRPC server as ours is; the benchmarks compare with one that only echoes."""
+    return grpc.aio.server(
         options=[
             ("grpc.so_reuseport", 1),
             ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
+            # Calls that arrive while the process is held up wait for it; by default those beyond 1,000 are cancelled.
+            ("grpc.server.max_pending_requests", _MAX_PENDING),
+            ("grpc.server.max_pending_requests_hard_limit", _MAX_PENDING),
         ]
     )
+
+
+def _server(service: SelectionService, healthy: health.HealthServicer) -> grpc.aio.Server:
+    server = make_server()
     server.add_generic_rpc_handlers(
         (grpc.method_handlers_generic_handler(NAME, service.handlers()),)
     )
@@ -118,32 +123,15 @@ def _bind(server: grpc.aio.Server, address: str) -> None:
         ) from error
 
 
-async def _open(
-    server: grpc.aio.Server,
-    loaded: asyncio.Event,
-    healthy: health.HealthServicer,
-    settings: Settings,
-) -> None:
+async def _open(server: grpc.aio.Server, process: Process, settings: Settings) -> None:
     """Take connections; ready once a complete snapshot is loaded (the kernels are warm before that)."""
     # A process that shares its port would draw callers away from those that can answer them.
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(loaded.wait(), OPEN_AFTER_S)
+        await asyncio.wait_for(process.loaded.wait(), OPEN_AFTER_S)
     _bind(server, settings.grpc_address)
     await server.start()
-    await loaded.wait()
-    await _tell(healthy, ready=True)
+    await process.loaded.wait()
+    await process.tell_health()
     if settings.ready_file is not None:
         settings.ready_file.touch()
     _log.info("%s serves on %s, pid %d", settings.process, settings.grpc_address, os.getpid())
-
-
-async def _tell(healthy: health.HealthServicer, *, ready: bool) -> None:
-    answer = health_pb2.HealthCheckResponse
-    for name in ("", NAME):
-        await healthy.set(name, answer.SERVING if ready else answer.NOT_SERVING)
-
-
-async def _report(counters: Counters, event_log: EventLog) -> None:
-    while True:
-        await asyncio.sleep(SEND_EVERY_S)
-        event_log.tell(counters.take())

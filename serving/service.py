@@ -2,17 +2,19 @@
 
 import asyncio
 import os
+import re
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import TypeAlias, TypeVar, cast
 
 import grpc
 from google.protobuf.message import DecodeError, Message
 
 from pullarm.clock import Clock
-from pullarm.domain.decision import Decision, Reward
+from pullarm.domain.decision import Decision, Reward, RewardStatus
 from pullarm.domain.decision_id import KeyRing
-from pullarm.domain.errors import PullarmError
+from pullarm.domain.errors import Exhausted, PullarmError
 from pullarm.v1 import selection_pb2 as pb
 from serving import requests
 from serving.counters import Counters
@@ -21,9 +23,16 @@ from serving.errors import status_of
 from serving.event_log import EventLog
 from serving.refresher import Refresher
 from serving.rewards import judge
+from serving.waiter import Kept
 
 NAME = "pullarm.v1.SelectionService"
 _ENTROPY_BYTES = 10
+_ENTROPY_AT_ONCE = 1_000
+_TURN_S = 0.001
+"""How long a batch may keep the event loop."""
+_REHEARSALS = 20
+_NOT_PLAIN = re.compile(r"[^ -~]")
+_LONGEST_METADATA = 200
 
 Request = TypeVar("Request", bound=Message)
 Response = TypeVar("Response", bound=Message)
@@ -47,70 +56,102 @@ class SelectionService:
         self._counters = counters
         self._keys = keys
         self._clock = clock
+        self._entropy = _entropy()
+        self.tell_degraded([])
 
     def handlers(self) -> dict[str, _Handler]:
         """What the server registers under NAME."""
         return {
-            "Select": _handler(self.select, pb.SelectRequest, pb.SelectResponse),
-            "SelectBatch": _handler(
+            "Select": self._handler(self.select, pb.SelectRequest, pb.SelectResponse),
+            "SelectBatch": self._handler(
                 self.select_batch, pb.SelectBatchRequest, pb.SelectBatchResponse
             ),
-            "Reward": _handler(self.reward, pb.RewardRequest, pb.RewardResponse),
-            "RewardBatch": _handler(
+            "Reward": self._handler(self.reward, pb.RewardRequest, pb.RewardResponse),
+            "RewardBatch": self._handler(
                 self.reward_batch, pb.RewardBatchRequest, pb.RewardBatchResponse
             ),
         }
 
-    async def select(self, request: pb.SelectRequest) -> pb.SelectResponse:
+    def tell_degraded(self, reasons: Sequence[str]) -> None:
+        """What answers say from now on of what the process does without."""
+        told = _NOT_PLAIN.sub("?", "; ".join(reasons))[:_LONGEST_METADATA]
+        degraded = (("pullarm-degraded", told),) if told else ()
+        self._metadata = {k: (("pullarm-durability", k.value), *degraded) for k in Kept}
+
+    def rehearse(self) -> None:
+        """Decide a few times for every experiment and tell nobody: then the first caller waits no longer."""
+        for served in self._refresher.snapshot.by_number.values():
+            for number in range(_REHEARSALS):
+                request = pb.SelectRequest(
+                    experiment_id=served.experiment.id,
+                    user_id=f"rehearsal-{number}",
+                    candidate_ids=served.arm_ids[:10],
+                )
+                answer = self._decide(pb.SelectRequest.FromString(request.SerializeToString()))
+                requests.select_response(answer, self._keys).SerializeToString()
+
+    async def select(self, request: pb.SelectRequest) -> tuple[pb.SelectResponse, Kept]:
         """Decide, store, answer."""
         started_s = time.perf_counter()
         answer = self._decide(request)
-        await self._store([answer.decision], started_s)
-        return requests.select_response(answer, self._keys)
+        kept = await self._store((answer.decision,), started_s)
+        if kept is Kept.NOWHERE:
+            answer = self._decide(request, room=False)
+        return requests.select_response(answer, self._keys), kept
 
-    async def select_batch(self, request: pb.SelectBatchRequest) -> pb.SelectBatchResponse:
+    async def select_batch(
+        self, request: pb.SelectBatchRequest
+    ) -> tuple[pb.SelectBatchResponse, Kept]:
         """Decide all, store once, answer all; a request that is refused leaves the others alone."""
         started_s = time.perf_counter()
         requests.check_batch(len(request.requests))
-        outcomes = await _attempt_all(self._decide, request.requests)
-        await self._store([o.decision for o in outcomes if isinstance(o, Answer)], started_s)
-        return pb.SelectBatchResponse(
-            results=[
-                pb.SelectResult(response=requests.select_response(outcome, self._keys))
-                if isinstance(outcome, Answer)
-                else pb.SelectResult(error=_error(outcome))
-                for outcome in outcomes
-            ]
-        )
+        outcomes = await _each_in_turn(_attempt(self._decide), request.requests)
+        logged = [outcome.decision for outcome in outcomes if isinstance(outcome, Answer)]
+        kept = await self._store(logged, started_s)
+        if kept is Kept.NOWHERE:
+            decide_unlogged = _attempt(partial(self._decide, room=False))
+            outcomes = await _each_in_turn(decide_unlogged, request.requests)
+        results = await _each_in_turn(self._select_result, outcomes)
+        return pb.SelectBatchResponse(results=results), kept
 
-    async def reward(self, request: pb.RewardRequest) -> pb.RewardResponse:
+    async def reward(self, request: pb.RewardRequest) -> tuple[pb.RewardResponse, Kept]:
         """Judge, store, acknowledge."""
         reward = self._judge(request)
-        await self._events.store([reward])
-        return requests.reward_response(reward.status)
+        kept = await self._events.store([reward])
+        self._counters.rewards[RewardStatus(reward.status)] += 1
+        return requests.reward_response(reward.status), kept
 
-    async def reward_batch(self, request: pb.RewardBatchRequest) -> pb.RewardBatchResponse:
+    async def reward_batch(
+        self, request: pb.RewardBatchRequest
+    ) -> tuple[pb.RewardBatchResponse, Kept]:
         """Judge all, store once, acknowledge all."""
         requests.check_batch(len(request.requests))
-        outcomes = await _attempt_all(self._judge, request.requests)
-        await self._events.store([o for o in outcomes if isinstance(o, Reward)])
-        return pb.RewardBatchResponse(
-            results=[
-                pb.RewardResult(response=requests.reward_response(outcome.status))
-                if isinstance(outcome, Reward)
-                else pb.RewardResult(error=_error(outcome))
-                for outcome in outcomes
-            ]
-        )
+        outcomes = await _each_in_turn(_attempt(self._judge), request.requests)
+        rewards = [outcome for outcome in outcomes if isinstance(outcome, Reward)]
+        kept = await self._events.store(rewards)
+        self._counters.rewards.update(RewardStatus(reward.status) for reward in rewards)
+        results = [
+            pb.RewardResult(response=requests.reward_response(outcome.status))
+            if isinstance(outcome, Reward)
+            else pb.RewardResult(error=_error(outcome))
+            for outcome in outcomes
+        ]
+        return pb.RewardBatchResponse(results=results), kept
 
-    async def _store(self, decisions: Sequence[Decision], started_s: float) -> None:
-        """Store decisions and count how long their call took; a caller that gave up is not counted."""
+    async def _store(self, decisions: Sequence[Decision], started_s: float) -> Kept:
+        """Store decisions and count how long their call took; a caller that gave up is not counted.
+
+        Kept.NOWHERE where there is no room for them: they must not be told.
+        """
         try:
-            await self._events.store(decisions)
+            kept = await self._events.store(decisions)
+        except Exhausted:
+            kept = Kept.NOWHERE
         except PullarmError:
             self._count(decisions, started_s, error=True)
             raise
-        self._count(decisions, started_s, error=False)
+        self._count(decisions, started_s, error=kept is Kept.NOWHERE)
+        return kept
 
     def _count(self, decisions: Sequence[Decision], started_s: float, *, error: bool) -> None:
         took_ms = (time.perf_counter() - started_s) * 1000
@@ -119,11 +160,16 @@ class SelectionService:
             token = decision.token
             self._counters.record(token.experiment, token.assigned, now_ms, took_ms, error=error)
 
-    def _decide(self, request: pb.SelectRequest) -> Answer:
+    def _decide(self, request: pb.SelectRequest, *, room: bool = True) -> Answer:
         snapshot = self._refresher.snapshot
         served = snapshot.by_reference.get(request.experiment_id)
-        query = requests.query(request, served.rows if served else ())
-        return decide(snapshot, query, self._clock(), os.urandom(_ENTROPY_BYTES))
+        query = requests.query(request, served.rows if served else {})
+        return decide(snapshot, query, self._clock(), self._entropy(), room=room)
+
+    def _select_result(self, outcome: Answer | PullarmError) -> pb.SelectResult:
+        if isinstance(outcome, PullarmError):
+            return pb.SelectResult(error=_error(outcome))
+        return pb.SelectResult(response=requests.select_response(outcome, self._keys))
 
     def _judge(self, request: pb.RewardRequest) -> Reward:
         return judge(
@@ -131,65 +177,94 @@ class SelectionService:
             requests.report(request),
             self._keys,
             self._clock(),
-            os.urandom(_ENTROPY_BYTES),
+            self._entropy(),
+        )
+
+    def _handler(
+        self,
+        call: Callable[[Request], Awaitable[tuple[Response, Kept]]],
+        request_type: type[Request],
+        response_type: type[Response],
+    ) -> _Handler:
+        """One unary call, with our errors as statuses. Bytes that are no message are the caller's mistake, not ours."""
+        method = request_type.DESCRIPTOR.name.removesuffix("Request")
+
+        def parse(data: bytes) -> Request | None:
+            try:
+                return request_type.FromString(data)
+            except DecodeError:
+                return None
+
+        async def handle(
+            request: Request | None, context: "grpc.aio.ServicerContext[Request | None, Response]"
+        ) -> Response:
+            if request is None:
+                self._counters.refusals[method, grpc.StatusCode.INVALID_ARGUMENT.name] += 1
+                await context.abort(
+                    grpc.StatusCode.INVALID_ARGUMENT,
+                    f"the request is no {request_type.DESCRIPTOR.full_name} message",
+                )
+                raise AssertionError("abort always raises")
+            remaining = cast("float | None", context.time_remaining())  # None without a deadline
+            if remaining is not None and remaining <= 0:
+                await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline has passed")
+            try:
+                response, kept = await call(request)
+            except PullarmError as error:
+                code = status_of(error)
+                self._counters.refusals[method, code.name] += 1
+                await context.abort(code, str(error))
+                raise AssertionError("abort always raises") from error
+            context.set_trailing_metadata(self._metadata[kept])
+            return response
+
+        return grpc.unary_unary_rpc_method_handler(
+            handle,
+            request_deserializer=parse,
+            response_serializer=response_type.SerializeToString,
         )
 
 
+def _entropy() -> Callable[[], bytes]:
+    """Ten random bytes a call; the system is asked once for a thousand of them."""
+
+    def chunks() -> Iterator[bytes]:
+        while True:
+            drawn = os.urandom(_ENTROPY_BYTES * _ENTROPY_AT_ONCE)
+            for at in range(0, len(drawn), _ENTROPY_BYTES):
+                yield drawn[at : at + _ENTROPY_BYTES]
+
+    return chunks().__next__
+
+
+Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
 
 
-async def _attempt_all(
-    work: Callable[[Request], Outcome], batch: Iterable[Request]
-) -> list[Outcome | PullarmError]:
-    """What each request of a batch comes to; other callers have their turn in between."""
-    outcomes: list[Outcome | PullarmError] = []
-    for request in batch:
+def _attempt(work: Callable[[Item], Outcome]) -> Callable[[Item], Outcome | PullarmError]:
+    """`work`, with its refusals as values."""
+
+    def attempt(item: Item) -> Outcome | PullarmError:
         try:
-            outcomes.append(work(request))
+            return work(item)
         except PullarmError as error:
-            outcomes.append(error)
-        await asyncio.sleep(0)
+            return error
+
+    return attempt
+
+
+async def _each_in_turn(work: Callable[[Item], Outcome], batch: Iterable[Item]) -> list[Outcome]:
+    """The outcomes of a batch; other callers have their turn once a millisecond."""
+    outcomes: list[Outcome] = []
+    turn_ends_s = time.perf_counter() + _TURN_S
+    for item in batch:
+        outcomes.append(work(item))
+        if time.perf_counter() > turn_ends_s:
+            await asyncio.sleep(0)
+            turn_ends_s = time.perf_counter() + _TURN_S
     return outcomes
 
 
 def _error(error: PullarmError) -> pb.Error:
     code, _ = status_of(error).value
     return pb.Error(code=code, message=str(error))
-
-
-def _handler(
-    call: Callable[[Request], Awaitable[Response]],
-    request_type: type[Request],
-    response_type: type[Response],
-) -> _Handler:
-    """One unary call, with our errors as statuses. Bytes that are no message are the caller's mistake, not ours."""
-
-    def parse(data: bytes) -> Request | None:
-        try:
-            return request_type.FromString(data)
-        except DecodeError:
-            return None
-
-    async def handle(
-        request: Request | None, context: "grpc.aio.ServicerContext[Request | None, Response]"
-    ) -> Response:
-        if request is None:
-            await context.abort(
-                grpc.StatusCode.INVALID_ARGUMENT,
-                f"the request is no {request_type.DESCRIPTOR.full_name} message",
-            )
-            raise AssertionError("abort always raises")
-        remaining = cast("float | None", context.time_remaining())  # None without a deadline
-        if remaining is not None and remaining <= 0:
-            await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline has passed")
-        try:
-            return await call(request)
-        except PullarmError as error:
-            await context.abort(status_of(error), str(error))
-            raise AssertionError("abort always raises") from error
-
-    return grpc.unary_unary_rpc_method_handler(
-        handle,
-        request_deserializer=parse,
-        response_serializer=response_type.SerializeToString,
-    )

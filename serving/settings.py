@@ -3,12 +3,14 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import nan
 from pathlib import Path
 from typing import Self
 
 from pullarm.domain.decision_id import KeyRing
 from pullarm.domain.errors import ConfigurationError
 from pullarm.environment import optional, optional_path, required
+from serving.event_log import Durability
 
 KEYS = "PULLARM_DECISION_KEYS"
 KEYS_FILE = "PULLARM_DECISION_KEYS_FILE"
@@ -25,6 +27,18 @@ class Settings:
     process: str = "serving"
     ready_file: Path | None = None
     """Touched once the process answers from a complete snapshot."""
+    durability: Durability = Durability.ACKNOWLEDGED
+    """What an answer waits for."""
+    linger_s: float = 0.002
+    """How soon one stream entry follows another; an event that comes alone does not wait for others."""
+    spool: Path = Path(".pullarm/spool")
+    """Where events wait while the stream is away."""
+    spool_bytes: int = 256 * 1024 * 1024
+    """How much this process may spool."""
+    metrics_address: str = "127.0.0.1:9464"
+    """Where /metrics, /readyz and /healthz are."""
+    max_silence_s: float = 900.0
+    """How long the board may be out of reach before the process is not ready any more: it would not hear of a halt."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
@@ -36,7 +50,41 @@ class Settings:
             clock=optional(environment, "PULLARM_CLOCK", "system"),
             process=optional(environment, "PULLARM_PROCESS", "serving"),
             ready_file=optional_path(environment, "PULLARM_READY_FILE"),
+            durability=_durability(environment),
+            linger_s=_number(environment, "PULLARM_LINGER_MS", 2.0, most=20.0) / 1_000,
+            spool=Path(optional(environment, "PULLARM_SPOOL", ".pullarm/spool")),
+            spool_bytes=round(
+                _number(environment, "PULLARM_SPOOL_MIB", 256.0, least=1.0, most=1_048_576.0)
+                * 1_048_576
+            ),
+            metrics_address=optional(environment, "PULLARM_METRICS_ADDRESS", "127.0.0.1:9464"),
+            max_silence_s=_number(
+                environment, "PULLARM_MAX_SILENCE_S", 900.0, least=1.0, most=86_400.0
+            ),
         )
+
+
+def _durability(environment: Mapping[str, str]) -> Durability:
+    text = optional(environment, "PULLARM_DURABILITY", Durability.ACKNOWLEDGED)
+    try:
+        return Durability(text)
+    except ValueError:
+        raise ConfigurationError(
+            f"PULLARM_DURABILITY is {text!r}; give {' or '.join(Durability)}"
+        ) from None
+
+
+def _number(
+    environment: Mapping[str, str], name: str, default: float, *, least: float = 0.0, most: float
+) -> float:
+    text = optional(environment, name, str(default))
+    try:
+        number = float(text)
+    except ValueError:
+        number = nan
+    if not least <= number <= most:
+        raise ConfigurationError(f"{name} is {text!r}; give a number from {least:g} to {most:g}")
+    return number
 
 
 def read_keys(environment: Mapping[str, str]) -> KeyRing:

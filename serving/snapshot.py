@@ -10,6 +10,8 @@ from pullarm.domain.decision import Reason
 from pullarm.domain.experiment import POLICY_NUMBERS, Catalogue, Experiment, RewardKind, State
 from pullarm.domain.publication import Head, Published
 from pullarm.policies.base import Policy, Prepared
+from pullarm.policies.control import Control
+from pullarm.policies.fallback import fallback
 from pullarm.policies.grid import Grid
 from pullarm.policies.posterior import Posterior
 from pullarm.policies.registry import build
@@ -19,6 +21,11 @@ _REASON_BY_STATE = {
     State.ROLLED_BACK: Reason.ROLLED_BACK,
     State.SHIPPED: Reason.SHIPPED,
 }
+
+
+def standing(state: State) -> Reason:
+    """Why units of an experiment in this state get what they get, before their assignment is looked at."""
+    return _REASON_BY_STATE.get(state, Reason.NOT_RUNNING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +51,7 @@ class Served:
     """By arm row; row r is arm number r + 1."""
     rows: Mapping[str, int]
     policies: Mapping[int, ServedPolicy]
-    fallback: Policy
+    fallback: Control
     """Control, as configured: what everybody gets whom no policy serves."""
     kinds: Mapping[str, RewardKind]
 
@@ -101,14 +108,14 @@ def serve(published: Published, before: Served | None) -> Served:
         experiment=experiment,
         grid=grid,
         halt=published.halt,
-        standing=_REASON_BY_STATE.get(state, Reason.NOT_RUNNING),
+        standing=standing(state),
         gate_limit=gate_limit(round(experiment.spec.traffic_pct * 1_000_000)),
         arm_ids=before.arm_ids if same and before else tuple(a.arm_id for a in experiment.arms),
         rows=before.rows
         if same and before
         else {arm.arm_id: arm.arm_no - 1 for arm in experiment.arms},
         policies=_policies(experiment, published, grid, before),
-        fallback=build("control", _params(experiment, "control")),
+        fallback=fallback(_params(experiment, "control")),
         kinds={kind.name: kind for kind in experiment.spec.reward.kinds},
     )
 

@@ -204,11 +204,12 @@ def query(
     attributes: dict[str, str] | None = None,
     request_id: str = "",
 ) -> Query:
-    """A checked selection from experiment 7."""
+    """A checked selection from experiment 7; `ask` looks its candidates up."""
     return Query(
         experiment=reference,
         user=user,
         candidates=list(candidates),
+        rows=[None] * len(candidates),
         slots=slots,
         attributes=attributes or {},
         request_id=request_id,
@@ -217,7 +218,9 @@ def query(
 
 def ask(snapshot: Snapshot, asked: Query, *, entropy: bytes = ENTROPY) -> Answer:
     """The decision of one request at START_MS."""
-    return decide(snapshot, asked, START_MS, entropy)
+    served = snapshot.by_reference.get(asked.experiment)
+    rows = [served.rows.get(name) for name in asked.candidates] if served else []
+    return decide(snapshot, asked._replace(rows=rows), START_MS, entropy)
 
 
 def entropies(count: int) -> list[bytes]:

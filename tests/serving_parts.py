@@ -1,11 +1,13 @@
 """A serving process's parts over a board and a stream in memory, answering gRPC on a free port."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import grpc
+import pytest
 
 from pullarm.domain.decision_id import encode
 from pullarm.storage.memory import MemoryBoard
@@ -13,6 +15,7 @@ from serving.counters import Counters
 from serving.event_log import EventLog
 from serving.refresher import Refresher
 from serving.service import NAME, SelectionService
+from serving.spool import Spool
 from tests.builders import KEYS, TOKEN, FixedClock, experiment, publication
 from tests.ledger_events import START_MS
 from tests.sink import Sink
@@ -24,14 +27,17 @@ DECISION_ID = encode(TOKEN, KEYS)
 class Server:
     """One serving process's parts, answering on a free port."""
 
+    folder: Path
     sink: Sink = field(default_factory=Sink)
     board: MemoryBoard = field(default_factory=MemoryBoard)
     counters: Counters = field(default_factory=lambda: Counters("serving-1"))
     address: str = ""
+    spool_bytes: int = 2**20
 
     def __post_init__(self) -> None:
         self.refresher = Refresher(self.board)
-        self.log = EventLog(self.sink)
+        self.spool = Spool(self.folder, "serving-1", max_bytes=self.spool_bytes)
+        self.log = EventLog(self.sink, self.spool)
         self.service = SelectionService(
             self.refresher, self.log, self.counters, KEYS, FixedClock(START_MS + 1_000)
         )
@@ -43,9 +49,9 @@ class Server:
 
 
 @asynccontextmanager
-async def serving() -> AsyncIterator[Server]:
-    """A server with experiment 7 on control, and its event log at work."""
-    parts = Server()
+async def serving(folder: Path, *, spool_bytes: int = 2**20) -> AsyncIterator[Server]:
+    """A server with experiment 7 on control, its event log at work and its spool in `folder`."""
+    parts = Server(folder, spool_bytes=spool_bytes)
     await parts.load()
     committing = asyncio.create_task(parts.log.run())
     server = grpc.aio.server()
@@ -63,3 +69,11 @@ async def serving() -> AsyncIterator[Server]:
         parts.log.close()
         async with asyncio.timeout(5):
             await committing
+        parts.spool.close()
+
+
+async def status(call: Awaitable[object]) -> tuple[grpc.StatusCode, str]:
+    """What a call that has to fail is told."""
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await call
+    return refused.value.code(), refused.value.details() or ""

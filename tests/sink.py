@@ -10,6 +10,7 @@ from pullarm.domain.errors import Unavailable
 from pullarm.storage import events
 from serving import event_log as module
 from serving.event_log import EventLog
+from serving.waiter import Kept
 from tests.ledger_events import Events
 
 
@@ -20,7 +21,7 @@ class Sink:
         self.entries: list[Batch] = []
         self.sizes: list[int] = []
         self.tries = 0
-        self.refuses = self.stores_in_silence = False
+        self.refuses = self.stores_in_silence = self.breaks = False
         self.takes = 10**9
         """How many entries it takes before it refuses."""
         self.open = asyncio.Event()
@@ -30,6 +31,8 @@ class Sink:
         self.tries += 1
         await self.open.wait()
         await asyncio.sleep(0)
+        if self.breaks:
+            raise ZeroDivisionError
         refused = self.refuses or len(self.entries) >= self.takes
         if not refused or self.stores_in_silence:
             self.entries.append(events.unpack(entry))
@@ -49,12 +52,12 @@ def decisions(make: Events, count: int, **attributes: str) -> list[Decision]:
     ]
 
 
-async def outcomes(storing: list["asyncio.Task[None]"]) -> list[BaseException | None]:
+async def outcomes(storing: list["asyncio.Task[Kept]"]) -> list[BaseException | Kept]:
     async with asyncio.timeout(10):
         return await asyncio.gather(*storing, return_exceptions=True)
 
 
-def store_each(log: EventLog, logged: list[Decision]) -> list["asyncio.Task[None]"]:
+def store_each(log: EventLog, logged: list[Decision]) -> list["asyncio.Task[Kept]"]:
     return [asyncio.create_task(log.store([event])) for event in logged]
 
 
@@ -66,9 +69,9 @@ async def until(condition: Callable[[], object]) -> None:
 
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waiting is over within hundredths of a second."""
-    monkeypatch.setattr(module, "WAIT_S", 0.02)
-    monkeypatch.setattr(module, "_SWEEP_S", 0.005)
+    monkeypatch.setattr(module, "BUDGET_S", 0.01)
     monkeypatch.setattr(module, "_RETRY_S", 0.002)
+    monkeypatch.setattr(module, "_TRY_FULL_AGAIN_S", 0.01)
 
 
 def by_uid(tokens: list[Token]) -> list[bytes]:

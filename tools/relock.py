@@ -18,7 +18,17 @@ def compile_lock(name: str, *arguments: str, text: str | None = None) -> None:
 
 
 def main(options: list[str]) -> None:
-    compile_lock("dev.lock", *options, "--extra", "embedded", "--group", "dev", "pyproject.toml")
+    compile_lock(
+        "dev.lock",
+        *options,
+        "--extra",
+        "embedded",
+        "--extra",
+        "bench",
+        "--group",
+        "dev",
+        "pyproject.toml",
+    )
     # starts from the developers' lock, so that what runs is what was tested
     shutil.copyfile(LOCKS / "dev.lock", LOCKS / "runtime.lock")
     compile_lock("runtime.lock", "--extra", "embedded", "pyproject.toml")

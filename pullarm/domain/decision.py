@@ -80,6 +80,8 @@ class Decision(NamedTuple):
     """Of an open catalogue: the unlisted candidates that are to become arms."""
     candidates_hash: int = 0
     """Signed 64 bits over the arm numbers, where they are not logged themselves."""
+    all_arms: int = 0
+    """How many arms there were, where the caller named no candidates and all were offered."""
 
 
 class Reward(NamedTuple):

@@ -1,16 +1,20 @@
 """Signed decision ids: a reward names its decision without a look-up, and nobody can name one that was never made.
 
-Format 1, base64url without padding: format, key number, experiment (u32), allocation epoch (varint), assigned,
-acting, reason, learning slots, uid (16 bytes), unit hash (8 bytes), cohort (varint), number of arms and arm numbers
+Format 1, base64url without padding, big-endian: format, key number, experiment (u32), allocation epoch (u32), assigned,
+acting, reason, learning slots, uid (16 bytes), unit hash (i64), cohort (u16), number of arms; then the arm numbers
 (varints), and a 16-byte keyed BLAKE2b over all of it, personalised with the deployment's id.
 """
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
+from binascii import b2a_base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import blake2b
 from hmac import compare_digest
+from struct import Struct
+from struct import error as struct_error
 
 from pullarm.domain.decision import Token
 from pullarm.domain.errors import ConfigurationError, InvalidInput, invalid
@@ -18,6 +22,8 @@ from pullarm.domain.errors import ConfigurationError, InvalidInput, invalid
 FORMAT = 1
 MAX_CHARACTERS = 512
 _MAC_BYTES = 16
+_FIELDS = Struct(">BBIIBBBB16sqHB")
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _FORGED = "is not a decision id of this deployment; send the decision_id of a Select unchanged"
 
 
@@ -42,13 +48,6 @@ class KeyRing:
             raise ConfigurationError("decision keys: each needs a number below 256 and 32 bytes")
 
 
-def _put_varint(out: bytearray, value: int) -> None:
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-
-
 def _varint(data: bytes, at: int) -> tuple[int, int]:
     value = shift = 0
     while True:
@@ -62,18 +61,31 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
 
 def encode(token: Token, ring: KeyRing) -> str:
     """Sign a decision's token."""
-    out = bytearray((FORMAT, ring.sign))
-    out += token.experiment.to_bytes(4, "big")
-    _put_varint(out, token.allocation_epoch)
-    out += bytes((token.assigned, token.acting, token.reason, token.learn_slots))
-    out += token.uid
-    out += token.unit_hash.to_bytes(8, "big", signed=True)
-    _put_varint(out, token.cohort)
-    _put_varint(out, len(token.arms))
-    for arm in token.arms:
-        _put_varint(out, arm)
-    out += _mac(bytes(out), ring.keys[ring.sign], ring.deployment)
-    return urlsafe_b64encode(out).rstrip(b"=").decode()
+    arms = token.arms
+    out = bytearray(
+        _FIELDS.pack(
+            FORMAT,
+            ring.sign,
+            token.experiment,
+            token.allocation_epoch,
+            token.assigned,
+            token.acting,
+            token.reason,
+            token.learn_slots,
+            token.uid,
+            token.unit_hash,
+            token.cohort,
+            len(arms),
+        )
+    )
+    for arm in arms:
+        left = arm
+        while left > 0x7F:
+            out.append(left & 0x7F | 0x80)
+            left >>= 7
+        out.append(left)
+    out += _mac(out, ring.keys[ring.sign], ring.deployment)
+    return b2a_base64(out, newline=False).translate(_URL_SAFE, b"=").decode()
 
 
 def decode(text: str, ring: KeyRing) -> Token:
@@ -85,7 +97,11 @@ def decode(text: str, ring: KeyRing) -> Token:
     payload = _verified(text, ring)
     try:
         return _parse(payload)
-    except (IndexError, ValueError):  # signed by a version that writes another payload
+    except (
+        IndexError,
+        ValueError,
+        struct_error,
+    ):  # signed by a version that writes another payload
         raise _forged() from None
 
 
@@ -109,24 +125,30 @@ def _verified(text: str, ring: KeyRing) -> bytes:
     return payload
 
 
-def _mac(payload: bytes, key: bytes, deployment: bytes) -> bytes:
-    return blake2b(payload, key=key, digest_size=_MAC_BYTES, person=deployment).digest()
+def _mac(payload: bytes | bytearray, key: bytes, deployment: bytes) -> bytes:
+    hasher = _keyed(key, deployment).copy()
+    hasher.update(payload)
+    return hasher.digest()
+
+
+@lru_cache(maxsize=256)
+def _keyed(key: bytes, deployment: bytes) -> blake2b:
+    # Taking in the key is half of the work.
+    return blake2b(key=key, digest_size=_MAC_BYTES, person=deployment)
 
 
 def _parse(data: bytes) -> Token:
-    epoch, at = _varint(data, 6)
-    assigned, acting, reason, learn_slots = data[at : at + 4]
-    uid = data[at + 4 : at + 20]
-    unit_hash = int.from_bytes(data[at + 20 : at + 28], "big", signed=True)
-    cohort, at = _varint(data, at + 28)
-    count, at = _varint(data, at)
-    arms = []
+    _, _, experiment, epoch, assigned, acting, reason, learn_slots, *rest = _FIELDS.unpack_from(
+        data
+    )
+    uid, unit_hash, cohort, count = rest
+    arms, at = [], _FIELDS.size
     for _ in range(count):
         arm, at = _varint(data, at)
         arms.append(arm)
     return Token(
         uid=uid,
-        experiment=int.from_bytes(data[2:6], "big"),
+        experiment=experiment,
         allocation_epoch=epoch,
         assigned=assigned,
         acting=acting,

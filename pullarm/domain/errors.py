@@ -74,6 +74,12 @@ class Unavailable(PullarmError):
     code = "unavailable"
 
 
+class Exhausted(PullarmError):
+    """There is no room left to keep this; it frees itself once the part that is away is back."""
+
+    code = "exhausted"
+
+
 class Refused(PullarmError):
     """The ledger cannot take these events, however often it is tried."""
 

@@ -12,6 +12,11 @@ _GAMMA = (1 + RELATIVE_ERROR) / (1 - RELATIVE_ERROR)
 _LOG_GAMMA = log(_GAMMA)
 
 
+def bucket_of(ms: float) -> int:
+    """The bucket of one latency in milliseconds."""
+    return ceil(log(max(ms, SMALLEST_MS)) / _LOG_GAMMA)
+
+
 class LatencySketch:
     """Counts by logarithmic bucket: any quantile within 1 % of a true one, and shards add up exactly.
 
@@ -31,7 +36,7 @@ class LatencySketch:
 
     def add(self, ms: float) -> None:
         """Count one latency in milliseconds."""
-        self._counts[ceil(log(max(ms, SMALLEST_MS)) / _LOG_GAMMA)] += 1
+        self._counts[bucket_of(ms)] += 1
 
     def __add__(self, other: "LatencySketch") -> "LatencySketch":
         return LatencySketch(self._counts + other._counts)

@@ -27,8 +27,14 @@ if _version_not_supported:
 
 class SelectionServiceStub:
     """SelectionService answers selections from memory and acknowledges an answer or a reward only once its event is
-    durable. Malformed input is INVALID_ARGUMENT and names the field and its limit; an unknown experiment is NOT_FOUND; a
-    server without a complete snapshot, or one whose event store is away, is UNAVAILABLE.
+    durable: in the event stream or, while that is away, in a file of the server's own. Malformed input is INVALID_ARGUMENT
+    and names the field and its limit; an unknown experiment is NOT_FOUND; a server without a complete snapshot is
+    UNAVAILABLE. Where neither stream nor file takes any more, a selection is control's choice with REASON_SPOOL_FULL and a
+    reward is RESOURCE_EXHAUSTED.
+
+    Every answer carries trailing metadata: pullarm-durability says where its event is (acknowledged: in the stream;
+    spooled: in the server's file; buffered: in its memory, where the server is set so; nowhere: there was no room), and
+    pullarm-degraded, where present, what the server does without just now.
     """
 
     def __init__(self, channel):
@@ -61,8 +67,14 @@ class SelectionServiceStub:
 
 class SelectionServiceServicer:
     """SelectionService answers selections from memory and acknowledges an answer or a reward only once its event is
-    durable. Malformed input is INVALID_ARGUMENT and names the field and its limit; an unknown experiment is NOT_FOUND; a
-    server without a complete snapshot, or one whose event store is away, is UNAVAILABLE.
+    durable: in the event stream or, while that is away, in a file of the server's own. Malformed input is INVALID_ARGUMENT
+    and names the field and its limit; an unknown experiment is NOT_FOUND; a server without a complete snapshot is
+    UNAVAILABLE. Where neither stream nor file takes any more, a selection is control's choice with REASON_SPOOL_FULL and a
+    reward is RESOURCE_EXHAUSTED.
+
+    Every answer carries trailing metadata: pullarm-durability says where its event is (acknowledged: in the stream;
+    spooled: in the server's file; buffered: in its memory, where the server is set so; nowhere: there was no room), and
+    pullarm-degraded, where present, what the server does without just now.
     """
 
     def Select(self, request, context):
@@ -126,8 +138,14 @@ def add_SelectionServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class SelectionService:
     """SelectionService answers selections from memory and acknowledges an answer or a reward only once its event is
-    durable. Malformed input is INVALID_ARGUMENT and names the field and its limit; an unknown experiment is NOT_FOUND; a
-    server without a complete snapshot, or one whose event store is away, is UNAVAILABLE.
+    durable: in the event stream or, while that is away, in a file of the server's own. Malformed input is INVALID_ARGUMENT
+    and names the field and its limit; an unknown experiment is NOT_FOUND; a server without a complete snapshot is
+    UNAVAILABLE. Where neither stream nor file takes any more, a selection is control's choice with REASON_SPOOL_FULL and a
+    reward is RESOURCE_EXHAUSTED.
+
+    Every answer carries trailing metadata: pullarm-durability says where its event is (acknowledged: in the stream;
+    spooled: in the server's file; buffered: in its memory, where the server is set so; nowhere: there was no room), and
+    pullarm-degraded, where present, what the server does without just now.
     """
 
     @staticmethod

@@ -28,8 +28,14 @@ GRPC_VERSION: str
 
 class SelectionServiceStub:
     """SelectionService answers selections from memory and acknowledges an answer or a reward only once its event is
-    durable. Malformed input is INVALID_ARGUMENT and names the field and its limit; an unknown experiment is NOT_FOUND; a
-    server without a complete snapshot, or one whose event store is away, is UNAVAILABLE.
+    durable: in the event stream or, while that is away, in a file of the server's own. Malformed input is INVALID_ARGUMENT
+    and names the field and its limit; an unknown experiment is NOT_FOUND; a server without a complete snapshot is
+    UNAVAILABLE. Where neither stream nor file takes any more, a selection is control's choice with REASON_SPOOL_FULL and a
+    reward is RESOURCE_EXHAUSTED.
+
+    Every answer carries trailing metadata: pullarm-durability says where its event is (acknowledged: in the stream;
+    spooled: in the server's file; buffered: in its memory, where the server is set so; nowhere: there was no room), and
+    pullarm-degraded, where present, what the server does without just now.
     """
 
     @_typing.overload
@@ -48,8 +54,14 @@ class SelectionServiceStub:
 @_typing.type_check_only
 class SelectionServiceAsyncStub(SelectionServiceStub):
     """SelectionService answers selections from memory and acknowledges an answer or a reward only once its event is
-    durable. Malformed input is INVALID_ARGUMENT and names the field and its limit; an unknown experiment is NOT_FOUND; a
-    server without a complete snapshot, or one whose event store is away, is UNAVAILABLE.
+    durable: in the event stream or, while that is away, in a file of the server's own. Malformed input is INVALID_ARGUMENT
+    and names the field and its limit; an unknown experiment is NOT_FOUND; a server without a complete snapshot is
+    UNAVAILABLE. Where neither stream nor file takes any more, a selection is control's choice with REASON_SPOOL_FULL and a
+    reward is RESOURCE_EXHAUSTED.
+
+    Every answer carries trailing metadata: pullarm-durability says where its event is (acknowledged: in the stream;
+    spooled: in the server's file; buffered: in its memory, where the server is set so; nowhere: there was no room), and
+    pullarm-degraded, where present, what the server does without just now.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -64,8 +76,14 @@ class SelectionServiceAsyncStub(SelectionServiceStub):
 
 class SelectionServiceServicer(metaclass=_abc_1.ABCMeta):
     """SelectionService answers selections from memory and acknowledges an answer or a reward only once its event is
-    durable. Malformed input is INVALID_ARGUMENT and names the field and its limit; an unknown experiment is NOT_FOUND; a
-    server without a complete snapshot, or one whose event store is away, is UNAVAILABLE.
+    durable: in the event stream or, while that is away, in a file of the server's own. Malformed input is INVALID_ARGUMENT
+    and names the field and its limit; an unknown experiment is NOT_FOUND; a server without a complete snapshot is
+    UNAVAILABLE. Where neither stream nor file takes any more, a selection is control's choice with REASON_SPOOL_FULL and a
+    reward is RESOURCE_EXHAUSTED.
+
+    Every answer carries trailing metadata: pullarm-durability says where its event is (acknowledged: in the stream;
+    spooled: in the server's file; buffered: in its memory, where the server is set so; nowhere: there was no room), and
+    pullarm-degraded, where present, what the server does without just now.
     """
 
     @_abc_1.abstractmethod

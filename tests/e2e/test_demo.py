@@ -29,7 +29,7 @@ pytestmark = pytest.mark.timeout(240)
 
 DECISIONS = 600
 SEED = 3
-ANY_PORTS = ("--grpc-port", "0", "--http-port", "0")
+ANY_PORTS = ("--grpc-port", "0", "--http-port", "0", "--metrics-port", "0")
 
 
 async def demo(state: Path, *options: str, decisions: int = DECISIONS) -> Ended:

@@ -6,6 +6,7 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from uuid import UUID
 
 import asyncpg
@@ -30,6 +31,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)
 PER_SECOND = 200.0
 ROUND = 100
 """Decisions after which the load may end; each round opens new connections."""
+OUTAGE_S = 20.0
 _MILLION = 1_000_000
 
 
@@ -119,12 +121,12 @@ class Account:
     """Acknowledged rewards that stand for exactly one credit of one."""
 
 
-async def drained(redis_url: str) -> None:
-    """Wait until the event stream is empty: entries of a killed worker are taken over 15 s later."""
-    client = redis.asyncio.Redis.from_url(redis_url)
+async def drained(platform: Platform) -> None:
+    """Wait until spools and stream are empty: entries of a killed worker are taken over seconds later."""
+    client = redis.asyncio.Redis.from_url(platform.environment["REDIS_URL"])
     try:
         async with asyncio.timeout(PATIENCE_S):
-            while await client.xlen(keys.events(0)):
+            while spooled(platform) or await client.xlen(keys.events(0)):
                 await asyncio.sleep(0.1)
     finally:
         await client.aclose()
@@ -132,7 +134,7 @@ async def drained(redis_url: str) -> None:
 
 async def account(platform: Platform, load: Load) -> Account:
     """Wait until the stream is folded and forgotten, and read what the ledger has."""
-    await drained(platform.environment["REDIS_URL"])
+    await drained(platform)
     ring = read_keys(platform.environment)
     decided = [decode(each, ring).uid for each in load.tally.decision_ids]
     rewarded = [decode(each, ring).uid for each in load.tally.rewarded_ids]
@@ -251,11 +253,46 @@ async def freeze_with_entries(worker: int, redis_url: str) -> None:
         await client.aclose()
 
 
-async def test_events_that_callers_were_refused_do_not_count(watched: Watched) -> None:
-    async with steady_load(watched.platform) as load:
-        async with asyncio.timeout(PATIENCE_S):
-            while not load.tally.problem:
-                await kill(watched, "valkey")
+async def test_callers_notice_nothing_of_an_event_stream_that_is_gone_for_long(
+    watched: Watched,
+) -> None:
+    async with steady_load(watched.platform) as load, gone(watched, "valkey"):
+        started = len(load.tally.decision_ids)
+        await asyncio.sleep(OUTAGE_S)
+        assert len(load.tally.decision_ids) > started + OUTAGE_S * PER_SECOND / 4
+        assert spooled(watched.platform)
     found = await account(watched.platform, load)
-    assert "UNAVAILABLE" in load.tally.problem
     check_exactly_once(found, load.tally)
+    check_nobody_noticed(found, load.tally)
+
+
+async def test_nothing_in_the_spool_is_lost_with_its_process(watched: Watched) -> None:
+    platform = watched.platform
+    async with steady_load(platform) as load:
+        async with gone(watched, "valkey"):
+            await load.acknowledged(ROUND)
+            said, name = len(watched.said), busier(platform)
+            os.kill(platform.pids[name], signal.SIGKILL)
+            await load.acknowledged(ROUND)
+        await watched.back(name, said)
+    check_exactly_once(await account(platform, load), load.tally)
+
+
+@asynccontextmanager
+async def gone(watched: Watched, name: str) -> AsyncIterator[None]:
+    """Kill the embedded Valkey and keep it from starting for as long as the block runs."""
+    configuration = watched.platform.settings.state / name / f"{name}.conf"
+    sound = configuration.read_text()
+    said = len(watched.said)
+    configuration.write_text("no configuration")
+    try:
+        os.kill(watched.platform.pids[name], signal.SIGKILL)
+        yield
+    finally:
+        configuration.write_text(sound)
+    await watched.back(name, said)
+
+
+def spooled(platform: Platform) -> list[Path]:
+    """The files in which events wait for the stream."""
+    return sorted((platform.settings.state / "spool").glob("*.spool"))

@@ -232,11 +232,13 @@ async def test_second_up_on_a_folder_is_refused(state_folder: Path) -> None:
     assert "--state" in complaint
 
 
-@pytest.mark.parametrize("option", ["--grpc-port", "--http-port", "--postgres-port"])
+@pytest.mark.parametrize(
+    "option", ["--grpc-port", "--http-port", "--postgres-port", "--metrics-port"]
+)
 async def test_port_in_use_is_named_with_the_option_that_changes_it(
     state_folder: Path, option: str
 ) -> None:
-    others = {"--grpc-port": "0", "--http-port": "0"}
+    others = {"--grpc-port": "0", "--http-port": "0", "--metrics-port": "0"}
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         arguments = [word for pair in (others | {option: str(port)}).items() for word in pair]

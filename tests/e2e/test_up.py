@@ -23,7 +23,8 @@ pytestmark = pytest.mark.timeout(200)
 @asynccontextmanager
 async def up(folder: Path, **variables: str) -> AsyncIterator[tuple[Process, str]]:
     """A running platform on free ports, and all it printed until it was up."""
-    options = ["--state", str(folder), "--grpc-port", "0", "--http-port", "0"]
+    options = ["--state", str(folder)]
+    options += [item for name in ("grpc", "http", "metrics") for item in (f"--{name}-port", "0")]
     command = [sys.executable, "-m", "cli", "up", *options]
     process = await asyncio.create_subprocess_exec(
         *command, stdout=PIPE, stderr=STDOUT, env=os.environ | variables

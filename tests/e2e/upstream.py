@@ -14,7 +14,7 @@ import pytest
 
 from cli.platform import OWN_KEYS, OWN_SERVERS, Platform, Settings
 from pullarm.client import Client, Selection
-from pullarm.domain.errors import NotFound
+from pullarm.domain.errors import NotFound, Unavailable
 
 PATIENCE_S = 60.0
 """How long a test waits for what has to come in the end; nothing is said of how soon."""
@@ -98,7 +98,7 @@ async def _asked(
 ) -> Selection | None:
     try:
         return await client.select(experiment, user, candidates)
-    except NotFound:
+    except (NotFound, Unavailable):  # not known, or listed and not loaded yet
         return None
 
 

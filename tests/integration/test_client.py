@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -14,8 +15,8 @@ NOW = datetime.fromtimestamp(START_MS / 1000, UTC)
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[Server]:
-    async with serving() as server:
+async def server(tmp_path: Path) -> AsyncIterator[Server]:
+    async with serving(tmp_path) as server:
         yield server
 
 
@@ -84,7 +85,8 @@ async def test_unknown_experiment_is_not_found(client: Client) -> None:
         await client.select("nothing", "user")
 
 
-async def test_deadline_is_unavailable(server: Server) -> None:
+async def test_deadline_is_unavailable(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serving.event_log.BUDGET_S", 10.0)
     server.sink.open.clear()
     async with Client(server.address, timeout_s=0.1) as client:
         with pytest.raises(Unavailable, match="DEADLINE_EXCEEDED"):

@@ -19,6 +19,7 @@ async def test_a_backlog_beyond_its_limit_is_refused_until_it_is_folded(
         await sink.append(b"one too many")
     await source.acknowledge(await source.claim(100, 0))
     await sink.append(b"room again")
+    await sink.aclose()
     await redis.aclose()
 
 
@@ -34,6 +35,7 @@ async def test_only_consumers_long_gone_with_nothing_pending_are_forgotten(redis
     await idle.forget_the_gone(-1)
     assert await _names(redis_url) == {b"busy"}
     assert [entry.payload for entry in await idle.reclaim(1, 0)] == [b"a"]
+    await sink.aclose()
     await redis.aclose()
 
 

@@ -1,11 +1,13 @@
 """An event log over a stream that does what a test wants."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 
 from serving.event_log import EventLog
+from serving.spool import Spool
 from tests.ledger_events import Events
 from tests.sink import Sink
 
@@ -16,8 +18,15 @@ def sink() -> Sink:
 
 
 @pytest.fixture
-async def log(sink: Sink) -> AsyncIterator[EventLog]:
-    log = EventLog(sink)
+def spool(tmp_path: Path) -> Iterator[Spool]:
+    spool = Spool(tmp_path / "spool", "serving-1")
+    yield spool
+    spool.close()
+
+
+@pytest.fixture
+async def log(sink: Sink, spool: Spool) -> AsyncIterator[EventLog]:
+    log = EventLog(sink, spool)
     running = asyncio.create_task(log.run())
     yield log
     sink.refuses, sink.takes = False, 10**9

@@ -35,13 +35,13 @@ tokens = st.builds(
     Token,
     uid=st.binary(min_size=16, max_size=16),
     experiment=st.integers(0, 2**32 - 1),
-    allocation_epoch=st.integers(0, 2**63),
+    allocation_epoch=st.integers(0, 2**32 - 1),
     assigned=st.integers(0, 4),
     acting=st.integers(0, 4),
     reason=st.integers(1, 8),
     learn_slots=st.integers(1, 100),
     unit_hash=st.integers(-(2**63), 2**63 - 1),
-    cohort=st.integers(0, 2**32),
+    cohort=st.integers(0, 2**16 - 1),
     arms=st.lists(THREE_BYTE_ARMS, max_size=100),
 )
 
@@ -63,7 +63,7 @@ def assert_refused(text: str, by: KeyRing = RING) -> None:
 
 
 @given(token=tokens)
-@example(token=TOKEN._replace(arms=[2**21 - 1] * 100, allocation_epoch=2**63, cohort=2**32))
+@example(token=TOKEN._replace(arms=[2**21 - 1] * 100, allocation_epoch=2**32 - 1, cohort=2**16 - 1))
 def test_what_was_signed_is_read_back(token: Token) -> None:
     text = encode(token, RING)
     assert decode(text, RING) == token

@@ -5,10 +5,12 @@ import asyncio
 import pytest
 
 from pullarm.domain.decision import Batch, ServingMinute
-from pullarm.domain.errors import Unavailable
+from pullarm.domain.errors import Exhausted
 from pullarm.storage import events
 from serving import event_log as module
-from serving.event_log import EventLog
+from serving.event_log import Durability, EventLog
+from serving.spool import Spool
+from serving.waiter import Kept
 from tests.ledger_events import Events
 from tests.sink import (
     Sink,
@@ -31,7 +33,7 @@ async def test_requests_in_flight_share_an_entry(sink: Sink, log: EventLog, make
     await asyncio.sleep(0.01)
     assert not any(task.done() for task in storing)
     sink.open.set()
-    assert await outcomes(storing) == [None] * 101
+    assert await outcomes(storing) == [Kept.ACKNOWLEDGED] * 101
     assert [entry.events() for entry in sink.entries] == [1, 100]
     assert sink.stored.decisions == logged
 
@@ -82,7 +84,7 @@ async def test_cancelling_one_of_a_hundred_harms_nobody_and_voids_it(
     sink.open.set()
     done = await outcomes(storing)
     assert isinstance(done.pop(42), asyncio.CancelledError)
-    assert done == [None] * 99
+    assert done == [Kept.ACKNOWLEDGED] * 99
     await until(lambda: sink.stored.voids)
     assert sink.stored.voids == [logged[42].token]
     uids = [decision.token.uid for decision in sink.stored.decisions]
@@ -104,7 +106,7 @@ async def test_request_that_is_cancelled_before_its_turn_is_never_stored(
     sink.open.set()
     done = await outcomes([ahead, *storing])
     assert isinstance(done.pop(43), asyncio.CancelledError)
-    assert done == [None] * 100
+    assert done == [Kept.ACKNOWLEDGED] * 100
     await log.store(decisions(make, 1))
     stored = {decision.token.uid for decision in sink.stored.decisions}
     assert len(stored) == 101
@@ -155,35 +157,80 @@ async def test_too_many_waiting_events_are_refused_at_once(
     sink: Sink, log: EventLog, make: Events, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_WAITING", 10)
+    monkeypatch.setattr(module, "BUDGET_S", 10.0)
     sink.open.clear()
     first = store_each(log, decisions(make, 1))
     await until(lambda: sink.tries == 1)  # it is in hand and waits no more
+    assert log.full() is None
     storing = store_each(log, decisions(make, 10))
     await asyncio.sleep(0)
-    with pytest.raises(Unavailable, match="too many events wait"):
+    assert log.full() is not None
+    with pytest.raises(Exhausted, match="10 events wait to be stored"):
         await log.store(decisions(make, 1))
     sink.open.set()
-    assert await outcomes(first + storing) == [None] * 11
+    assert await outcomes(first + storing) == [Kept.ACKNOWLEDGED] * 11
     assert (len(sink.stored.decisions), sink.stored.voids) == (11, [])
+    assert log.full() is None
     await log.store(decisions(make, 10))
 
 
 async def test_closing_stores_what_waits(
-    sink: Sink, make: Events, monkeypatch: pytest.MonkeyPatch
+    sink: Sink, spool: Spool, make: Events, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(events, "MAX_EVENTS", 3)
-    log = EventLog(sink)
+    log = EventLog(sink, spool)
     storing = store_each(log, decisions(make, 10))
     await asyncio.sleep(0)
     log.tell([MINUTE])
     await close(log, log.run())
-    assert await outcomes(storing) == [None] * 10
+    assert await outcomes(storing) == [Kept.ACKNOWLEDGED] * 10
     assert (len(sink.stored.decisions), len(sink.stored.minutes)) == (10, 1)
 
 
-async def test_closing_with_nothing_waiting_ends(sink: Sink) -> None:
-    log = EventLog(sink)
+async def test_closing_with_nothing_waiting_ends(sink: Sink, spool: Spool) -> None:
+    log = EventLog(sink, spool)
     running = asyncio.create_task(log.run())
     await asyncio.sleep(0.01)
     await close(log, running)
     assert sink.tries == 0
+
+
+async def test_buffered_answers_come_before_the_stream_acknowledges(
+    sink: Sink, spool: Spool, make: Events
+) -> None:
+    log = EventLog(sink, spool, durability=Durability.BUFFERED)
+    sink.open.clear()
+    logged = decisions(make, 30)
+    assert {await log.store([each]) for each in logged} == {Kept.BUFFERED}
+    assert (log.waiting, sink.tries) == (30, 0)
+    sink.open.set()
+    await close(log, log.run())
+    assert (sink.stored.decisions, log.waiting) == (logged, 0)
+
+
+async def test_an_entry_waits_for_more_events_as_long_as_it_is_told(
+    sink: Sink, spool: Spool, make: Events
+) -> None:
+    log = EventLog(sink, spool, linger_s=0.05)
+    running = asyncio.create_task(log.run())
+    storing = []
+    for each in decisions(make, 5):
+        storing += store_each(log, [each])
+        await asyncio.sleep(0.001)
+    assert await outcomes(storing) == [Kept.ACKNOWLEDGED] * 5
+    assert [entry.events() for entry in sink.entries] == [5]
+    await close(log, running)
+
+
+async def test_what_no_code_expects_ends_the_log_and_tells(
+    sink: Sink, spool: Spool, make: Events
+) -> None:
+    log = EventLog(sink, spool)
+    sink.breaks = True
+    storing = store_each(log, decisions(make, 1))
+    with pytest.raises(ExceptionGroup) as told:
+        async with asyncio.timeout(5):
+            await log.run()
+    assert told.group_contains(ZeroDivisionError)
+    storing[0].cancel()
+    await outcomes(storing)

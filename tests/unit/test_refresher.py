@@ -1,60 +1,27 @@
 """The snapshot follows the board; whatever is wrong with the board, what is served stays sound."""
 
 import asyncio
+import contextlib
 import logging
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from pullarm.domain.decision import Reason
 from pullarm.domain.errors import NotFound, Unavailable
-from pullarm.domain.experiment import Arm, Catalogue, State
+from pullarm.domain.experiment import Arm, Catalogue
 from pullarm.domain.ports import BoardIndex
-from pullarm.domain.publication import Head, Published
 from pullarm.policies.grid import Grid
-from pullarm.storage.memory import MemoryBoard
 from serving import refresher as module
 from serving.decider import find
 from serving.refresher import Refresher
-from serving.snapshot import Served
+from tests.boards import EIGHT, OUTCOMES, SEVEN, Board, both_published, served
 from tests.builders import cells, experiment, grid, publication
-
-SEVEN = experiment("thompson", "control")
-EIGHT = experiment("ucb", number=8)
-OUTCOMES = cells("thompson", (10, 4), (20, 3), (5, 1))
-
-
-class Board(MemoryBoard):
-    """A board that can be emptied, go away and lose an experiment between two looks."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.away = False
-        self.lost: set[int] = set()
-        self.reads = 0
-
-    def empty(self) -> None:
-        MemoryBoard.__init__(self)
-
-    async def index(self) -> BoardIndex:
-        if self.away:
-            raise Unavailable("Redis is away: refused")
-        return await super().index()
-
-    async def read(self, number: int, have: Head | None) -> Published | None:
-        self.reads += 1
-        return None if number in self.lost else await super().read(number, have)
 
 
 @pytest.fixture
 async def board() -> Board:
-    """A board with both experiments, complete."""
-    board = Board()
-    await board.publish(publication(SEVEN, OUTCOMES))
-    await board.publish(publication(EIGHT))
-    await board.complete("one", [7, 8])
-    return board
+    return await both_published()
 
 
 @pytest.fixture
@@ -62,10 +29,6 @@ async def refresher(board: Board) -> Refresher:
     refresher = Refresher(board)
     await refresher.refresh()
     return refresher
-
-
-def served(refresher: Refresher, number: int = 7) -> Served:
-    return refresher.snapshot.by_number[number]
 
 
 async def test_incomplete_board_changes_nothing() -> None:
@@ -122,14 +85,44 @@ async def test_board_without_changes_is_not_read(board: Board, refresher: Refres
     assert refresher.snapshot is first
 
 
+async def test_change_of_one_experiment_reads_that_one_only(
+    board: Board, refresher: Refresher
+) -> None:
+    board.reads = 0
+    await board.publish(publication(EIGHT, pub_no=2))
+    await refresher.refresh()
+    assert board.reads == 1
+    assert served(refresher, 8).head.pub_no == 2
+
+
 async def test_full_look_finds_what_the_change_number_did_not_tell(
     board: Board, refresher: Refresher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "FULL_LOOK_S", 0.0)
-    board.reads, first = 0, refresher.snapshot
+    before = await board.index()
+    await board.publish(publication(EIGHT, pub_no=2))
+
+    async def unmoved() -> BoardIndex:
+        return before
+
+    monkeypatch.setattr(board, "index", unmoved)
     await refresher.refresh()
-    assert board.reads == 2
-    assert refresher.snapshot is first
+    assert served(refresher, 8).head.pub_no == 1
+    monkeypatch.setattr(module, "FULL_LOOK_S", 0.0)
+    await refresher.refresh()
+    assert served(refresher, 8).head.pub_no == 2
+
+
+async def test_refused_publication_is_not_read_again_with_every_change(
+    board: Board, refresher: Refresher
+) -> None:
+    await board.publish(publication(replace(SEVEN, config_no=2, buckets=b""), OUTCOMES, pub_no=2))
+    await refresher.refresh()
+    board.reads = 0
+    await board.publish(publication(EIGHT, pub_no=2))
+    await refresher.refresh()
+    assert board.reads == 1
+    assert refresher.refused == 1
+    assert "buckets" in refresher.problems[7]
 
 
 async def test_unsound_publication_keeps_its_predecessor_and_is_counted_and_named(
@@ -164,18 +157,6 @@ async def test_unsound_publication_does_not_keep_a_fresh_process_from_the_others
     assert set(refresher.snapshot.by_number) == {8}
     with pytest.raises(Unavailable):  # it may well exist
         find(refresher.snapshot, "exp_7")
-
-
-async def test_halt_applies_and_stays_whatever_is_published(
-    board: Board, refresher: Refresher
-) -> None:
-    await board.halt(8, State.ROLLED_BACK)
-    await refresher.refresh()
-    assert served(refresher, 8).standing is Reason.ROLLED_BACK
-    await board.publish(publication(EIGHT, pub_no=2))
-    await refresher.refresh()
-    assert served(refresher, 8).head.pub_no == 2
-    assert served(refresher, 8).standing is Reason.ROLLED_BACK
 
 
 async def test_new_arms_are_served(board: Board, refresher: Refresher) -> None:
@@ -299,3 +280,23 @@ async def test_board_that_goes_away_is_told_once_and_waited_for(
         "snapshot is not refreshed: Redis is away: refused",
         "board is back; snapshot is fresh",
     ]
+
+
+async def test_cancellation_that_the_driver_swallows_ends_it_all_the_same(
+    board: Board, refresher: Refresher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, index = asyncio.Event(), await board.index()
+
+    async def swallowing() -> BoardIndex:
+        asked.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+        return index
+
+    monkeypatch.setattr(board, "index", swallowing)
+    running = asyncio.create_task(refresher.run())
+    await asked.wait()
+    running.cancel()
+    async with asyncio.timeout(5):
+        await asyncio.wait([running])
+    assert running.done()

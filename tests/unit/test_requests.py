@@ -15,10 +15,9 @@ from pullarm.domain.decision_id import decode
 from pullarm.domain.errors import InvalidInput
 from pullarm.v1 import selection_pb2 as pb
 from serving import requests
-from serving.decider import Query, decide
+from serving.decider import Query
 from serving.rewards import Report
-from tests.builders import ENTROPY, KEYS, experiment, published, query, snapshot_of
-from tests.ledger_events import START_MS
+from tests.builders import KEYS, ask, experiment, published, query, snapshot_of
 
 
 def select(
@@ -107,7 +106,7 @@ def test_candidates_up_to_the_limit_are_taken_in_order() -> None:
 
 
 def test_arms_are_not_checked_again() -> None:
-    assert requests.query(select(candidate_ids=["", "a"]), known={"": 0}).candidates == ["", "a"]
+    assert requests.query(select(candidate_ids=["", "a"]), {"": 4}).rows == [4, None]
 
 
 @pytest.mark.parametrize(("slots", "wanted"), [(0, 1), (1, 1), (2, 2), (100, 100)])
@@ -165,7 +164,9 @@ def test_message_stays_short_enough_for_a_status() -> None:
 
 def test_query_says_what_was_asked() -> None:
     asked = select("e", "u", ["b", "a", "b"], slots=3, attributes={"k": "v"}, request_id="r")
-    assert requests.query(asked) == Query("e", "u", ["b", "a", "b"], 3, {"k": "v"}, "r")
+    assert requests.query(asked, {"a": 5}) == Query(
+        "e", "u", ["b", "a", "b"], [None, 5, None], 3, {"k": "v"}, "r"
+    )
 
 
 @pytest.mark.parametrize(
@@ -205,7 +206,7 @@ def test_report_says_what_was_reported() -> None:
 
 def test_answer_on_the_wire() -> None:
     snapshot = snapshot_of(published(experiment(), pub_no=12))
-    answer = decide(snapshot, query("three", "one", slots=2), START_MS, ENTROPY)
+    answer = ask(snapshot, query("three", "one", slots=2))
     response = requests.select_response(answer, KEYS)
     assert decode(response.decision_id, KEYS) == answer.decision.token
     assert response.policy == "control"

@@ -11,10 +11,9 @@ from pullarm.domain.decision import Reason, Reward, RewardStatus, Token, make_ui
 from pullarm.domain.decision_id import KeyRing, encode
 from pullarm.domain.errors import InvalidInput, NotFound, Unavailable
 from pullarm.domain.experiment import Aggregation, Experiment, RewardDefinition, RewardKind
-from serving.decider import decide
 from serving.rewards import GRACE_MS, SKEW_MS, Report, judge
 from serving.snapshot import Snapshot
-from tests.builders import ENTROPY, KEYS, TOKEN, experiment, published, query, snapshot_of
+from tests.builders import ENTROPY, KEYS, TOKEN, ask, experiment, published, query, snapshot_of
 from tests.ledger_events import HOUR_MS, START_MS
 
 WINDOW_MS = 24 * HOUR_MS
@@ -202,7 +201,7 @@ def test_fallback_that_showed_no_arm_can_be_rewarded_by_what_it_showed() -> None
 
 def test_assigned_unit_without_known_candidates_is_not_in_the_experiment() -> None:
     snapshot = snapshot_of(published(experiment()))
-    answer = decide(snapshot, query("new"), START_MS, ENTROPY)
+    answer = ask(snapshot, query("new"))
     reward = judged(report(answer.decision.token))
     assert reward.status == RewardStatus.NOT_IN_EXPERIMENT
 

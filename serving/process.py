@@ -1,0 +1,120 @@
+"""The parts of one serving process, what they say of themselves, and whether that makes it ready."""
+
+import asyncio
+import gc
+import logging
+from uuid import uuid4
+
+from grpc_health.v1 import health_pb2
+from grpc_health.v1.health import aio as health
+
+from pullarm.clock import Clock
+from pullarm.domain.ports import Board, EventSink
+from serving.counters import SEND_EVERY_S, Counters
+from serving.event_log import EventLog
+from serving.refresher import Refresher
+from serving.service import NAME, SelectionService
+from serving.settings import Settings
+from serving.spool import Spool
+from serving.vitals import Spooled, Status, Vitals, readiness
+
+_log = logging.getLogger(__name__)
+
+HEALTH_EVERY_S = 0.25
+
+
+class Process:
+    """One serving process without its port: snapshot, event log, spool, counters and service."""
+
+    def __init__(self, settings: Settings, board: Board, sink: EventSink, clock: Clock) -> None:
+        self.loaded = asyncio.Event()
+        """Set once there is a complete snapshot."""
+        self.healthy = health.HealthServicer()
+        self.spool = Spool(settings.spool, settings.process, max_bytes=settings.spool_bytes)
+        self.refresher = Refresher(board, self._on_complete)
+        self.event_log = EventLog(
+            sink, self.spool, durability=settings.durability, linger_s=settings.linger_s
+        )
+        self.counters = Counters(f"{settings.process}-{uuid4().hex[:8]}")
+        self.service = SelectionService(
+            self.refresher, self.event_log, self.counters, settings.keys, clock
+        )
+        self._settings = settings
+        self._status = Status.UNREADY
+        self._draining = False
+
+    def vitals(self) -> Vitals:
+        """Its figures now; from any thread."""
+        refresher, log, spool, counters = (
+            self.refresher,
+            self.event_log,
+            self.spool,
+            self.counters,
+        )
+        snapshot = refresher.snapshot
+        ids = {number: served.experiment.id for number, served in snapshot.by_number.items()}
+        return Vitals(
+            complete=snapshot.complete,
+            experiments=len(ids),
+            missing=snapshot.missing,
+            snapshot_age_s=refresher.age_s(),
+            contact_age_s=refresher.contact_age_s(),
+            refused=refresher.refused,
+            problems=refresher.problems,
+            draining=self._draining,
+            durability=log.durability.value,
+            stream_trouble=log.trouble,
+            events_full=log.full(),
+            events_waiting=log.waiting,
+            events_waiting_bytes=log.waiting_bytes,
+            slow_acknowledgements=log.slow,
+            voided=log.voids,
+            spool=Spooled(
+                waiting_bytes=spool.waiting_bytes,
+                max_bytes=self._settings.spool_bytes,
+                waiting_entries=spool.waiting_entries,
+                written=spool.written,
+                torn=spool.torn,
+                damaged=spool.damaged,
+            ),
+            calls=counters.calls(ids),
+            latencies=counters.latencies(),
+            rewards={status.name.lower(): n for status, n in dict(counters.rewards).items()},
+            refusals=dict(counters.refusals),
+        )
+
+    async def tell_health(self) -> None:
+        """Tell load balancers whether requests are welcome, and callers what is amiss."""
+        judged = readiness(self.vitals(), self._settings.max_silence_s)
+        self.service.tell_degraded(judged.reasons)
+        if judged.status is not self._status:
+            _log.info("%s: %s", judged.status.value, "; ".join(judged.reasons) or "all is well")
+        self._status = judged.status
+        answer = health_pb2.HealthCheckResponse
+        for name in ("", NAME):
+            await self.healthy.set(name, answer.SERVING if judged.serving else answer.NOT_SERVING)
+
+    async def watch_health(self) -> None:
+        """Tell it for ever."""
+        while True:
+            self.counters.count()
+            await self.tell_health()
+            await asyncio.sleep(HEALTH_EVERY_S)
+
+    async def report(self) -> None:
+        """Tell the ledger how serving does, for ever."""
+        while True:
+            await asyncio.sleep(SEND_EVERY_S)
+            self.event_log.tell(self.counters.take())
+
+    async def drain(self) -> None:
+        """Take no more requests."""
+        self._draining = True
+        await self.tell_health()
+
+    def _on_complete(self) -> None:
+        self.service.rehearse()
+        # What is loaded stays: the collector need not look through it again and again.
+        gc.collect()
+        gc.freeze()
+        self.loaded.set()

@@ -1,0 +1,93 @@
+"""Serving's own connection to the event stream, on a real server that is cut off, silent or wrongly spoken to."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from redis.asyncio import Redis
+
+from pullarm.domain.errors import Unavailable
+from pullarm.storage.redis import RedisEventSink, connect, keys, line
+
+STREAM = keys.events(0)
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[Redis]:
+    async with connect(redis_url) as redis:
+        yield redis
+
+
+@pytest.fixture
+async def sink(redis: Redis) -> AsyncIterator[RedisEventSink]:
+    sink = RedisEventSink(redis)
+    yield sink
+    await sink.aclose()
+
+
+async def stored(redis: Redis) -> list[bytes]:
+    return [fields[b"b"] for _, fields in await redis.xrange(STREAM)]
+
+
+async def test_entries_of_any_bytes_arrive_in_order(redis: Redis, sink: RedisEventSink) -> None:
+    entries = [b"\r\n$3\r\n", b"", bytes(range(256)) * 1_000, *(b"%d" % n for n in range(200))]
+    await sink.append(b"first")
+    await asyncio.gather(*(sink.append(entry) for entry in entries))
+    assert await stored(redis) == [b"first", *entries]
+
+
+async def test_lost_connection_is_told_and_the_next_entry_makes_a_new_one(
+    redis: Redis, sink: RedisEventSink
+) -> None:
+    await sink.append(b"before")
+    await redis.client_pause(60_000, all=False)
+    in_flight = asyncio.ensure_future(sink.append(b"lost"))
+    await asyncio.sleep(0)
+    await redis.client_kill_filter(_type="normal", skipme=True)
+    with pytest.raises(Unavailable, match="Redis is away"):
+        await in_flight
+    await redis.client_unpause()
+    await sink.append(b"after")
+    assert await stored(redis) == [b"before", b"after"]
+
+
+async def test_silent_server_is_given_up(
+    redis: Redis, sink: RedisEventSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(line, "ANSWER_S", 0.05)
+    await sink.append(b"before")
+    await redis.client_pause(60_000, all=False)
+    try:
+        with pytest.raises(Unavailable, match="Redis is away"):
+            await asyncio.wait_for(sink.append(b"never answered"), 5)
+    finally:
+        await redis.client_unpause()
+    await sink.append(b"after")
+    assert (await stored(redis))[-1] == b"after"
+
+
+async def test_caller_that_gives_up_leaves_the_answers_in_step(
+    redis: Redis, sink: RedisEventSink
+) -> None:
+    await sink.append(b"first")
+    given_up = asyncio.ensure_future(sink.append(b"given up"))
+    kept = asyncio.ensure_future(sink.append(b"kept"))
+    given_up.cancel()
+    await kept
+    await sink.append(b"last")
+    assert await stored(redis) == [b"first", b"given up", b"kept", b"last"]
+
+
+async def test_server_that_is_not_there_or_refuses_us_is_unavailable(redis_url: str) -> None:
+    for url in ("redis://127.0.0.1:1", f"{redis_url}&password=wrong&username=nobody"):
+        async with connect(url) as redis:
+            with pytest.raises(Unavailable, match="Redis is away"):
+                await RedisEventSink(redis).append(b"x")
+
+
+async def test_key_of_another_kind_is_our_own_mistake(redis: Redis, sink: RedisEventSink) -> None:
+    await sink.append(b"x")
+    await redis.delete(STREAM)
+    await redis.set(STREAM, "no stream")
+    with pytest.raises(Exception, match="WRONGTYPE"):
+        await sink.append(b"x")
