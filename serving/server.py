@@ -5,6 +5,7 @@ import contextlib
 import logging
 import os
 import signal
+import sys
 from typing import Any
 
 import grpc
@@ -28,6 +29,8 @@ OPEN_AFTER_S = 3.0
 """How long the port stays closed while there is no complete snapshot; after that callers are told so."""
 DRAIN_S = 5.0
 """How long calls in flight may take once the process is told to stop."""
+_SWITCH_S = 0.0005
+"""How long a background thread may keep the interpreter from requests, which Python itself lets wait for 5 ms."""
 _MAX_PENDING = 50_000
 _MAX_MESSAGE_BYTES = 40 * 1024 * 1024  # the largest batch that the contract's limits allow
 
@@ -35,6 +38,7 @@ _MAX_MESSAGE_BYTES = 40 * 1024 * 1024  # the largest batch that the contract's l
 async def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT."""
     clock = clock_from(settings.clock)
+    sys.setswitchinterval(_SWITCH_S)
     await asyncio.to_thread(warm_up)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()

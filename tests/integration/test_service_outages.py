@@ -11,6 +11,7 @@ import pytest
 from pullarm.domain.decision import RewardStatus
 from pullarm.v1 import selection_pb2 as pb
 from pullarm.v1.selection_pb2_grpc import SelectionServiceStub
+from serving.event_log import Durability
 from tests.serving_parts import DECISION_ID, Server, serving, status
 from tests.sink import hurry, until
 
@@ -84,6 +85,34 @@ async def test_without_room_selections_are_controls_choice_and_rewards_are_refus
             )
             assert full.sink.stored.rewards[-1].status == RewardStatus.NOT_IN_EXPERIMENT
             assert await durability(stub.Select(SELECT)) == "acknowledged"
+
+
+async def test_buffered_answers_come_first_and_say_so(
+    server: Server, stub: "SelectionServiceAsyncStub"
+) -> None:
+    server.log.durability = Durability.BUFFERED
+    server.sink.open.clear()
+    assert await durability(stub.Select(SELECT)) == "buffered"
+    assert server.sink.stored.decisions == []
+    server.sink.open.set()
+    await until(lambda: server.sink.stored.decisions)
+
+
+async def test_answers_say_what_the_process_does_without(
+    server: Server, stub: "SelectionServiceAsyncStub"
+) -> None:
+    for reasons, said in (
+        (["Redis\nis away", "\u00fc"], "Redis?is away; ?"),
+        (["x" * 999], "x" * 200),
+    ):
+        server.service.tell_degraded(reasons)
+        call = stub.Select(SELECT)
+        await call
+        assert dict(await call.trailing_metadata())["pullarm-degraded"] == said
+    server.service.tell_degraded([])
+    call = stub.Select(SELECT)
+    await call
+    assert dict(await call.trailing_metadata()) == {"pullarm-durability": "acknowledged"}
 
 
 async def durability(call: "grpc.aio.UnaryUnaryCall[Any, Any]") -> str:

@@ -208,17 +208,20 @@ async def test_buffered_answers_come_before_the_stream_acknowledges(
     assert (sink.stored.decisions, log.waiting) == (logged, 0)
 
 
-async def test_an_entry_waits_for_more_events_as_long_as_it_is_told(
+async def test_entries_follow_each_other_as_slowly_as_they_are_told(
     sink: Sink, spool: Spool, make: Events
 ) -> None:
-    log = EventLog(sink, spool, linger_s=0.05)
+    log = EventLog(sink, spool, linger_s=0.5)
     running = asyncio.create_task(log.run())
+    (alone,) = decisions(make, 1)
+    async with asyncio.timeout(0.45):
+        await log.store([alone])  # nothing to wait for
     storing = []
     for each in decisions(make, 5):
         storing += store_each(log, [each])
         await asyncio.sleep(0.001)
     assert await outcomes(storing) == [Kept.ACKNOWLEDGED] * 5
-    assert [entry.events() for entry in sink.entries] == [5]
+    assert [entry.events() for entry in sink.entries] == [1, 5]
     await close(log, running)
 
 
