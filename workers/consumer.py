@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
 
 from pullarm.clock import Clock
@@ -15,8 +15,13 @@ from pullarm.storage.events import Event
 
 _log = logging.getLogger(__name__)
 
-ENTRIES = 32
-"""Stream entries that are folded in one transaction, at most 512 events each."""
+ENTRIES = 64
+"""Stream entries that are claimed at a time, at most 512 events each."""
+FOLD_BYTES = 1024 * 1024
+"""How much is folded in one transaction: some thousand events."""
+FOLD_EVERY_S = 0.1
+"""The shortest time between two folds that do not lag: few large ones cost a fraction of many small ones, and no
+posterior is published more often."""
 WAIT_MS = 200
 RECLAIM_EVERY_S = 2.0
 IDLE_MS = 5_000
@@ -48,9 +53,10 @@ class Consumer:
     async def run(self) -> None:
         """Consume until stopped; a store that is away is waited for."""
         loop = asyncio.get_running_loop()
-        reclaim_at = loop.time()
+        reclaim_at = fold_at = loop.time()
         away = False
         while not self._stopping:
+            await asyncio.sleep(max(0.0, fold_at - loop.time()))
             try:
                 entries: list[Entry] = []
                 if loop.time() >= reclaim_at:
@@ -64,8 +70,10 @@ class Consumer:
                 await asyncio.sleep(_MAX_PAUSE_S / 4)
                 continue
             away = False
-            if entries:
-                await self._consume(entries)
+            if len(entries) < ENTRIES:
+                fold_at = loop.time() + FOLD_EVERY_S
+            for together in _portions(entries):
+                await self._consume(together)
 
     async def _consume(self, entries: Sequence[Entry]) -> None:
         """Fold and acknowledge; while a store is away the entries stay pending here and are tried again."""
@@ -131,6 +139,20 @@ class Consumer:
         for number, names in newcomers.items():
             if names:
                 await self._experiments.register_arms(number, list(names), self._clock())
+
+
+def _portions(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
+    """The entries in their order, as many together as fit one transaction."""
+    together: list[Entry] = []
+    size = 0
+    for entry in entries:
+        if together and size + len(entry.payload) > FOLD_BYTES:
+            yield together
+            together, size = [], 0
+        together.append(entry)
+        size += len(entry.payload)
+    if together:
+        yield together
 
 
 def _halves(batch: Batch) -> tuple[Batch, Batch] | None:
