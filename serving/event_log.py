@@ -2,25 +2,24 @@
 
 While the stream is away or slow, entries go to the process's spool instead and from there into the stream once it is
 back. One that gets there twice changes nothing in the ledger.
-
-Every request has a future of its own. (A shared one lets a single cancelled call fail its whole batch.)
 """
 
 import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from itertools import chain
+from typing import TypeVar
 
-from pullarm.domain.decision import Decision, Reward, ServingMinute
+from pullarm.domain.decision import Decision, ServingMinute
 from pullarm.domain.errors import Exhausted, PullarmError, Unavailable
 from pullarm.domain.ports import EventSink
 from pullarm.storage import events
 from serving.segment import Segment
 from serving.spool import Spool, SpoolFull
-from serving.waiter import Kept, Waiter, within
+from serving.waiter import Kept, Logged, Waiter, within
 
 _log = logging.getLogger(__name__)
 
@@ -35,7 +34,11 @@ our client waits for an answer."""
 _RETRY_S = 0.05
 _TRY_FULL_AGAIN_S = 1.0
 _SWEEP_S = 0.1
+_TURN_S = 0.002
+"""How long the making of events may keep the event loop."""
 _NOTHING = events.entry([], [], [])
+
+Answered = TypeVar("Answered")
 
 
 class Durability(StrEnum):
@@ -62,7 +65,7 @@ class EventLog:
         durability: Durability = Durability.ACKNOWLEDGED,
         linger_s: float = 0.0,
     ) -> None:
-        """`linger_s` is how soon one entry follows another; an event that comes alone does not wait for others."""
+        """`linger_s` is how soon one entry follows another; an event that comes alone does not wait."""
         self.durability = durability
         self.spool = spool
         self.trouble: str | None = None
@@ -79,6 +82,8 @@ class EventLog:
         """Events nobody waited for that found no room, neither in the spool nor in memory."""
         self._sink = sink
         self._linger_s = linger_s
+        self._asked: deque[Waiter] = deque()
+        """Requests whose events are yet to be made."""
         self._waiting: deque[_Item] = deque()
         self._waiting_bytes = 0
         self._in_hand: list[_Item] = []
@@ -97,8 +102,8 @@ class EventLog:
 
     @property
     def waiting(self) -> int:
-        """Events in memory that are not stored yet."""
-        return len(self._waiting) + len(self._in_hand) + len(self._owed)
+        """Events in memory that are not stored yet, and requests whose events are not made yet."""
+        return len(self._asked) + len(self._waiting) + len(self._in_hand) + len(self._owed)
 
     @property
     def waiting_bytes(self) -> int:
@@ -107,39 +112,47 @@ class EventLog:
 
     def full(self) -> str | None:
         """Why no more events can be kept, None while they can: then nothing should be decided that needs a log."""
-        if len(self._waiting) >= MAX_WAITING or self._waiting_bytes >= MAX_WAITING_BYTES:
-            return f"{len(self._waiting)} events wait to be stored; the event store is too slow"
+        waiting = len(self._waiting) + len(self._asked)
+        if waiting >= MAX_WAITING or self._waiting_bytes >= MAX_WAITING_BYTES:
+            return f"{waiting} events wait to be stored; the event store is too slow"
         if self._full is not None and time.monotonic() < self._full_until:
             return self._full
         return None
 
-    async def store(self, logged: Sequence[Decision | Reward]) -> Kept:
-        """Return once all of a request's events are kept as the durability says, and where.
+    async def join(
+        self, make: Callable[[], Logged], finish: Callable[[Kept], Answered]
+    ) -> Answered:
+        """Make a request's events when the next entry is put together, and its answer once they are kept.
 
-        Raises Exhausted when there is no room for them and Unavailable when storing takes too long. Decisions of a
-        request that is told so, or is cancelled, are voided where they may have been stored: nobody was shown them.
+        Done for many requests in a row this finds code and data in the processor's caches, and takes a fraction of what
+        it takes with network calls in between. `make` and `finish` must be quick; what they raise is raised here.
+        Exhausted when there is no room, Unavailable when storing takes too long. Decisions of a request that is told
+        so, or is cancelled, are voided where they may have been stored: nobody was shown them.
         """
-        if not logged:
-            return Kept.ACKNOWLEDGED
         if reason := self.full():
             self.refused += 1
             raise Exhausted(reason)
         if self.durability is Durability.BUFFERED:
-            self._put_all(logged, None)
-            return Kept.BUFFERED
-        loop = asyncio.get_running_loop()
-        waiter = Waiter(loop.create_future(), len(logged), loop.time())
-        self._put_all(logged, waiter)
+            self._put_all(make(), None)
+            return finish(Kept.BUFFERED)
+        waiter = Waiter(make, finish)
+        self._asked.append(waiter)
+        self._wake.set()
         try:
-            await waiter.future
+            answer: Answered = await waiter.future
         except (asyncio.CancelledError, PullarmError):
-            # All of them: some may be in an entry that was stored, or yet will be.
-            for event in logged:
+            for (
+                event
+            ) in waiter.logged:  # all: some may be in an entry that was stored, or yet will be
                 if waiter.tried and isinstance(event, Decision):
                     self._put(_VOID, events.pack(event.token), None)
                     self.voids += 1
             raise
-        return waiter.kept
+        return answer
+
+    async def store(self, logged: Logged) -> Kept:
+        """Return once all of these events are kept as the durability says, and where; raises as `join` does."""
+        return await self.join(lambda: logged, lambda kept: kept) if logged else Kept.ACKNOWLEDGED
 
     def tell(self, minutes: Sequence[ServingMinute]) -> None:
         """Report how serving did; nobody waits for it."""
@@ -153,15 +166,16 @@ class EventLog:
         ):  # where one of them dies, all end and the caller is told
             others = [group.create_task(self._sweep()), group.create_task(self._recover())]
             next_at = 0.0
-            while not (self._closing and not self._waiting):
+            while not self._closing or self._asked or self._waiting:
                 await self._wake.wait()
                 self._wake.clear()
-                while self._waiting:
+                while self._asked or self._waiting:
                     early_s = next_at - time.monotonic()
                     if early_s > 0 and not self._closing:
                         await asyncio.sleep(early_s)
+                    behind = self._begin()
                     await self._commit()
-                    next_at = time.monotonic() + self._linger_s
+                    next_at = 0.0 if behind else time.monotonic() + self._linger_s
             self._ended = True
             for task in others:
                 task.cancel()
@@ -173,7 +187,18 @@ class EventLog:
         self._closing = True
         self._wake.set()
 
-    def _put_all(self, logged: Sequence[Decision | Reward], waiter: Waiter | None) -> None:
+    def _begin(self) -> bool:
+        """Make the events of the requests that have joined; whether some have to wait for the next entry."""
+        turn_ends = time.perf_counter() + _TURN_S
+        while self._asked:
+            if len(self._waiting) >= events.MAX_EVENTS or time.perf_counter() > turn_ends:
+                return True
+            waiter = self._asked.popleft()
+            if not waiter.future.done() and waiter.begin():
+                self._put_all(waiter.logged, waiter)
+        return False
+
+    def _put_all(self, logged: Logged, waiter: Waiter | None) -> None:
         for event in logged:
             kind = _DECISION if isinstance(event, Decision) else _REWARD
             self._put(kind, events.pack(event), waiter)
@@ -315,10 +340,11 @@ class EventLog:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(_SWEEP_S)
-            oldest = loop.time() - WAIT_S
-            reason = self.trouble or "the event stream does not answer in time; try again"
-            for _, _, waiter in chain(self._in_hand, self._waiting):
+            late = loop.time() - WAIT_S
+            error = self.trouble or "the event stream does not answer in time; try again"
+            made = (waiter for _, _, waiter in chain(self._in_hand, self._waiting))
+            for waiter in chain(made, self._asked):
                 if waiter is not None:
-                    if waiter.since > oldest:
+                    if waiter.since > late:
                         break
-                    waiter.failed(Unavailable(reason))
+                    waiter.failed(Unavailable(error))

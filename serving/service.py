@@ -91,13 +91,18 @@ class SelectionService:
                 requests.select_response(answer, self._keys).SerializeToString()
 
     async def select(self, request: pb.SelectRequest) -> tuple[pb.SelectResponse, Kept]:
-        """Decide, store, answer."""
-        started_s = time.perf_counter()
-        answer = self._decide(request)
-        kept = await self._store((answer.decision,), started_s)
-        if kept is Kept.NOWHERE:
+        """Decide, store, answer: together with the other requests in flight."""
+        selection = _Selection(self, request)
+        try:
+            return await self._events.join(selection.decide, selection.respond)
+        except Exhausted:
             answer = self._decide(request, room=False)
-        return requests.select_response(answer, self._keys), kept
+            self._count((answer.decision,), selection.started_s, error=True)
+            return requests.select_response(answer, self._keys), Kept.NOWHERE
+        except PullarmError:
+            if selection.answer is not None:
+                self._count((selection.answer.decision,), selection.started_s, error=True)
+            raise
 
     async def select_batch(
         self, request: pb.SelectBatchRequest
@@ -171,6 +176,12 @@ class SelectionService:
             return pb.SelectResult(error=_error(outcome))
         return pb.SelectResult(response=requests.select_response(outcome, self._keys))
 
+    def _respond(
+        self, answer: Answer, started_s: float, kept: Kept
+    ) -> tuple[pb.SelectResponse, Kept]:
+        self._count((answer.decision,), started_s, error=False)
+        return requests.select_response(answer, self._keys), kept
+
     def _judge(self, request: pb.RewardRequest) -> Reward:
         return judge(
             self._refresher.snapshot,
@@ -223,6 +234,26 @@ class SelectionService:
             request_deserializer=parse,
             response_serializer=response_type.SerializeToString,
         )
+
+
+class _Selection:
+    """One Select between its arrival and its answer."""
+
+    __slots__ = ("_request", "_service", "answer", "started_s")
+
+    def __init__(self, service: SelectionService, request: pb.SelectRequest) -> None:
+        self.started_s = time.perf_counter()
+        self.answer: Answer | None = None
+        self._service = service
+        self._request = request
+
+    def decide(self) -> tuple[Decision]:
+        self.answer = answer = self._service._decide(self._request)
+        return (answer.decision,)
+
+    def respond(self, kept: Kept) -> tuple[pb.SelectResponse, Kept]:
+        assert self.answer is not None  # decided before it was stored
+        return self._service._respond(self.answer, self.started_s, kept)
 
 
 def _entropy() -> Callable[[], bytes]:

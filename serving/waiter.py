@@ -1,9 +1,11 @@
 """Those that wait for their events to be kept."""
 
 import asyncio
+from collections.abc import Callable, Sequence
 from enum import StrEnum
+from typing import Any
 
-from pullarm.domain.errors import PullarmError
+from pullarm.domain.decision import Decision, Reward
 
 
 class Kept(StrEnum):
@@ -16,27 +18,59 @@ class Kept(StrEnum):
     """There was no room: control's choice, which is not logged."""
 
 
+Logged = Sequence[Decision | Reward]
+
+
 class Waiter:
-    """One request's share of the entries that carry its events."""
+    """One request: what makes its events, what makes its answer of them, and its share of the entries they are in."""
 
-    __slots__ = ("future", "kept", "left", "since", "tried")
+    __slots__ = ("_finish", "_kept", "_left", "future", "logged", "make", "since", "tried")
 
-    def __init__(self, future: asyncio.Future[None], left: int, since: float) -> None:
-        self.future = future
-        self.left = left
-        self.since = since
-        self.kept = Kept.ACKNOWLEDGED
+    def __init__(self, make: Callable[[], Logged], finish: Callable[[Kept], object]) -> None:
+        loop = asyncio.get_running_loop()
+        self.make = make
+        self.logged: Logged = ()
+        """What `make` made."""
+        self.future: asyncio.Future[Any] = loop.create_future()
+        """Its own: a shared one lets a single cancelled call fail its whole batch."""
+        self.since = loop.time()
         self.tried = False
         """Whether any of its events may be in the stream or the spool."""
+        self._finish = finish
+        self._left = 0
+        self._kept = Kept.ACKNOWLEDGED
+
+    def begin(self) -> bool:
+        """Make the events; whether there are any to wait for."""
+        try:
+            self.logged = self.make()
+        except Exception as error:  # whatever it is, it concerns this request and no other
+            self.failed(error)
+            return False
+        self._left = len(self.logged)
+        if not self.logged:
+            self.finished(Kept.ACKNOWLEDGED)
+        return bool(self.logged)
 
     def stored(self, kept: Kept) -> None:
+        """One more of its events is kept."""
         if kept is Kept.SPOOLED:
-            self.kept = kept
-        self.left -= 1
-        if self.left == 0 and not self.future.done():
-            self.future.set_result(None)
+            self._kept = kept
+        self._left -= 1
+        if self._left == 0:
+            self.finished(self._kept)
 
-    def failed(self, error: PullarmError) -> None:
+    def finished(self, kept: Kept) -> None:
+        """All are kept: answer."""
+        if self.future.done():
+            return
+        try:
+            self.future.set_result(self._finish(kept))
+        except Exception as error:
+            self.failed(error)
+
+    def failed(self, error: Exception) -> None:
+        """There is no answer."""
         if not self.future.done():
             self.future.set_exception(error)
 
