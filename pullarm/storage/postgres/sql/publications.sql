@@ -22,7 +22,8 @@ SELECT pub_no, fold_no, config_no, grid_no, incarnation FROM publication
 WHERE experiment_id = $1 ORDER BY pub_no DESC LIMIT 1;
 
 -- head --
-SELECT f.fold_no, l.incarnation FROM fold_head f, ledger l WHERE f.experiment_id = $1;
+SELECT f.fold_no, e.config_no, l.incarnation FROM fold_head f JOIN experiment e USING (experiment_id), ledger l
+WHERE f.experiment_id = $1;
 
 -- all_cells --
 SELECT policy, arm_no, sum(n)::bigint AS n, sum(s)::bigint AS s FROM posterior
