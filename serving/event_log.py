@@ -17,6 +17,7 @@ from pullarm.domain.decision import Decision, ServingMinute
 from pullarm.domain.errors import Exhausted, PullarmError, Unavailable
 from pullarm.domain.ports import EventSink
 from pullarm.storage import events
+from serving.pace import Pace
 from serving.segment import Segment
 from serving.spool import Spool, SpoolFull
 from serving.waiter import Kept, Logged, Waiter, within
@@ -63,9 +64,8 @@ class EventLog:
         spool: Spool,
         *,
         durability: Durability = Durability.ACKNOWLEDGED,
-        linger_s: float = 0.0,
+        pace: Pace | None = None,
     ) -> None:
-        """`linger_s` is how soon one entry follows another; an event that comes alone does not wait."""
         self.durability = durability
         self.spool = spool
         self.trouble: str | None = None
@@ -81,7 +81,7 @@ class EventLog:
         self.lost = 0
         """Events nobody waited for that found no room, neither in the spool nor in memory."""
         self._sink = sink
-        self._linger_s = linger_s
+        self._pace = pace or Pace(0.0)
         self._asked: deque[Waiter] = deque()
         """Requests whose events are yet to be made."""
         self._waiting: deque[_Item] = deque()
@@ -161,9 +161,7 @@ class EventLog:
 
     async def run(self) -> None:
         """Commit for ever, one entry at a time: what arrives meanwhile is the next entry."""
-        async with (
-            asyncio.TaskGroup() as group
-        ):  # where one of them dies, all end and the caller is told
+        async with asyncio.TaskGroup() as group:  # where one of them dies, all end
             others = [group.create_task(self._sweep()), group.create_task(self._recover())]
             next_at = 0.0
             while not self._closing or self._asked or self._waiting:
@@ -175,7 +173,7 @@ class EventLog:
                         await asyncio.sleep(early_s)
                     behind = self._begin()
                     await self._commit()
-                    next_at = 0.0 if behind else time.monotonic() + self._linger_s
+                    next_at = 0.0 if behind else time.monotonic() + self._pace.pause_s()
             self._ended = True
             for task in others:
                 task.cancel()

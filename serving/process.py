@@ -12,6 +12,7 @@ from pullarm.clock import Clock
 from pullarm.domain.ports import Board, EventSink
 from serving.counters import SEND_EVERY_S, Counters
 from serving.event_log import EventLog
+from serving.pace import Pace
 from serving.refresher import Refresher
 from serving.service import NAME, SelectionService
 from serving.settings import Settings
@@ -33,7 +34,7 @@ class Process:
         self.spool = Spool(settings.spool, settings.process, max_bytes=settings.spool_bytes)
         self.refresher = Refresher(board, self._on_complete)
         self.event_log = EventLog(
-            sink, self.spool, durability=settings.durability, linger_s=settings.linger_s
+            sink, self.spool, durability=settings.durability, pace=Pace(settings.linger_s)
         )
         self.counters = Counters(f"{settings.process}-{uuid4().hex[:8]}")
         self.service = SelectionService(

@@ -116,8 +116,9 @@ class SelectionService:
         if kept is Kept.NOWHERE:
             decide_unlogged = _attempt(partial(self._decide, room=False))
             outcomes = await _each_in_turn(decide_unlogged, request.requests)
-        results = await _each_in_turn(self._select_result, outcomes)
-        return pb.SelectBatchResponse(results=results), kept
+        response = pb.SelectBatchResponse()
+        await _each_in_turn(partial(self._add_result, response), outcomes)
+        return response, kept
 
     async def reward(self, request: pb.RewardRequest) -> tuple[pb.RewardResponse, Kept]:
         """Judge, store, acknowledge."""
@@ -171,10 +172,12 @@ class SelectionService:
         query = requests.query(request, served.rows if served else {})
         return decide(snapshot, query, self._clock(), self._entropy(), room=room)
 
-    def _select_result(self, outcome: Answer | PullarmError) -> pb.SelectResult:
+    def _add_result(self, response: pb.SelectBatchResponse, outcome: Answer | PullarmError) -> None:
+        result = response.results.add()
         if isinstance(outcome, PullarmError):
-            return pb.SelectResult(error=_error(outcome))
-        return pb.SelectResult(response=requests.select_response(outcome, self._keys))
+            result.error.CopyFrom(_error(outcome))
+        else:
+            requests.fill(result.response, outcome, self._keys)
 
     def _respond(
         self, answer: Answer, started_s: float, kept: Kept

@@ -30,7 +30,7 @@ class Settings:
     durability: Durability = Durability.ACKNOWLEDGED
     """What an answer waits for."""
     linger_s: float = 0.002
-    """How soon one stream entry follows another; an event that comes alone does not wait for others."""
+    """How long a stream entry waits for more events while the process is busy."""
     spool: Path = Path(".pullarm/spool")
     """Where events wait while the stream is away."""
     spool_bytes: int = 256 * 1024 * 1024

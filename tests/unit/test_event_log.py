@@ -9,6 +9,7 @@ from pullarm.domain.errors import Exhausted
 from pullarm.storage import events
 from serving import event_log as module
 from serving.event_log import Durability, EventLog
+from serving.pace import Pace
 from serving.spool import Spool
 from serving.waiter import Kept
 from tests.ledger_events import Events
@@ -208,10 +209,17 @@ async def test_buffered_answers_come_before_the_stream_acknowledges(
     assert (sink.stored.decisions, log.waiting) == (logged, 0)
 
 
-async def test_entries_follow_each_other_as_slowly_as_they_are_told(
+class Slow(Pace):
+    """Waits half a second after each entry."""
+
+    def pause_s(self) -> float:
+        return 0.5
+
+
+async def test_entries_follow_each_other_at_their_pace(
     sink: Sink, spool: Spool, make: Events
 ) -> None:
-    log = EventLog(sink, spool, linger_s=0.5)
+    log = EventLog(sink, spool, pace=Slow(0.5))
     running = asyncio.create_task(log.run())
     (alone,) = decisions(make, 1)
     async with asyncio.timeout(0.45):
