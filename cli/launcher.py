@@ -1,6 +1,6 @@
 """Become a supervised program that the kernel signals when its supervisor dies.
 
-Run as a script, `launcher.py SIGNAL SUPERVISOR_PID ACCOUNT PROGRAM [ARGUMENT ...]`, ACCOUNT being UID:GID or "-".
+Run as a script, `launcher.py SIGNAL SUPERVISOR_PID NICE ACCOUNT PROGRAM [ARGUMENT ...]`, ACCOUNT being UID:GID or "-".
 Doing this between fork and exec instead would run Python code in a copy of a process that may have threads.
 """
 
@@ -21,7 +21,8 @@ def follow_supervisor(death_signal: int, supervisor: int) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    death_signal, supervisor, account, *command = arguments
+    death_signal, supervisor, nice, account, *command = arguments
+    os.nice(int(nice))
     if account != "-":
         uid, gid = map(int, account.split(":"))
         os.setgroups([])

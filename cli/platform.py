@@ -176,7 +176,8 @@ class Platform:
             for n, port in enumerate(self.settings.metrics_ports)
         ]
         control = self._program(state, "control", "control", 3)
-        return [*serving, control, self._program(state, "worker", "work", 4)]
+        worker = self._program(state, "worker", "work", 4)
+        return [*serving, control, replace(worker, nice=process.BEHIND_THE_SCENES)]
 
     def _program(
         self, state: State, name: str, command: str, stage: int, **environment: str

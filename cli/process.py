@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 LAUNCHER = Path(__file__).with_name("launcher.py")
+BEHIND_THE_SCENES = 5
+"""The niceness of what nobody waits for: requests come first, and learning, which lags a little then, catches up."""
 LOG_LIMIT_BYTES = 20_000_000
 
 
@@ -41,6 +43,8 @@ class Program:
     death_signal: signal.Signals = signal.SIGKILL
     """What the kernel sends when the supervisor dies without stopping anything."""
     grace_s: float = 10.0
+    nice: int = 0
+    """How far it gives way to other programs where processors are short."""
     ready_timeout_s: float = 60.0
 
 
@@ -63,6 +67,7 @@ async def spawn(program: Program, log: Path) -> Process:
         return await asyncio.create_subprocess_exec(
             *launcher,
             str(os.getpid()),
+            str(program.nice),
             identity,
             *program.argv,
             stdin=DEVNULL,

@@ -23,15 +23,12 @@ from workers.settings import Settings
 
 _log = logging.getLogger(__name__)
 
-_NICE = 5
-"""Requests come first: where processors are short, learning lags a little and catches up."""
 _GONE_MS = 3_600_000
 _BLOCKING_S = 30.0  # a claim blocks on its connection, so its time-out lies far above the wait
 
 
 async def run(settings: Settings) -> None:
     """Work until SIGTERM or SIGINT; what is in hand is finished first."""
-    os.nice(_NICE)
     clock = clock_from(settings.clock)
     await asyncio.to_thread(warm_up)  # else the first experiment waits for the kernels
     stopping = asyncio.Event()
