@@ -9,18 +9,17 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from enum import StrEnum
 from itertools import chain
 from typing import TypeVar
 
 from pullarm.domain.decision import Decision, ServingMinute
-from pullarm.domain.errors import Exhausted, PullarmError, Unavailable
+from pullarm.domain.errors import Exhausted, Unavailable
 from pullarm.domain.ports import EventSink
 from pullarm.storage import events
 from serving.pace import Pace
 from serving.segment import Segment
 from serving.spool import Spool, SpoolFull
-from serving.waiter import Kept, Logged, Waiter, within
+from serving.waiter import Durability, Kept, Logged, Waiter, within
 
 _log = logging.getLogger(__name__)
 
@@ -42,15 +41,6 @@ _NOTHING = events.entry([], [], [])
 Answered = TypeVar("Answered")
 
 
-class Durability(StrEnum):
-    """What an answer waits for."""
-
-    ACKNOWLEDGED = "acknowledged"
-    """That its events are in the stream, or in the spool while the stream is away."""
-    BUFFERED = "buffered"
-    """Nothing: a process that is killed loses what it has not stored yet."""
-
-
 _Item = tuple[int, bytes, Waiter | None]
 _DECISION, _REWARD, _VOID, _MINUTE = range(4)
 
@@ -70,14 +60,12 @@ class EventLog:
         self.spool = spool
         self.trouble: str | None = None
         """Why the stream takes no entries; None while it does."""
-        self.entries = self.events = self.voids = 0
-        """What was stored so far, in the stream or the spool."""
+        self.voids = 0
+        """Decisions taken back."""
         self.slow = 0
         """Entries that the stream did not acknowledge within the budget."""
         self.refused = 0
         """Requests whose events found no room."""
-        self.replayed = 0
-        """Spooled entries that have reached the stream."""
         self.lost = 0
         """Events nobody waited for that found no room, neither in the spool nor in memory."""
         self._sink = sink
@@ -133,26 +121,33 @@ class EventLog:
             self.refused += 1
             raise Exhausted(reason)
         if self.durability is Durability.BUFFERED:
-            self._put_all(make(), None)
-            return finish(Kept.BUFFERED)
+            logged = make()
+            answer = finish(Kept.BUFFERED)
+            self._put_all(logged, None)
+            return answer
         waiter = Waiter(make, finish)
         self._asked.append(waiter)
         self._wake.set()
         try:
-            answer: Answered = await waiter.future
-        except (asyncio.CancelledError, PullarmError):
-            for (
-                event
-            ) in waiter.logged:  # all: some may be in an entry that was stored, or yet will be
-                if waiter.tried and isinstance(event, Decision):
-                    self._put(_VOID, events.pack(event.token), None)
-                    self.voids += 1
+            answer = await waiter.future
+        except (asyncio.CancelledError, Exception):
+            if waiter.tried:
+                self.void(
+                    waiter.logged
+                )  # all: some may be in an entry that was stored, or yet will be
             raise
         return answer
 
     async def store(self, logged: Logged) -> Kept:
         """Return once all of these events are kept as the durability says, and where; raises as `join` does."""
         return await self.join(lambda: logged, lambda kept: kept) if logged else Kept.ACKNOWLEDGED
+
+    def void(self, logged: Logged) -> None:
+        """Take back decisions that may have been stored and that nobody was shown."""
+        for event in logged:
+            if isinstance(event, Decision):
+                self._put(_VOID, events.pack(event.token), None)
+                self.voids += 1
 
     def tell(self, minutes: Sequence[ServingMinute]) -> None:
         """Report how serving did; nobody waits for it."""
@@ -179,6 +174,9 @@ class EventLog:
                 task.cancel()
         if self._late is not None:
             self._late.cancel()
+        if self._owed:
+            self.lost += len(self._owed)
+            _log.error("%d events found no room and are lost", len(self._owed))
 
     def close(self) -> None:
         """Let `run` end once everything is in the stream or the spool."""
@@ -228,20 +226,23 @@ class EventLog:
         if not items:
             return
         packed: tuple[list[bytes], ...] = ([], [], [], [])
+        new: list[Waiter] = []
         for kind, event, waiter in items:
             packed[kind].append(event)
-            if waiter is not None:
+            if waiter is not None and not waiter.tried:
                 waiter.tried = True
+                new.append(waiter)
+        sent = self.trouble is None
         entry = events.entry(*packed)
         if await self._append(entry):
             kept = Kept.ACKNOWLEDGED
         elif await self._write(entry):
             kept = Kept.SPOOLED
         else:
+            for waiter in new:
+                waiter.tried = sent
             self._reject(items)
             return
-        self.entries += 1
-        self.events += len(items)
         for _, _, waiter in items:
             if waiter is not None:
                 waiter.stored(kept)
@@ -318,7 +319,6 @@ class EventLog:
         while (segment := await self._next_segment()) is not None:
             for entry in await asyncio.to_thread(list, segment.entries()):
                 await self._sink.append(entry)
-                self.replayed += 1
             await asyncio.to_thread(self.spool.done, segment)
         if self._caught_up():
             self._behind.clear()
@@ -346,3 +346,5 @@ class EventLog:
                     if waiter.since > late:
                         break
                     waiter.failed(Unavailable(error))
+            while self._asked and self._asked[0].future.done():
+                self._asked.popleft()  # nobody asks any more

@@ -183,6 +183,7 @@ def _events(vitals: Vitals) -> Iterable[Metric]:
     yield _gauge("event_stream_away", "1 while the event stream takes nothing.", away)
     yield _gauge("events_full", "1 while events are refused.", vitals.events_full is not None)
     yield _total("acknowledgements_slow", "Entries over the budget.", vitals.slow_acknowledgements)
+    yield _total("events_lost", "Events that found no room anywhere.", vitals.lost)
     yield _total("decisions_voided", "Decisions nobody was shown.", vitals.voided)
     yield _gauge("spool_bytes", "Size of what waits in the spool.", spool.waiting_bytes)
     yield _gauge("spool_limit_bytes", "Size the spool may have.", spool.max_bytes)

@@ -43,6 +43,7 @@ class Process:
         self._settings = settings
         self._status = Status.UNREADY
         self._draining = False
+        self._telling = asyncio.Lock()
 
     def vitals(self) -> Vitals:
         """Its figures now; from any thread."""
@@ -57,7 +58,7 @@ class Process:
         return Vitals(
             complete=snapshot.complete,
             experiments=len(ids),
-            missing=snapshot.missing,
+            missing=len(refresher.problems.keys() - ids.keys()),
             snapshot_age_s=refresher.age_s(),
             contact_age_s=refresher.contact_age_s(),
             refused=refresher.refused,
@@ -70,6 +71,7 @@ class Process:
             events_waiting_bytes=log.waiting_bytes,
             slow_acknowledgements=log.slow,
             voided=log.voids,
+            lost=log.lost,
             spool=Spooled(
                 waiting_bytes=spool.waiting_bytes,
                 max_bytes=self._settings.spool_bytes,
@@ -86,6 +88,12 @@ class Process:
 
     async def tell_health(self) -> None:
         """Tell load balancers whether requests are welcome, and callers what is amiss."""
+        async with (
+            self._telling
+        ):  # else what was judged before may be told after what was judged since
+            await self._tell_health()
+
+    async def _tell_health(self) -> None:
         judged = readiness(self.vitals(), self._settings.max_silence_s)
         self.service.tell_degraded(judged.reasons)
         if judged.status is not self._status:

@@ -65,6 +65,7 @@ async def run(settings: Settings) -> None:
         finally:
             await process.drain()
             await server.stop(DRAIN_S)
+            await asyncio.sleep(0)  # calls that were cut off void what they decided
             process.event_log.tell(process.counters.take())
             process.event_log.close()
             await asyncio.wait([committing], timeout=DRAIN_S)

@@ -117,7 +117,11 @@ class SelectionService:
             decide_unlogged = _attempt(partial(self._decide, room=False))
             outcomes = await _each_in_turn(decide_unlogged, request.requests)
         response = pb.SelectBatchResponse()
-        await _each_in_turn(partial(self._add_result, response), outcomes)
+        try:
+            await _each_in_turn(partial(self._add_result, response), outcomes)
+        except (asyncio.CancelledError, Exception):
+            self._events.void(logged)  # they are stored, and nobody is shown them
+            raise
         return response, kept
 
     async def reward(self, request: pb.RewardRequest) -> tuple[pb.RewardResponse, Kept]:

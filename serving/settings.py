@@ -10,7 +10,7 @@ from typing import Self
 from pullarm.domain.decision_id import KeyRing
 from pullarm.domain.errors import ConfigurationError
 from pullarm.environment import optional, optional_path, required
-from serving.event_log import Durability
+from serving.waiter import Durability
 
 KEYS = "PULLARM_DECISION_KEYS"
 KEYS_FILE = "PULLARM_DECISION_KEYS_FILE"

@@ -72,6 +72,8 @@ class Vitals:
     """Entries the stream did not acknowledge within the budget, since the process began."""
     voided: int
     """Decisions taken back because nobody was shown them."""
+    lost: int
+    """Events that found no room anywhere."""
     spool: Spooled
     calls: Mapping[tuple[str, str], Calls]
     """By experiment id and assigned policy, in the order in which they were first seen."""

@@ -8,6 +8,15 @@ from typing import Any
 from pullarm.domain.decision import Decision, Reward
 
 
+class Durability(StrEnum):
+    """What an answer waits for."""
+
+    ACKNOWLEDGED = "acknowledged"
+    """That its events are in the stream, or in the spool while the stream is away."""
+    BUFFERED = "buffered"
+    """Nothing: a process that is killed loses what it has not stored yet."""
+
+
 class Kept(StrEnum):
     """Where a request's events are when it is answered."""
 

@@ -30,6 +30,7 @@ HEALTHY = Vitals(
     events_waiting_bytes=0,
     slow_acknowledgements=0,
     voided=0,
+    lost=0,
     spool=Spooled(max_bytes=1_000),
     calls={
         ("exp_7", "thompson"): Calls(count=3, errors=1),

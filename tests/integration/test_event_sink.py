@@ -85,9 +85,29 @@ async def test_server_that_is_not_there_or_refuses_us_is_unavailable(redis_url: 
                 await RedisEventSink(redis).append(b"x")
 
 
-async def test_key_of_another_kind_is_our_own_mistake(redis: Redis, sink: RedisEventSink) -> None:
+async def test_whatever_the_server_says_but_yes_the_stream_is_away(
+    redis: Redis, sink: RedisEventSink
+) -> None:
     await sink.append(b"x")
     await redis.delete(STREAM)
     await redis.set(STREAM, "no stream")
-    with pytest.raises(Exception, match="WRONGTYPE"):
+    with pytest.raises(Unavailable, match="Redis refuses: WRONGTYPE"):
         await sink.append(b"x")
+    await redis.delete(STREAM)
+    await sink.append(b"y")
+    assert await stored(redis) == [b"y"]
+
+
+async def test_server_that_is_full_refuses_and_takes_entries_again_later(
+    redis: Redis, sink: RedisEventSink
+) -> None:
+    await sink.append(b"before")
+    limit = (await redis.config_get("maxmemory"))["maxmemory"]
+    await redis.config_set("maxmemory", "1mb")
+    try:
+        with pytest.raises(Unavailable, match="Redis refuses: OOM"):
+            await sink.append(b"too much")
+    finally:
+        await redis.config_set("maxmemory", limit)
+    await sink.append(b"after")
+    assert await stored(redis) == [b"before", b"after"]

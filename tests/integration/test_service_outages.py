@@ -11,7 +11,7 @@ import pytest
 from pullarm.domain.decision import RewardStatus
 from pullarm.v1 import selection_pb2 as pb
 from pullarm.v1.selection_pb2_grpc import SelectionServiceStub
-from serving.event_log import Durability
+from serving.waiter import Durability
 from tests.serving_parts import DECISION_ID, Server, serving, status
 from tests.sink import hurry, until
 

@@ -8,10 +8,10 @@ from pullarm.domain.decision import Batch, ServingMinute
 from pullarm.domain.errors import Exhausted
 from pullarm.storage import events
 from serving import event_log as module
-from serving.event_log import Durability, EventLog
+from serving.event_log import EventLog
 from serving.pace import Pace
 from serving.spool import Spool
-from serving.waiter import Kept
+from serving.waiter import Durability, Kept
 from tests.ledger_events import Events
 from tests.sink import (
     Sink,
@@ -25,7 +25,10 @@ from tests.sink import (
 MINUTE = ServingMinute("serving-1", 1, 7, 2, 29_340_000, 5, 1, 0, 0, {3: 5})
 
 
-async def test_requests_in_flight_share_an_entry(sink: Sink, log: EventLog, make: Events) -> None:
+async def test_requests_in_flight_share_an_entry(
+    sink: Sink, log: EventLog, make: Events, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BUDGET_S", 10.0)
     sink.open.clear()
     logged = decisions(make, 101)
     storing = store_each(log, logged[:1])

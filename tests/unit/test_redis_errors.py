@@ -11,6 +11,8 @@ UNWELL = [
     ConnectionError("refused"),
     OutOfMemoryError("command not allowed when used memory > 'maxmemory'"),
     ResponseError("MISCONF Errors writing to the AOF file: No space left on device"),
+    ResponseError("OOM command not allowed when used memory > 'maxmemory'."),
+    ResponseError("READONLY You can't write against a read only replica."),
     ResponseError("NOREPLICAS Not enough good replicas to write."),
     ResponseError("CLUSTERDOWN The cluster is down"),
     ResponseError("MASTERDOWN Link with MASTER is down"),

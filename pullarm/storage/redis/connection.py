@@ -26,7 +26,18 @@ _AWAY = (
 )
 
 
-_NOT_NOW = ("MISCONF", "NOREPLICAS", "CLUSTERDOWN", "MASTERDOWN", "TRYAGAIN", "LOADING")
+_NOT_NOW = (
+    "MISCONF",
+    "NOREPLICAS",
+    "CLUSTERDOWN",
+    "MASTERDOWN",
+    "TRYAGAIN",
+    "LOADING",
+    "OOM",
+    "READONLY",
+    "BUSY ",
+    "NOAUTH",
+)
 """What a server says that is there and cannot take commands for a while."""
 
 

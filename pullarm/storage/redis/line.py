@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError, ResponseError
 
+from pullarm.domain.errors import Unavailable
 from pullarm.storage.redis.connection import driver_errors
 
 ANSWER_S = 5.0
@@ -51,7 +52,7 @@ class Line(asyncio.Protocol):
         return self._transport.is_closing()
 
     def send(self, command: bytes) -> "asyncio.Future[Answer]":
-        """Send one packed command; its answer comes, or Unavailable or ResponseError is raised, where it is awaited."""
+        """Send one packed command; its answer comes, or Unavailable is raised, where it is awaited."""
         answer: asyncio.Future[Answer] = self._loop.create_future()
         self._pending.append((answer, self._loop.time()))
         if self.lost:
@@ -73,7 +74,9 @@ class Line(asyncio.Protocol):
             if answer.done():  # nobody waits any more
                 continue
             if isinstance(reply, ResponseError):
-                _set(answer, reply)
+                answer.set_exception(Unavailable(f"Redis refuses: {reply}"))
+                if str(reply).startswith("READONLY"):
+                    self._transport.abort()  # a primary that was demoted: the next line finds the new one
             else:
                 answer.set_result(reply)
 
