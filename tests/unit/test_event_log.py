@@ -25,10 +25,13 @@ from tests.sink import (
 MINUTE = ServingMinute("serving-1", 1, 7, 2, 29_340_000, 5, 1, 0, 0, {3: 5})
 
 
-async def test_requests_in_flight_share_an_entry(
-    sink: Sink, log: EventLog, make: Events, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However busy the machine is, the stream is not taken for slow."""
     monkeypatch.setattr(module, "BUDGET_S", 10.0)
+
+
+async def test_requests_in_flight_share_an_entry(sink: Sink, log: EventLog, make: Events) -> None:
     sink.open.clear()
     logged = decisions(make, 101)
     storing = store_each(log, logged[:1])
@@ -161,7 +164,6 @@ async def test_too_many_waiting_events_are_refused_at_once(
     sink: Sink, log: EventLog, make: Events, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_WAITING", 10)
-    monkeypatch.setattr(module, "BUDGET_S", 10.0)
     sink.open.clear()
     first = store_each(log, decisions(make, 1))
     await until(lambda: sink.tries == 1)  # it is in hand and waits no more
