@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-BUSY = 0.6
+BUSY = 0.35
 """The share of the time that the event loop's thread computes, from which on it is worth saving it work."""
 WINDOW_S = 0.02
 
