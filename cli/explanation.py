@@ -13,8 +13,9 @@ from pullarm.domain.experiment import POLICY_NAMES
 from pullarm.domain.history import Logged
 from pullarm.domain.publication import Published
 from pullarm.policies.draw import KERNEL
+from pullarm.policies.posterior import Posterior
 from pullarm.storage.postgres.times import at
-from replay.explain import Redone, posterior_of
+from replay.explain import Redone
 
 _ROWS = 40
 """Candidates in the table; all are in the document."""
@@ -102,7 +103,8 @@ def _candidates(
     decision: Decision, published: Published, redone: Redone, names: Mapping[int, str]
 ) -> list[dict[str, Any]]:
     params = redone.params
-    learnt = posterior_of(published, decision.token.acting) if decision.token.acting else None
+    acting = decision.token.acting
+    learnt = Posterior.from_bytes(published.posteriors[acting]) if acting else None
     found: list[dict[str, Any]] = []
     for place, (arm, scored) in enumerate(
         zip(redone.candidates, redone.scored, strict=True), start=1

@@ -4,10 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
-from urllib.parse import urlsplit
 
-from pullarm.domain.errors import ConfigurationError
-from pullarm.environment import optional, optional_path, required
+from pullarm.environment import host_and_port, optional, optional_path, required
 
 ADDRESS = "PULLARM_HTTP_ADDRESS"
 
@@ -28,7 +26,7 @@ class Settings:
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
         """Raises ConfigurationError that names the variable at fault."""
-        host, port = _host_and_port(optional(environment, ADDRESS, "127.0.0.1:8000"))
+        host, port = host_and_port(ADDRESS, optional(environment, ADDRESS, "127.0.0.1:8000"))
         return cls(
             database_url=required(environment, "DATABASE_URL"),
             redis_url=required(environment, "REDIS_URL"),
@@ -38,15 +36,3 @@ class Settings:
             process=optional(environment, "PULLARM_PROCESS", "control"),
             ready_file=optional_path(environment, "PULLARM_READY_FILE"),
         )
-
-
-def _host_and_port(address: str) -> tuple[str, int]:
-    problem = f"{ADDRESS}={address!r} is not HOST:PORT, such as 127.0.0.1:8000"
-    try:
-        parts = urlsplit(f"//{address}")
-        host, port = parts.hostname, parts.port
-    except ValueError as error:
-        raise ConfigurationError(problem) from error
-    if not host or port is None:
-        raise ConfigurationError(problem)
-    return host, port

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pullarm.domain.errors import ConfigurationError
 
@@ -17,6 +18,19 @@ def required(environment: Mapping[str, str], name: str) -> str:
 def optional(environment: Mapping[str, str], name: str, default: str) -> str:
     """The variable's value, or the default."""
     return environment.get(name) or default
+
+
+def host_and_port(name: str, address: str) -> tuple[str, int]:
+    """The two parts of an address; raises ConfigurationError that names the variable it came from."""
+    problem = f"{name}={address!r} is not HOST:PORT, such as 127.0.0.1:8000"
+    try:
+        parts = urlsplit(f"//{address}")
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise ConfigurationError(problem) from error
+    if not host or port is None:
+        raise ConfigurationError(problem)
+    return host, port
 
 
 def optional_path(environment: Mapping[str, str], name: str) -> Path | None:

@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import zip_longest
 
-import numpy as np
-
-from pullarm.domain.assignment import Unit, gate_limit, unit_of
+from pullarm.domain.assignment import Unit, unit_of
 from pullarm.domain.decision import NO_POLICY, UNLISTED, Decision, Reason
-from pullarm.domain.experiment import POLICY_NAMES, Experiment, State
+from pullarm.domain.experiment import POLICY_NAMES, Experiment, standing
 from pullarm.domain.publication import Published
 from pullarm.policies.base import Offer, Policy, Prepared
 from pullarm.policies.draw import KERNEL, Choice, choose, integer_weights
@@ -22,11 +20,6 @@ from pullarm.policies.grid import Grid
 from pullarm.policies.posterior import Posterior
 from pullarm.policies.registry import build, check
 
-_STANDINGS = {
-    State.RUNNING: Reason.ASSIGNED,
-    State.ROLLED_BACK: Reason.ROLLED_BACK,
-    State.SHIPPED: Reason.SHIPPED,
-}
 _ASKED = (Reason.ASSIGNED, Reason.NO_KNOWN_CANDIDATE, Reason.SPOOL_FULL)
 """What may come of a unit that is in the experiment; which of them, its candidates and the moment say."""
 
@@ -81,7 +74,7 @@ def redo(decision: Decision, published: Published, *, kernel: int = KERNEL) -> R
     if experiment is None:
         raise ValueError("published without a configuration")
     unit = unit_of(experiment.salt, decision.unit)
-    limit = gate_limit(round(experiment.spec.traffic_pct * 1_000_000))
+    limit = experiment.spec.gate_limit
     differences = _misassigned(decision, published, experiment, unit, limit)
     name = POLICY_NAMES[decision.token.acting] if decision.token.acting else "control"
     candidates = tuple(decision.candidates or range(1, decision.all_arms + 1))
@@ -95,13 +88,11 @@ def redo(decision: Decision, published: Published, *, kernel: int = KERNEL) -> R
     else:
         try:
             offered = _offered(decision, published, experiment, candidates)
-            slots = _drawn(
-                offered, decision
-            )  # before the scoring, because it looks whether these are arms
+            # Before the scoring, because it looks whether these are arms.
+            slots = _drawn(offered, decision)
             scored = _scored(offered, candidates)
-        except (
-            ValueError
-        ) as error:  # no decision of ours: its candidates are no arms, or its publication not sound
+        except ValueError as error:
+            # No decision of ours: its candidates are no arms, or its publication is not sound.
             differences.append(f"it cannot be redone: {error}")
         else:
             differences += _drawn_otherwise(decision, slots)
@@ -111,17 +102,11 @@ def redo(decision: Decision, published: Published, *, kernel: int = KERNEL) -> R
         unit=unit,
         gate_limit=limit,
         policy=name,
-        params=check(name, _params(experiment, name)),
+        params=check(name, experiment.spec.params_of(name)),
         candidates=candidates,
         scored=scored,
         slots=slots,
     )
-
-
-def posterior_of(published: Published, policy: int) -> Posterior:
-    """What one policy had learned, by arm row."""
-    pairs = np.frombuffer(published.posteriors[policy], dtype="<i8").reshape(-1, 2)
-    return Posterior(serves_micro=pairs[:, 0], rewards_micro=pairs[:, 1])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,14 +126,14 @@ def _offered(
 ) -> _Offered:
     acting = decision.token.acting
     if acting == NO_POLICY:
-        control = fallback(_params(experiment, "control"))
+        control = fallback(experiment.spec.params_of("control"))
         prepared = prepare_places(control, len(candidates))
         rows = {place: place for place in range(len(candidates))}
         return _Offered(policy=control, prepared=prepared, rows=rows, arms=candidates)
-    policy = build(POLICY_NAMES[acting], _params(experiment, POLICY_NAMES[acting]))
+    policy = build(POLICY_NAMES[acting], experiment.spec.params_of(POLICY_NAMES[acting]))
     grid_no = published.head.grid_no
     grid = Grid.from_bytes(grid_no, published.grid) if grid_no and published.grid else None
-    prepared = policy.prepare(posterior_of(published, acting), grid=grid)
+    prepared = policy.prepare(Posterior.from_bytes(published.posteriors[acting]), grid=grid)
     rows = {arm - 1: place for place, arm in enumerate(candidates) if arm != UNLISTED}
     return _Offered(policy=policy, prepared=prepared, rows=rows, arms=candidates)
 
@@ -198,10 +183,10 @@ def _misassigned(
 ) -> list[str]:
     """Where the logged unit, bucket, policy or reason is not what salt, table and state of the experiment say."""
     token = decision.token
-    standings = {_STANDINGS.get(experiment.state, Reason.NOT_RUNNING)}
+    standings = {standing(experiment.state)}
     if published.halt is not None:  # a halt is obeyed ahead of the version that says so
-        standings.add(_STANDINGS.get(published.halt, Reason.NOT_RUNNING))
-    due = {(standing, NO_POLICY) for standing in standings}
+        standings.add(standing(published.halt))
+    due = {(reason, NO_POLICY) for reason in standings}
     if (Reason.ASSIGNED, NO_POLICY) in due:
         due.remove((Reason.ASSIGNED, NO_POLICY))
         in_traffic = {(reason, experiment.buckets[unit.bucket]) for reason in _ASKED}
@@ -220,11 +205,3 @@ def _misassigned(
         logged = f"{Reason(token.reason).name} {POLICY_NAMES[token.assigned]}"
         found.append(f"reason and assigned policy: logged {logged}, redone {said}")
     return found
-
-
-def _params(experiment: Experiment, name: str) -> Mapping[str, float | str]:
-    """Of a policy as configured; its defaults where it is not."""
-    for policy in experiment.spec.policies:
-        if policy.name == name:
-            return policy.params
-    return {}

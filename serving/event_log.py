@@ -131,10 +131,8 @@ class EventLog:
         try:
             answer = await waiter.future
         except (asyncio.CancelledError, Exception):
-            if waiter.tried:
-                self.void(
-                    waiter.logged
-                )  # all: some may be in an entry that was stored, or yet will be
+            if waiter.tried:  # then all: some may be in an entry that was stored, or yet will be
+                self.void(waiter.logged)
             raise
         return answer
 

@@ -13,7 +13,6 @@ from functools import cache
 from socket import AF_INET6
 from socketserver import TCPServer, ThreadingMixIn
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import urlsplit
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from prometheus_client import (
@@ -27,6 +26,7 @@ from prometheus_client.metrics_core import InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from pullarm.domain.errors import ConfigurationError
+from pullarm.environment import host_and_port
 from pullarm.statistics.sketch import LatencySketch
 from serving.vitals import Status, Vitals, readiness
 
@@ -51,7 +51,7 @@ def watched(address: str, look: Look, max_silence_s: float) -> Iterator[int]:
 
     Raises ConfigurationError where the address is malformed or cannot be listened on.
     """
-    host, port = _host_and_port(address)
+    host, port = host_and_port(ADDRESS, address)
     family = _ServerV6 if ":" in host else _Server
     try:
         server = family((host, port), _Handler)
@@ -243,18 +243,6 @@ def _value_ms(bucket: int) -> float:
 
 def _json(told: dict[str, object]) -> bytes:
     return json.dumps(told).encode() + b"\n"
-
-
-def _host_and_port(address: str) -> tuple[str, int]:
-    problem = f"{ADDRESS}={address!r} is not HOST:PORT, such as 127.0.0.1:9464"
-    try:
-        parts = urlsplit(f"//{address}")
-        host, port = parts.hostname, parts.port
-    except ValueError as error:
-        raise ConfigurationError(problem) from error
-    if not host or port is None:
-        raise ConfigurationError(problem)
-    return host, port
 
 
 class _Server(ThreadingMixIn, WSGIServer):

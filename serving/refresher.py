@@ -8,9 +8,9 @@ from dataclasses import replace
 from math import inf
 
 from pullarm.domain.errors import Unavailable
-from pullarm.domain.experiment import State
+from pullarm.domain.experiment import State, standing
 from pullarm.domain.ports import Board, BoardIndex, Version
-from serving.snapshot import Served, Snapshot, serve, standing
+from serving.snapshot import Served, Snapshot, serve
 
 _log = logging.getLogger(__name__)
 

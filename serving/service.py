@@ -120,7 +120,8 @@ class SelectionService:
         try:
             await _each_in_turn(partial(self._add_result, response), outcomes)
         except (asyncio.CancelledError, Exception):
-            self._events.void(logged)  # they are stored, and nobody is shown them
+            if kept is not Kept.NOWHERE:  # they are stored, and nobody is shown them
+                self._events.void(logged)
             raise
         return response, kept
 

@@ -3,11 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
-
-from pullarm.domain.assignment import BUCKETS, gate_limit
+from pullarm.domain.assignment import BUCKETS
 from pullarm.domain.decision import Reason
-from pullarm.domain.experiment import POLICY_NUMBERS, Catalogue, Experiment, RewardKind, State
+from pullarm.domain.experiment import (
+    POLICY_NUMBERS,
+    Catalogue,
+    Experiment,
+    RewardKind,
+    State,
+    standing,
+)
 from pullarm.domain.publication import Head, Published
 from pullarm.policies.base import Policy, Prepared
 from pullarm.policies.control import Control
@@ -15,17 +20,6 @@ from pullarm.policies.fallback import fallback
 from pullarm.policies.grid import Grid
 from pullarm.policies.posterior import Posterior
 from pullarm.policies.registry import build
-
-_REASON_BY_STATE = {
-    State.RUNNING: Reason.ASSIGNED,
-    State.ROLLED_BACK: Reason.ROLLED_BACK,
-    State.SHIPPED: Reason.SHIPPED,
-}
-
-
-def standing(state: State) -> Reason:
-    """Why units of an experiment in this state get what they get, before their assignment is looked at."""
-    return _REASON_BY_STATE.get(state, Reason.NOT_RUNNING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,13 +103,13 @@ def serve(published: Published, before: Served | None) -> Served:
         grid=grid,
         halt=published.halt,
         standing=standing(state),
-        gate_limit=gate_limit(round(experiment.spec.traffic_pct * 1_000_000)),
+        gate_limit=experiment.spec.gate_limit,
         arm_ids=before.arm_ids if same and before else tuple(a.arm_id for a in experiment.arms),
         rows=before.rows
         if same and before
         else {arm.arm_id: arm.arm_no - 1 for arm in experiment.arms},
         policies=_policies(experiment, published, grid, before),
-        fallback=fallback(_params(experiment, "control")),
+        fallback=fallback(experiment.spec.params_of("control")),
         kinds={kind.name: kind for kind in experiment.spec.reward.kinds},
     )
 
@@ -144,13 +138,6 @@ def _grid(published: Published, before: Served | None) -> Grid | None:
     raise ValueError(f"grid {published.head.grid_no} is missing")
 
 
-def _params(experiment: Experiment, name: str) -> Mapping[str, float | str]:
-    for policy in experiment.spec.policies:
-        if policy.name == name:
-            return policy.params
-    return {}
-
-
 def _policies(
     experiment: Experiment, published: Published, grid: Grid | None, before: Served | None
 ) -> dict[int, ServedPolicy]:
@@ -169,7 +156,7 @@ def _policies(
 
 
 def _posterior(vector: bytes, arms: int) -> Posterior:
-    pairs = np.frombuffer(vector, dtype="<i8").reshape(-1, 2)
-    if len(pairs) != arms:
-        raise ValueError(f"a posterior has {len(pairs)} arms, but version says {arms}")
-    return Posterior(serves_micro=pairs[:, 0], rewards_micro=pairs[:, 1])
+    posterior = Posterior.from_bytes(vector)
+    if posterior.n_arms != arms:
+        raise ValueError(f"a posterior has {posterior.n_arms} arms, but version says {arms}")
+    return posterior

@@ -6,7 +6,8 @@ from datetime import datetime
 from enum import StrEnum
 from math import isclose
 
-from pullarm.domain.assignment import MICRO
+from pullarm.domain.assignment import MICRO, gate_limit
+from pullarm.domain.decision import Reason
 from pullarm.domain.errors import Conflict
 
 POLICY_NUMBERS: Mapping[str, int] = {"control": 1, "thompson": 2, "egreedy": 3, "ucb": 4}
@@ -26,6 +27,18 @@ class State(StrEnum):
     STOPPED = "stopped"
     SHIPPED = "shipped"
     ARCHIVED = "archived"
+
+
+_STANDINGS = {
+    State.RUNNING: Reason.ASSIGNED,
+    State.ROLLED_BACK: Reason.ROLLED_BACK,
+    State.SHIPPED: Reason.SHIPPED,
+}
+
+
+def standing(state: State) -> Reason:
+    """Why units of an experiment in this state get what they get, before their assignment is looked at."""
+    return _STANDINGS.get(state, Reason.NOT_RUNNING)
 
 
 class Catalogue(StrEnum):
@@ -146,6 +159,15 @@ class Spec:
     learn_slots: int = 1
     log_candidates: CandidateLog = CandidateLog.ARMS
     duration_days: float = 14.0
+
+    @property
+    def gate_limit(self) -> int:
+        """The first gate hash that is out of traffic."""
+        return gate_limit(round(self.traffic_pct * MICRO))
+
+    def params_of(self, policy: str) -> Mapping[str, float | str]:
+        """What is configured of a policy; nothing where it is not among them."""
+        return next((each.params for each in self.policies if each.name == policy), {})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

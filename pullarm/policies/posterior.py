@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +44,12 @@ class Posterior:
             self.rewards_micro > self.serves_micro,
             "rewards_micro exceeds serves_micro; a credit is at most 1 a serve",
         )
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """Read pairs of little-endian int64, (serves, rewards) of each arm row, as publications have them."""
+        pairs = np.frombuffer(data, dtype="<i8").reshape(-1, 2)
+        return cls(serves_micro=pairs[:, 0], rewards_micro=pairs[:, 1])
 
     @property
     def n_arms(self) -> int:
