@@ -19,6 +19,7 @@ from multiprocessing.synchronize import Event
 
 import numpy as np
 
+from pullarm import event_loop
 from pullarm.domain.assignment import MICRO, allocate
 from pullarm.domain.experiment import (
     POLICY_NUMBERS,
@@ -37,6 +38,7 @@ from pullarm.policies.thompson import Thompson
 from pullarm.policies.warm import warm_up
 from pullarm.storage.redis import RedisBoard, connect
 from serving.refresher import Refresher
+from serving.server import SWITCH_S
 
 EXPERIMENTS = 20
 ARMS = 1_000
@@ -52,6 +54,8 @@ _ROUNDS = 5
 class Stalls:
     """How much later than asked for the event loop came to a task, in milliseconds."""
 
+    changing: int
+    """How many of the experiments changed."""
     p50_ms: float
     p99_ms: float
     max_ms: float
@@ -61,23 +65,23 @@ class Stalls:
     refreshed: int
     """Publications taken over while it was measured."""
     published: int
-    switch_interval_ms: float
 
     def as_dict(self) -> dict[str, float]:
         """The fields."""
         return asdict(self)
 
 
-def measure(redis_url: str, *, seconds: float = 10.0, switch_interval_s: float = 0.0005) -> Stalls:
-    """Measure on an empty Redis database that nobody else uses, with this thread switch interval."""
+def measure(redis_url: str, *, changing: int, seconds: float = 10.0) -> Stalls:
+    """Measure on an empty Redis database that nobody else uses, while so many of the experiments change."""
     warm_up()
     spawning = multiprocessing.get_context("spawn")
     begin, stop = spawning.Event(), spawning.Event()
-    publisher = spawning.Process(target=_publish, args=(redis_url, begin, stop), daemon=True)
+    asked = (redis_url, changing, begin, stop)
+    publisher = spawning.Process(target=_publish, args=asked, daemon=True)
     publisher.start()
     try:
-        with _switching(switch_interval_s):
-            return asyncio.run(_measured(redis_url, seconds, begin))
+        with _switching(SWITCH_S):
+            return event_loop.run(_measured(redis_url, changing, seconds, begin))
     finally:
         stop.set()
         publisher.join(10)
@@ -86,11 +90,11 @@ def measure(redis_url: str, *, seconds: float = 10.0, switch_interval_s: float =
 
 def table(stalls: list[Stalls]) -> str:
     """Measurements as aligned text."""
-    heads = ("switch ms", "p50 ms", "p99 ms", "max ms", "idle p99", "idle max", "taken / published")
+    heads = ("changing", "p50 ms", "p99 ms", "max ms", "idle p99", "idle max", "taken / published")
     lines = ["".join(head.rjust(18) for head in heads)]
     for one in stalls:
         cells = (
-            f"{one.switch_interval_ms:.1f}",
+            f"{one.changing}",
             f"{one.p50_ms:.2f}",
             f"{one.p99_ms:.2f}",
             f"{one.max_ms:.2f}",
@@ -101,7 +105,7 @@ def table(stalls: list[Stalls]) -> str:
         lines.append("".join(cell.rjust(18) for cell in cells))
     lines.append(
         f"{EXPERIMENTS} experiments of {ARMS:,} arms and {len(POLICY_NUMBERS)} policies; "
-        f"{CHANGED} arms of each change every {EVERY_S:g} s"
+        f"{CHANGED} arms of those changing do so every {EVERY_S:g} s"
     )
     return "\n".join(lines)
 
@@ -116,7 +120,7 @@ def _switching(interval_s: float) -> Iterator[None]:
         sys.setswitchinterval(before)
 
 
-async def _measured(redis_url: str, seconds: float, begin: Event) -> Stalls:
+async def _measured(redis_url: str, changing: int, seconds: float, begin: Event) -> Stalls:
     late: list[float] = []
     idle: list[float] = []
     async with connect(redis_url) as redis:
@@ -140,6 +144,7 @@ async def _measured(redis_url: str, seconds: float, begin: Event) -> Stalls:
     if refresher.refused:
         raise RuntimeError(f"publications were refused: {dict(refresher.problems)}")
     return Stalls(
+        changing=changing,
         p50_ms=float(np.percentile(late, 50)),
         p99_ms=float(np.percentile(late, 99)),
         max_ms=max(late),
@@ -147,7 +152,6 @@ async def _measured(redis_url: str, seconds: float, begin: Event) -> Stalls:
         idle_max_ms=max(idle),
         refreshed=refreshed,
         published=published,
-        switch_interval_ms=sys.getswitchinterval() * 1_000,
     )
 
 
@@ -179,13 +183,13 @@ def _taken(refresher: Refresher) -> int:
     return sum(served.head.pub_no for served in refresher.snapshot.by_number.values())
 
 
-def _publish(redis_url: str, begin: Event, stop: Event) -> None:
+def _publish(redis_url: str, changing: int, begin: Event, stop: Event) -> None:
     """Publish everything once; from `begin` to `stop` change some of it every EVERY_S."""
     os.nice(10)  # a platform's workers have processors of their own; here they may not have
-    asyncio.run(_publishing(redis_url, begin, stop))
+    asyncio.run(_publishing(redis_url, changing, begin, stop))
 
 
-async def _publishing(redis_url: str, begin: Event, stop: Event) -> None:
+async def _publishing(redis_url: str, changing: int, begin: Event, stop: Event) -> None:
     rng = np.random.default_rng(1)
     serves = rng.integers(1_000, 5_000, ARMS)
     rewards = rng.binomial(serves, rng.beta(10.0, 90.0, ARMS))
@@ -207,7 +211,7 @@ async def _publishing(redis_url: str, begin: Event, stop: Event) -> None:
             rows = rng.choice(ARMS, CHANGED, replace=False).tolist()
             serves[rows] += 1
             cells = _cells(rows, serves, rewards)
-            for experiment in experiments:
+            for experiment in experiments[:changing]:
                 await board.publish(_publication(experiment, pub_no, cells, grid))
             await asyncio.sleep(max(0.0, EVERY_S - (time.perf_counter() - started)))
 

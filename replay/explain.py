@@ -4,13 +4,14 @@ Pure: the same policy code as serving's, over the posterior and the grid of the 
 decision's own uid. What comes out is what was logged, to the last integer, or it is said what differs.
 """
 
+import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import zip_longest
 
 from pullarm.domain.assignment import Unit, unit_of
-from pullarm.domain.decision import NO_POLICY, UNLISTED, Decision, Reason
+from pullarm.domain.decision import NO_POLICY, UNLISTED, Decision, Reason, unpack_arms
 from pullarm.domain.experiment import POLICY_NAMES, Experiment, standing
 from pullarm.domain.publication import Published
 from pullarm.policies.base import Offer, Policy, Prepared
@@ -77,7 +78,7 @@ def redo(decision: Decision, published: Published, *, kernel: int = KERNEL) -> R
     limit = experiment.spec.gate_limit
     differences = _misassigned(decision, published, experiment, unit, limit)
     name = POLICY_NAMES[decision.token.acting] if decision.token.acting else "control"
-    candidates = tuple(decision.candidates or range(1, decision.all_arms + 1))
+    candidates = _candidates(decision, differences)
     scored: tuple[Scored | None, ...] = (None,) * len(candidates)
     slots: tuple[tuple[int, int, int], ...] = ()
     verdict = Verdict.REPRODUCED
@@ -107,6 +108,15 @@ def redo(decision: Decision, published: Published, *, kernel: int = KERNEL) -> R
         scored=scored,
         slots=slots,
     )
+
+
+def _candidates(decision: Decision, differences: list[str]) -> tuple[int, ...]:
+    try:
+        return unpack_arms(decision.candidates) or tuple(range(1, decision.all_arms + 1))
+    except struct.error:
+        size = len(decision.candidates)
+        differences.append(f"candidates: logged {size} bytes, which are no numbers of four each")
+        return ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

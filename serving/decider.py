@@ -1,34 +1,30 @@
 """The hot path: one request, one snapshot, one decision. No await, no logging, no input or output."""
 
 from collections.abc import Sequence
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 from pullarm.domain.assignment import Unit, unit_of
-from pullarm.domain.decision import NO_POLICY, UNLISTED, Decision, Reason, Token, hash_of, make_uid
-from pullarm.domain.errors import NotFound, Unavailable
+from pullarm.domain.decision import (
+    NO_POLICY,
+    Decision,
+    Reason,
+    Token,
+    hash_of,
+    make_uid,
+    pack_arms,
+    unpack_arms,
+)
 from pullarm.domain.experiment import POLICY_NAMES, CandidateLog
 from pullarm.policies.draw import KERNEL, Choice, choose
 from pullarm.policies.fallback import prepare_places
-from serving.snapshot import Served, Snapshot
+from serving.query import Query
+from serving.snapshot import Served
 
 MAX_NEWCOMERS = 100
 """Unlisted candidates that one event names; the next request brings the others."""
 
 
 _COHORT = 0
-
-
-class Query(NamedTuple):
-    """One selection, checked."""
-
-    experiment: str
-    user: str
-    candidates: list[str]
-    rows: list[int | None]
-    """The arm each candidate is in the snapshot that decides; None for those that are none."""
-    slots: int
-    attributes: dict[str, str]
-    request_id: str
 
 
 class Answer(NamedTuple):
@@ -40,52 +36,43 @@ class Answer(NamedTuple):
     propensities: list[float]
 
 
-def find(snapshot: Snapshot, reference: str) -> Served:
-    """The experiment a caller names."""
-    served = snapshot.by_reference.get(reference)
-    if served is None:
-        if not snapshot.whole:
-            raise Unavailable("NO_SNAPSHOT: this server has not loaded all experiments; try again")
-        raise NotFound(f"experiment_id: there is no experiment {reference!r}")
-    return served
-
-
 def decide(
-    snapshot: Snapshot, query: Query, now_ms: int, entropy: bytes, *, room: bool = True
+    served: Served, query: Query, now_ms: int, entropy: bytes, *, room: bool = True
 ) -> Answer:
     """Decide one request; `entropy` is 10 random bytes, the only thing here that is not given.
 
     Without room for its event there is no decision to learn from: control's choice.
     """
-    served = find(snapshot, query.experiment)
     experiment = served.experiment
     unit = unit_of(experiment.salt, query.user)
-    offer = _offer(served, query)
-    reason, assigned = _assign(served, unit, offer, room=room)
+    all_arms = len(served.arms.ids) if query.rows is None else 0
+    known = all_arms if query.rows is None else len(query.rows)
+    offered = len(query.names) if query.names else known
+    reason, assigned = _assign(served, unit, known, room=room)
     uid = make_uid(now_ms, entropy)
-    candidates: list[int] = []
+    candidates = query.arms
+    names = numbers = None  # by place, where a place was drawn and not an arm's row
     if reason is Reason.ASSIGNED:
         acting = assigned
         policy = served.policies[assigned]
-        choices = choose(policy.policy, policy.prepared, offer.rows, slots=query.slots, uid=uid)
-        shown: Sequence[str] = served.arm_ids
-        if offer.rows is not None:
-            candidates = [row + 1 for row in offer.rows]
+        choices = choose(policy.policy, policy.prepared, query.rows, slots=query.slots, uid=uid)
     else:
         acting = NO_POLICY
-        choices = _fall_back(served, len(offer.names), query.slots, uid)
-        shown = offer.names
-        if offer.rows is not None:
-            candidates = [served.rows.get(name, UNLISTED - 1) + 1 for name in shown]
+        choices = _fall_back(served, offered, query.slots, uid)
+        if query.names:
+            names = query.names
+            candidates = pack_arms([served.arms.number(name) for name in names])
+        if query.rows is not None:
+            numbers = unpack_arms(candidates)
     arms, arm_ids, weights, totals, propensities = [], [], [], [], []
-    for row, weight, total in choices:
-        arm_id = shown[row]
-        arm_ids.append(arm_id)
-        arms.append(served.rows.get(arm_id, UNLISTED - 1) + 1)
+    for drawn, weight, total in choices:
+        number = numbers[drawn] if numbers else drawn + 1
+        arms.append(number)
+        arm_ids.append(names[drawn] if names else served.arms.ids[number - 1])
         weights.append(weight)
         totals.append(total)
         propensities.append(weight / total)
-    hashed = offer.rows is not None and experiment.spec.log_candidates is CandidateLog.HASH
+    hashed = query.rows is not None and experiment.spec.log_candidates is CandidateLog.HASH
     # By place, in the order of their definitions: keywords would cost a twentieth of all this.
     token = Token(
         uid,
@@ -106,51 +93,27 @@ def decide(
         KERNEL,
         query.user,
         unit.bucket,
-        [] if hashed else candidates,
+        b"" if hashed else candidates,
         weights,
         totals,
         query.attributes,
         query.request_id,
-        offer.unlisted,
-        _newcomers(served, offer) if offer.unlisted else [],
+        offered - known,
+        _newcomers(served, query.names) if offered > known else [],
         hash_of(candidates) if hashed else 0,
-        len(offer.names) if offer.rows is None else 0,
+        all_arms,
     )
     return Answer(decision, POLICY_NAMES[acting], arm_ids, propensities)
 
 
-class _Offer(NamedTuple):
-    """What there is to choose from."""
-
-    names: Sequence[str]
-    """Distinct candidates in the caller's order; the whole catalogue where none are named."""
-    rows: list[int] | None
-    """The arms among them; None for the whole catalogue, which is not listed for every request."""
-    unlisted: int
-
-
-def _offer(served: Served, query: Query) -> _Offer:
-    named, rows = query.candidates, query.rows
-    if not named:
-        return _Offer(served.arm_ids, None, 0)
-    if len(set(rows)) == len(rows):
-        known = (
-            [row for row in rows if row is not None] if None in rows else cast("list[int]", rows)
-        )
-        return _Offer(named, known, len(rows) - len(known))
-    names = list(dict.fromkeys(named))
-    known = [served.rows[name] for name in names if name in served.rows]
-    return _Offer(names, known, len(names) - len(known))
-
-
-def _assign(served: Served, unit: Unit, offer: _Offer, *, room: bool) -> tuple[Reason, int]:
-    """Why this unit gets what it gets, and its policy's number; 0 outside the experiment."""
+def _assign(served: Served, unit: Unit, known: int, *, room: bool) -> tuple[Reason, int]:
+    """Why this unit gets what it gets of these many arms, and its policy's number; 0 outside the experiment."""
     if served.standing is not Reason.ASSIGNED:
         return served.standing, NO_POLICY
     if unit.gate >= served.gate_limit:
         return Reason.NOT_IN_TRAFFIC, NO_POLICY
     assigned = served.experiment.buckets[unit.bucket]
-    if len(offer.names) == offer.unlisted:
+    if known == 0:
         return Reason.NO_KNOWN_CANDIDATE, assigned
     return (Reason.ASSIGNED if room else Reason.SPOOL_FULL), assigned
 
@@ -163,7 +126,7 @@ def _fall_back(served: Served, count: int, slots: int, uid: bytes) -> list[Choic
     return choose(served.fallback, places, None, slots=slots, uid=uid)
 
 
-def _newcomers(served: Served, offer: _Offer) -> list[str]:
+def _newcomers(served: Served, names: Sequence[str] | None) -> list[str]:
     if not served.open or served.standing is not Reason.ASSIGNED:
         return []
-    return [name for name in offer.names if name not in served.rows][:MAX_NEWCOMERS]
+    return [name for name in names or () if name not in served.arms.rows][:MAX_NEWCOMERS]

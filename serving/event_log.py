@@ -8,18 +8,19 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import chain
-from typing import TypeVar
+from typing import Any
 
 from pullarm.domain.decision import Decision, ServingMinute
 from pullarm.domain.errors import Exhausted, Unavailable
 from pullarm.domain.ports import EventSink
 from pullarm.storage import events
+from serving.backlog import Backlog, Item, Kind
 from serving.pace import Pace
 from serving.segment import Segment
 from serving.spool import Spool, SpoolFull
-from serving.waiter import Durability, Kept, Logged, Waiter, within
+from serving.waiter import Answered, Durability, Kept, Logged, Made, Waiter, within
 
 _log = logging.getLogger(__name__)
 
@@ -37,12 +38,6 @@ _SWEEP_S = 0.1
 _TURN_S = 0.002
 """How long the making of events may keep the event loop."""
 _NOTHING = events.entry([], [], [])
-
-Answered = TypeVar("Answered")
-
-
-_Item = tuple[int, bytes, Waiter | None]
-_DECISION, _REWARD, _VOID, _MINUTE = range(4)
 
 
 class EventLog:
@@ -70,13 +65,13 @@ class EventLog:
         """Events nobody waited for that found no room, neither in the spool nor in memory."""
         self._sink = sink
         self._pace = pace or Pace(0.0)
-        self._asked: deque[Waiter] = deque()
+        self._asked: deque[Waiter[Any]] = deque()
         """Requests whose events are yet to be made."""
-        self._waiting: deque[_Item] = deque()
-        self._waiting_bytes = 0
-        self._in_hand: list[_Item] = []
+        self._asked_bytes = 0
+        self._backlog = Backlog()
+        self._in_hand: list[Item] = []
         """The entry that is being stored."""
-        self._owed: list[_Item] = []
+        self._owed: list[Item] = []
         """What nobody waits for and the full spool did not take; tried again once there is room."""
         self._late: asyncio.Future[None] | None = None
         """The append that overran its budget; it may yet succeed."""
@@ -90,77 +85,75 @@ class EventLog:
 
     @property
     def waiting(self) -> int:
-        """Events in memory that are not stored yet, and requests whose events are not made yet."""
-        return len(self._asked) + len(self._waiting) + len(self._in_hand) + len(self._owed)
+        """Requests, and events nobody waits for, that are not stored yet."""
+        return len(self._asked) + len(self._backlog) + len(self._in_hand) + len(self._owed)
 
     @property
     def waiting_bytes(self) -> int:
-        """The size of those that are in no entry yet."""
-        return self._waiting_bytes
+        """The size in bytes of those that are in no entry yet."""
+        return self._asked_bytes + self._backlog.bytes
 
     def full(self) -> str | None:
         """Why no more events can be kept, None while they can: then nothing should be decided that needs a log."""
-        waiting = len(self._waiting) + len(self._asked)
-        if waiting >= MAX_WAITING or self._waiting_bytes >= MAX_WAITING_BYTES:
-            return f"{waiting} events wait to be stored; the event store is too slow"
+        waiting = len(self._backlog) + len(self._asked)
+        if waiting >= MAX_WAITING or self.waiting_bytes >= MAX_WAITING_BYTES:
+            return f"{waiting} requests wait to be stored; the event store is too slow"
         if self._full is not None and time.monotonic() < self._full_until:
             return self._full
         return None
 
-    async def join(
-        self, make: Callable[[], Logged], finish: Callable[[Kept], Answered]
-    ) -> Answered:
+    async def join(self, waiter: Waiter[Answered]) -> Answered:
         """Make a request's events when the next entry is put together, and its answer once they are kept.
 
         Done for many requests in a row this finds code and data in the processor's caches, and takes a fraction of what
-        it takes with network calls in between. `make` and `finish` must be quick; what they raise is raised here.
-        Exhausted when there is no room, Unavailable when storing takes too long. Decisions of a request that is told
-        so, or is cancelled, are voided where they may have been stored: nobody was shown them.
+        it takes with network calls in between. Raises what the waiter's own methods raise, Exhausted when there is no
+        room, Unavailable when storing takes too long. Decisions of a request that is told so, or is cancelled, are
+        voided where they may have been stored: nobody was shown them.
         """
         if reason := self.full():
             self.refused += 1
-            raise Exhausted(reason)
-        if self.durability is Durability.BUFFERED:
-            logged = make()
-            answer = finish(Kept.BUFFERED)
-            self._put_all(logged, None)
-            return answer
-        waiter = Waiter(make, finish)
-        self._asked.append(waiter)
-        self._wake.set()
+            waiter.failed(Exhausted(reason))
+        elif self.durability is Durability.BUFFERED:
+            if waiter.begin():
+                waiter.finished(Kept.BUFFERED)
+                if waiter.future.exception() is None:
+                    self._put_all(waiter.logged, None)
+        else:
+            self._asked.append(waiter)
+            self._asked_bytes += waiter.size
+            self._wake.set()
         try:
-            answer = await waiter.future
+            return await waiter.future
         except (asyncio.CancelledError, Exception):
-            if waiter.tried:  # then all: some may be in an entry that was stored, or yet will be
+            if waiter.tried:
                 self.void(waiter.logged)
             raise
-        return answer
 
     async def store(self, logged: Logged) -> Kept:
         """Return once all of these events are kept as the durability says, and where; raises as `join` does."""
-        return await self.join(lambda: logged, lambda kept: kept) if logged else Kept.ACKNOWLEDGED
+        return await self.join(Made(logged)) if logged else Kept.ACKNOWLEDGED
 
     def void(self, logged: Logged) -> None:
         """Take back decisions that may have been stored and that nobody was shown."""
         for event in logged:
             if isinstance(event, Decision):
-                self._put(_VOID, events.pack(event.token), None)
+                self._put(Kind.VOID, [events.pack(event.token)], None)
                 self.voids += 1
 
     def tell(self, minutes: Sequence[ServingMinute]) -> None:
         """Report how serving did; nobody waits for it."""
         for minute in minutes:
-            self._put(_MINUTE, events.pack(minute), None)
+            self._put(Kind.MINUTE, [events.pack(minute)], None)
 
     async def run(self) -> None:
         """Commit for ever, one entry at a time: what arrives meanwhile is the next entry."""
         async with asyncio.TaskGroup() as group:  # where one of them dies, all end
             others = [group.create_task(self._sweep()), group.create_task(self._recover())]
             next_at = 0.0
-            while not self._closing or self._asked or self._waiting:
+            while not self._closing or self._asked or self._backlog:
                 await self._wake.wait()
                 self._wake.clear()
-                while self._asked or self._waiting:
+                while self._asked or self._backlog:
                     early_s = next_at - time.monotonic()
                     if early_s > 0 and not self._closing:
                         await asyncio.sleep(early_s)
@@ -173,8 +166,9 @@ class EventLog:
         if self._late is not None:
             self._late.cancel()
         if self._owed:
-            self.lost += len(self._owed)
-            _log.error("%d events found no room and are lost", len(self._owed))
+            lost = sum(len(item.packed) for item in self._owed)
+            self.lost += lost
+            _log.error("%d events found no room and are lost", lost)
 
     def close(self) -> None:
         """Let `run` end once everything is in the stream or the spool."""
@@ -185,66 +179,52 @@ class EventLog:
         """Make the events of the requests that have joined; whether some have to wait for the next entry."""
         turn_ends = time.perf_counter() + _TURN_S
         while self._asked:
-            if len(self._waiting) >= events.MAX_EVENTS or time.perf_counter() > turn_ends:
+            if len(self._backlog) >= events.MAX_EVENTS or time.perf_counter() > turn_ends:
                 return True
             waiter = self._asked.popleft()
+            self._asked_bytes -= waiter.size
             if not waiter.future.done() and waiter.begin():
                 self._put_all(waiter.logged, waiter)
         return False
 
-    def _put_all(self, logged: Logged, waiter: Waiter | None) -> None:
-        for event in logged:
-            kind = _DECISION if isinstance(event, Decision) else _REWARD
-            self._put(kind, events.pack(event), waiter)
+    def _put_all(self, logged: Logged, waiter: Waiter[Any] | None) -> None:
+        kind = Kind.DECISION if isinstance(logged[0], Decision) else Kind.REWARD
+        self._put(kind, [events.pack(event) for event in logged], waiter)
 
-    def _put(self, kind: int, event: bytes, waiter: Waiter | None) -> None:
-        self._waiting.append((kind, event, waiter))
-        self._waiting_bytes += len(event)
+    def _put(self, kind: Kind, packed: list[bytes], waiter: Waiter[Any] | None) -> None:
+        self._backlog.put(kind, packed, waiter)
         self._wake.set()
 
-    def _take(self) -> list[_Item]:
-        """The next entry's events; those of requests that have their answer already are left out."""
-        items: list[_Item] = []
-        size = 0
-        while self._waiting and len(items) < events.MAX_EVENTS:
-            _, event, waiter = item = self._waiting[0]
-            dead = waiter is not None and waiter.future.done()
-            if items and not dead and size + len(event) > events.MAX_BYTES:
-                break
-            self._waiting.popleft()
-            self._waiting_bytes -= len(event)
-            if not dead:
-                items.append(item)
-                size += len(event)
-        return items
-
     async def _commit(self) -> None:
-        """Store one entry: in the stream, else in the spool."""
-        self._in_hand = items = self._take()
+        """Store one entry."""
+        self._in_hand = items = self._backlog.take()
         if not items:
             return
-        packed: tuple[list[bytes], ...] = ([], [], [], [])
-        new: list[Waiter] = []
-        for kind, event, waiter in items:
-            packed[kind].append(event)
-            if waiter is not None and not waiter.tried:
-                waiter.tried = True
-                new.append(waiter)
+        packed: list[list[bytes]] = [[] for _ in Kind]
+        for item in items:
+            packed[item.kind] += item.packed
+            if item.waiter is not None:
+                item.waiter.tried = True
         sent = self.trouble is None
-        entry = events.entry(*packed)
-        if await self._append(entry):
-            kept = Kept.ACKNOWLEDGED
-        elif await self._write(entry):
-            kept = Kept.SPOOLED
+        kept = await self._keep(events.entry(*packed))
+        if kept is None:
+            self._reject(items, sent=sent)
         else:
-            for waiter in new:
-                waiter.tried = sent
-            self._reject(items)
-            return
-        for _, _, waiter in items:
-            if waiter is not None:
-                waiter.stored(kept)
+            for item in items:
+                if item.waiter is not None:
+                    item.waiter.stored(kept)
         self._in_hand = []
+
+    async def _keep(self, entry: bytes) -> Kept | None:
+        """Where the entry is now; None where there was no room."""
+        if await self._append(entry):
+            return Kept.ACKNOWLEDGED
+        if await self._write(entry):
+            return Kept.SPOOLED
+        if self.trouble is None and await self._append(entry):  # it came back meanwhile
+            self._full = None
+            return Kept.ACKNOWLEDGED
+        return None
 
     async def _append(self, entry: bytes) -> bool:
         """Whether the stream acknowledged the entry within the budget."""
@@ -281,18 +261,22 @@ class EventLog:
         self._full = None
         return True
 
-    def _reject(self, items: list[_Item]) -> None:
+    def _reject(self, items: list[Item], *, sent: bool) -> None:
         """There is no room: tell those that wait, keep what nobody waits for as long as memory allows."""
         for item in items:
-            waiter = item[2]
-            if waiter is not None:
-                self.refused += not waiter.future.done()
+            waiter = item.waiter
+            if waiter is None:
+                if len(self._owed) < MAX_WAITING:
+                    self._owed.append(item)
+                    self._behind.set()
+                else:
+                    self.lost += len(item.packed)
+            elif not waiter.future.done():  # who was told otherwise has seen to it
+                self.refused += 1
+                if sent:  # the stream may have got it all the same
+                    self.void(waiter.logged)
+                waiter.tried = False
                 waiter.failed(Exhausted(self._full))
-            elif len(self._owed) < MAX_WAITING:
-                self._owed.append(item)
-            else:
-                self.lost += 1
-        self._in_hand = []
 
     async def _recover(self) -> None:
         """Ask the stream until it takes entries again, and bring it what was spooled meanwhile."""
@@ -311,9 +295,9 @@ class EventLog:
             await self._sink.append(_NOTHING)
             _log.info("events go to the stream again")
             self.trouble = self._full = None
-            for item in self._owed:
-                self._put(*item)
-            self._owed = []
+        owed, self._owed = self._owed, []
+        for item in owed:
+            self._put(item.kind, item.packed, None)
         while (segment := await self._next_segment()) is not None:
             for entry in await asyncio.to_thread(list, segment.entries()):
                 await self._sink.append(entry)
@@ -329,20 +313,18 @@ class EventLog:
                 return segment
 
     def _caught_up(self) -> bool:
-        return self.trouble is None and not self.spool.waiting_entries
+        return self.trouble is None and not self._owed and not self.spool.waiting_entries
 
     async def _sweep(self) -> None:
         """Tell requests that have waited too long."""
-        loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(_SWEEP_S)
-            late = loop.time() - WAIT_S
+            late_s = time.perf_counter() - WAIT_S
             error = self.trouble or "the event stream does not answer in time; try again"
-            made = (waiter for _, _, waiter in chain(self._in_hand, self._waiting))
-            for waiter in chain(made, self._asked):
-                if waiter is not None:
-                    if waiter.since > late:
-                        break
-                    waiter.failed(Unavailable(error))
+            in_hand = [item.waiter for item in self._in_hand if item.waiter is not None]
+            for waiter in chain(in_hand, self._backlog.waiters(), self._asked):
+                if waiter.since_s > late_s:
+                    break
+                waiter.failed(Unavailable(error))
             while self._asked and self._asked[0].future.done():
-                self._asked.popleft()  # nobody asks any more
+                self._asked_bytes -= self._asked.popleft().size  # nobody asks any more

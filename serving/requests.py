@@ -2,18 +2,21 @@
 
 import re
 from collections.abc import Container, Mapping
-from typing import cast
+from typing import TypeVar, cast
 
-from pullarm.domain.decision import Reason, RewardStatus
+import numpy as np
+from google.protobuf import message
+from google.protobuf.message import DecodeError
+
+from pullarm.domain.decision import Reason, RewardStatus, pack_arms
 from pullarm.domain.decision_id import KeyRing, encode
 from pullarm.domain.errors import InvalidInput, Problem, invalid
 from pullarm.v1 import selection_pb2 as pb
-from serving.decider import Answer, Query
+from serving.decider import Answer
+from serving.query import MAX_CANDIDATES, MAX_ID_BYTES, MAX_SLOTS, Query, reference
 from serving.rewards import Report
+from serving.snapshot import Served, Snapshot
 
-MAX_ID_BYTES = 128
-MAX_CANDIDATES = 1_000
-MAX_SLOTS = 100
 MAX_ATTRIBUTES = 32
 MAX_BATCH = 256
 
@@ -21,9 +24,12 @@ _REASON = {r.value: cast("pb.Reason", pb.Reason.Value(f"REASON_{r.name}")) for r
 _STATUS = {status.value: f"REWARD_STATUS_{status.name}" for status in RewardStatus}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _MAX_BYTES_PER_CHARACTER = 4
-_NO_ARMS: Mapping[str, int] = {}
 _MAX_NAMED = 10  # a status travels in trailers, which may have 8 kB
 _MAX_NAME_CHARACTERS = 32
+_FIRST_FIELD = 0x0A  # 1, with a length
+_LONGEST_SHIFT = 28  # a length has at most five bytes
+
+Message = TypeVar("Message", bound=message.Message)
 
 
 def _text_problem(field: str, text: str, *, required: bool) -> Problem | None:
@@ -47,29 +53,41 @@ def _raise_if_any(problems: list[Problem | None]) -> None:
         raise InvalidInput(*found)
 
 
-def query(request: pb.SelectRequest, arms: Mapping[str, int] = _NO_ARMS) -> Query:
-    """A checked selection; `arms` has the row of each candidate that was checked when it became one."""
-    experiment, user, request_id = request.experiment_id, request.user_id, request.request_id
-    candidates = list(request.candidate_ids[:])  # by way of a slice, which takes half as long
-    rows = list(map(arms.get, candidates))
-    attributes = dict(request.attributes) if request.attributes else {}
-    sound = (
-        _plain(experiment)
-        and _plain(user)
-        and (not request_id or _plain(request_id))
-        and len(candidates) <= MAX_CANDIDATES
-        and None not in rows
-        and 0 <= request.slots <= MAX_SLOTS
-        and not attributes
+def parse(kind: type[Message], data: bytes) -> Message:
+    """The message; raises InvalidInput for bytes that are none."""
+    try:
+        return kind.FromString(data)
+    except DecodeError as error:
+        name = kind.DESCRIPTOR.full_name
+        raise InvalidInput(Problem("request", f"is no {name} message")) from error
+
+
+def read(snapshot: Snapshot, data: bytes) -> tuple[Served, Query]:
+    """What a Select asks, and of which experiment; raises InvalidInput, NotFound, Unavailable."""
+    served = snapshot.by_reference.get(reference(data))
+    plain = served and served.arms.read(data)
+    if served and plain:
+        return served, plain
+    request = parse(pb.SelectRequest, data)
+    served = snapshot.by_reference.get(request.experiment_id.encode())
+    asked = query(request, served.arms.rows if served else {})
+    return served or snapshot.find(request.experiment_id), asked
+
+
+def query(request: pb.SelectRequest, arms: Mapping[str, int]) -> Query:
+    """A checked selection, plain or not. `arms` has the row of each arm; its name was checked when it became one."""
+    _raise_if_any(_query_problems(request, arms))
+    names = list(dict.fromkeys(request.candidate_ids))
+    rows = [arms[name] for name in names if name in arms]
+    return Query(
+        user=request.user_id,
+        rows=np.array(rows, np.int64) if names else None,
+        arms=pack_arms([row + 1 for row in rows]),
+        names=names if len(rows) < len(names) else None,
+        slots=request.slots or 1,
+        attributes=dict(request.attributes),
+        request_id=request.request_id,
     )
-    if not sound:
-        _raise_if_any(_query_problems(request, arms))
-    return Query(experiment, user, candidates, rows, request.slots or 1, attributes, request_id)
-
-
-def _plain(text: str) -> bool:
-    """Whether a look suffices: what is not plain may be sound all the same."""
-    return 0 < len(text) <= MAX_ID_BYTES and text.isascii() and text.isprintable()
 
 
 def _query_problems(request: pb.SelectRequest, known: Container[str]) -> list[Problem | None]:
@@ -135,10 +153,37 @@ def _occurred_ms(request: pb.RewardRequest) -> int | None:
     return moment.seconds * 1_000 + moment.nanos // 1_000_000
 
 
-def check_batch(count: int) -> None:
-    """Raises InvalidInput unless a batch has a legal size."""
-    if not 1 <= count <= MAX_BATCH:
-        raise invalid("requests", f"has {count}; give 1 to {MAX_BATCH}")
+def split(
+    kind: type[pb.SelectBatchRequest] | type[pb.RewardBatchRequest], data: bytes
+) -> list[bytes]:
+    """The requests of a batch, each still to be parsed; raises InvalidInput for other bytes and other sizes."""
+    requests = _split(data)
+    if requests is None:  # no batch, or one with fields that this version does not know
+        requests = [request.SerializeToString() for request in parse(kind, data).requests]
+    if not requests:
+        raise invalid("requests", f"has 0; give 1 to {MAX_BATCH}")
+    if len(requests) > MAX_BATCH:
+        raise invalid("requests", f"has more than {MAX_BATCH}; give 1 to {MAX_BATCH}")
+    return requests
+
+
+def _split(data: bytes) -> list[bytes] | None:
+    """The values of field 1, one more than a batch may have at most; None where there is anything else."""
+    requests: list[bytes] = []
+    start = end = 0
+    while end < len(data) and len(requests) <= MAX_BATCH:
+        if data[end] != _FIRST_FIELD:
+            return None
+        start, size, shift, more = end + 1, 0, 0, True
+        while more:
+            if start >= len(data) or shift > _LONGEST_SHIFT:
+                return None
+            size |= (data[start] & 0x7F) << shift
+            more = data[start] > 0x7F
+            start, shift = start + 1, shift + 7
+        end = start + size
+        requests.append(data[start:end])
+    return requests if end <= len(data) else None
 
 
 def fill(response: pb.SelectResponse, answer: Answer, ring: KeyRing) -> pb.SelectResponse:
@@ -154,11 +199,6 @@ def fill(response: pb.SelectResponse, answer: Answer, ring: KeyRing) -> pb.Selec
         choice.slot = place + 1
         choice.propensity = answer.propensities[place]
     return response
-
-
-def select_response(answer: Answer, ring: KeyRing) -> pb.SelectResponse:
-    """The answer on the wire."""
-    return fill(pb.SelectResponse(), answer, ring)
 
 
 def reward_response(status: int) -> pb.RewardResponse:

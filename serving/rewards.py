@@ -108,7 +108,7 @@ def _slot(served: Served, token: Token, arm_id: str) -> int:
         raise invalid(
             "arm_id", f"is empty; the decision filled {len(token.arms)} slots, name the arm"
         )
-    arm_no = served.rows.get(arm_id, -1) + 1
+    arm_no = served.arms.number(arm_id)
     if arm_no in token.arms:
         return token.arms.index(arm_no) + 1
     if token.acting == 0:

@@ -18,6 +18,7 @@ from pullarm.domain.errors import ConfigurationError
 from pullarm.policies.warm import warm_up
 from pullarm.storage.redis import RedisBoard, RedisEventSink, connect
 from pullarm.v1 import selection_pb2
+from serving import query
 from serving.metrics import watched
 from serving.process import Process
 from serving.service import NAME, SelectionService
@@ -29,7 +30,7 @@ OPEN_AFTER_S = 3.0
 """How long the port stays closed while there is no complete snapshot; after that callers are told so."""
 DRAIN_S = 5.0
 """How long calls in flight may take once the process is told to stop."""
-_SWITCH_S = 0.0005
+SWITCH_S = 0.0005
 """How long a background thread may keep the interpreter from requests, which Python itself lets wait for 5 ms."""
 _MAX_PENDING = 50_000
 _MAX_MESSAGE_BYTES = 40 * 1024 * 1024  # the largest batch that the contract's limits allow
@@ -38,8 +39,9 @@ _MAX_MESSAGE_BYTES = 40 * 1024 * 1024  # the largest batch that the contract's l
 async def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT."""
     clock = clock_from(settings.clock)
-    sys.setswitchinterval(_SWITCH_S)
+    sys.setswitchinterval(SWITCH_S)
     await asyncio.to_thread(warm_up)
+    await asyncio.to_thread(query.warm_up)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

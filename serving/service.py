@@ -6,10 +6,9 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import TypeAlias, TypeVar, cast
+from typing import TypeVar, cast
 
 import grpc
-from google.protobuf.message import DecodeError, Message
 
 from pullarm.clock import Clock
 from pullarm.domain.decision import Decision, Reward, RewardStatus
@@ -23,7 +22,7 @@ from serving.errors import status_of
 from serving.event_log import EventLog
 from serving.refresher import Refresher
 from serving.rewards import judge
-from serving.waiter import Kept
+from serving.waiter import Kept, Waiter
 
 NAME = "pullarm.v1.SelectionService"
 _ENTROPY_BYTES = 10
@@ -34,10 +33,8 @@ _REHEARSALS = 20
 _NOT_PLAIN = re.compile(r"[^ -~]")
 _LONGEST_METADATA = 200
 
-Request = TypeVar("Request", bound=Message)
-Response = TypeVar("Response", bound=Message)
-# In quotes, because only the stubs know that these are generic.
-_Handler: TypeAlias = "grpc.RpcMethodHandler[Message | None, Message]"
+Answered = tuple[bytes, Kept]
+"""A response on the wire, and where its events are."""
 
 
 class SelectionService:
@@ -59,17 +56,13 @@ class SelectionService:
         self._entropy = _entropy()
         self.tell_degraded([])
 
-    def handlers(self) -> dict[str, _Handler]:
+    def handlers(self) -> "dict[str, grpc.RpcMethodHandler[bytes, bytes]]":
         """What the server registers under NAME."""
         return {
-            "Select": self._handler(self.select, pb.SelectRequest, pb.SelectResponse),
-            "SelectBatch": self._handler(
-                self.select_batch, pb.SelectBatchRequest, pb.SelectBatchResponse
-            ),
-            "Reward": self._handler(self.reward, pb.RewardRequest, pb.RewardResponse),
-            "RewardBatch": self._handler(
-                self.reward_batch, pb.RewardBatchRequest, pb.RewardBatchResponse
-            ),
+            "Select": self._handler("Select", self.select),
+            "SelectBatch": self._handler("SelectBatch", self.select_batch),
+            "Reward": self._handler("Reward", self.reward),
+            "RewardBatch": self._handler("RewardBatch", self.reward_batch),
         }
 
     def tell_degraded(self, reasons: Sequence[str]) -> None:
@@ -85,37 +78,24 @@ class SelectionService:
                 request = pb.SelectRequest(
                     experiment_id=served.experiment.id,
                     user_id=f"rehearsal-{number}",
-                    candidate_ids=served.arm_ids[:10],
+                    candidate_ids=served.arms.ids[:10],
                 )
-                answer = self._decide(pb.SelectRequest.FromString(request.SerializeToString()))
-                requests.select_response(answer, self._keys).SerializeToString()
+                answer = self.decide(request.SerializeToString())
+                requests.fill(pb.SelectResponse(), answer, self._keys).SerializeToString()
 
-    async def select(self, request: pb.SelectRequest) -> tuple[pb.SelectResponse, Kept]:
+    def select(self, data: bytes) -> Awaitable[Answered]:
         """Decide, store, answer: together with the other requests in flight."""
-        selection = _Selection(self, request)
-        try:
-            return await self._events.join(selection.decide, selection.respond)
-        except Exhausted:
-            answer = self._decide(request, room=False)
-            self._count((answer.decision,), selection.started_s, error=True)
-            return requests.select_response(answer, self._keys), Kept.NOWHERE
-        except PullarmError:
-            if selection.answer is not None:
-                self._count((selection.answer.decision,), selection.started_s, error=True)
-            raise
+        return self._events.join(_Selection(self, data))
 
-    async def select_batch(
-        self, request: pb.SelectBatchRequest
-    ) -> tuple[pb.SelectBatchResponse, Kept]:
+    async def select_batch(self, data: bytes) -> Answered:
         """Decide all, store once, answer all; a request that is refused leaves the others alone."""
         started_s = time.perf_counter()
-        requests.check_batch(len(request.requests))
-        outcomes = await _each_in_turn(_attempt(self._decide), request.requests)
+        asked = requests.split(pb.SelectBatchRequest, data)
+        outcomes = await _each_in_turn(_attempt(self.decide), asked)
         logged = [outcome.decision for outcome in outcomes if isinstance(outcome, Answer)]
         kept = await self._store(logged, started_s)
         if kept is Kept.NOWHERE:
-            decide_unlogged = _attempt(partial(self._decide, room=False))
-            outcomes = await _each_in_turn(decide_unlogged, request.requests)
+            outcomes = await _each_in_turn(_attempt(partial(self.decide, room=False)), asked)
         response = pb.SelectBatchResponse()
         try:
             await _each_in_turn(partial(self._add_result, response), outcomes)
@@ -123,31 +103,58 @@ class SelectionService:
             if kept is not Kept.NOWHERE:  # they are stored, and nobody is shown them
                 self._events.void(logged)
             raise
-        return response, kept
+        return response.SerializeToString(), kept
 
-    async def reward(self, request: pb.RewardRequest) -> tuple[pb.RewardResponse, Kept]:
-        """Judge, store, acknowledge."""
-        reward = self._judge(request)
-        kept = await self._events.store([reward])
-        self._counters.rewards[RewardStatus(reward.status)] += 1
-        return requests.reward_response(reward.status), kept
+    def reward(self, data: bytes) -> Awaitable[Answered]:
+        """Judge, store, acknowledge: together with the other requests in flight."""
+        return self._events.join(_Report(self, data))
 
-    async def reward_batch(
-        self, request: pb.RewardBatchRequest
-    ) -> tuple[pb.RewardBatchResponse, Kept]:
+    async def reward_batch(self, data: bytes) -> Answered:
         """Judge all, store once, acknowledge all."""
-        requests.check_batch(len(request.requests))
-        outcomes = await _each_in_turn(_attempt(self._judge), request.requests)
+        asked = requests.split(pb.RewardBatchRequest, data)
+        outcomes = await _each_in_turn(_attempt(self.judge), asked)
         rewards = [outcome for outcome in outcomes if isinstance(outcome, Reward)]
         kept = await self._events.store(rewards)
-        self._counters.rewards.update(RewardStatus(reward.status) for reward in rewards)
-        results = [
-            pb.RewardResult(response=requests.reward_response(outcome.status))
-            if isinstance(outcome, Reward)
-            else pb.RewardResult(error=_error(outcome))
-            for outcome in outcomes
-        ]
-        return pb.RewardBatchResponse(results=results), kept
+        response = pb.RewardBatchResponse()
+        for outcome in outcomes:
+            result = response.results.add()
+            if isinstance(outcome, Reward):
+                result.response.CopyFrom(self.acknowledge(outcome))
+            else:
+                result.error.CopyFrom(_error(outcome))
+        return response.SerializeToString(), kept
+
+    def decide(self, data: bytes, *, room: bool = True) -> Answer:
+        """Decide one request as it came; raises what `requests.read` raises."""
+        served, query = requests.read(self._refresher.snapshot, data)
+        return decide(served, query, self._clock(), self._entropy(), room=room)
+
+    def tell(self, answer: Answer) -> bytes:
+        """An answer on the wire."""
+        return requests.fill(pb.SelectResponse(), answer, self._keys).SerializeToString()
+
+    def judge(self, data: bytes) -> Reward:
+        """Judge one report as it came."""
+        return judge(
+            self._refresher.snapshot,
+            requests.report(requests.parse(pb.RewardRequest, data)),
+            self._keys,
+            self._clock(),
+            self._entropy(),
+        )
+
+    def acknowledge(self, reward: Reward) -> pb.RewardResponse:
+        """Count a reward that is kept, and answer."""
+        self._counters.rewards[RewardStatus(reward.status)] += 1
+        return requests.reward_response(reward.status)
+
+    def count(self, decisions: Sequence[Decision], started_s: float, *, error: bool) -> None:
+        """Note how long the call of these decisions took, and whether it went wrong."""
+        took_ms = (time.perf_counter() - started_s) * 1000
+        now_ms = self._clock()
+        for decision in decisions:
+            token = decision.token
+            self._counters.record(token.experiment, token.assigned, now_ms, took_ms, error=error)
 
     async def _store(self, decisions: Sequence[Decision], started_s: float) -> Kept:
         """Store decisions and count how long their call took; a caller that gave up is not counted.
@@ -159,23 +166,10 @@ class SelectionService:
         except Exhausted:
             kept = Kept.NOWHERE
         except PullarmError:
-            self._count(decisions, started_s, error=True)
+            self.count(decisions, started_s, error=True)
             raise
-        self._count(decisions, started_s, error=kept is Kept.NOWHERE)
+        self.count(decisions, started_s, error=kept is Kept.NOWHERE)
         return kept
-
-    def _count(self, decisions: Sequence[Decision], started_s: float, *, error: bool) -> None:
-        took_ms = (time.perf_counter() - started_s) * 1000
-        now_ms = self._clock()
-        for decision in decisions:
-            token = decision.token
-            self._counters.record(token.experiment, token.assigned, now_ms, took_ms, error=error)
-
-    def _decide(self, request: pb.SelectRequest, *, room: bool = True) -> Answer:
-        snapshot = self._refresher.snapshot
-        served = snapshot.by_reference.get(request.experiment_id)
-        query = requests.query(request, served.rows if served else {})
-        return decide(snapshot, query, self._clock(), self._entropy(), room=room)
 
     def _add_result(self, response: pb.SelectBatchResponse, outcome: Answer | PullarmError) -> None:
         result = response.results.add()
@@ -184,46 +178,14 @@ class SelectionService:
         else:
             requests.fill(result.response, outcome, self._keys)
 
-    def _respond(
-        self, answer: Answer, started_s: float, kept: Kept
-    ) -> tuple[pb.SelectResponse, Kept]:
-        self._count((answer.decision,), started_s, error=False)
-        return requests.select_response(answer, self._keys), kept
-
-    def _judge(self, request: pb.RewardRequest) -> Reward:
-        return judge(
-            self._refresher.snapshot,
-            requests.report(request),
-            self._keys,
-            self._clock(),
-            self._entropy(),
-        )
-
     def _handler(
-        self,
-        call: Callable[[Request], Awaitable[tuple[Response, Kept]]],
-        request_type: type[Request],
-        response_type: type[Response],
-    ) -> _Handler:
-        """One unary call, with our errors as statuses. Bytes that are no message are the caller's mistake, not ours."""
-        method = request_type.DESCRIPTOR.name.removesuffix("Request")
-
-        def parse(data: bytes) -> Request | None:
-            try:
-                return request_type.FromString(data)
-            except DecodeError:
-                return None
+        self, method: str, call: Callable[[bytes], Awaitable[Answered]]
+    ) -> "grpc.RpcMethodHandler[bytes, bytes]":
+        """One unary call, bytes in and out, with our errors as statuses."""
 
         async def handle(
-            request: Request | None, context: "grpc.aio.ServicerContext[Request | None, Response]"
-        ) -> Response:
-            if request is None:
-                self._counters.refusals[method, grpc.StatusCode.INVALID_ARGUMENT.name] += 1
-                await context.abort(
-                    grpc.StatusCode.INVALID_ARGUMENT,
-                    f"the request is no {request_type.DESCRIPTOR.full_name} message",
-                )
-                raise AssertionError("abort always raises")
+            request: bytes, context: "grpc.aio.ServicerContext[bytes, bytes]"
+        ) -> bytes:
             remaining = cast("float | None", context.time_remaining())  # None without a deadline
             if remaining is not None and remaining <= 0:
                 await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline has passed")
@@ -237,31 +199,70 @@ class SelectionService:
             context.set_trailing_metadata(self._metadata[kept])
             return response
 
-        return grpc.unary_unary_rpc_method_handler(
-            handle,
-            request_deserializer=parse,
-            response_serializer=response_type.SerializeToString,
-        )
+        return grpc.unary_unary_rpc_method_handler(handle)
 
 
-class _Selection:
+class _Selection(Waiter[Answered]):
     """One Select between its arrival and its answer."""
 
-    __slots__ = ("_request", "_service", "answer", "started_s")
+    __slots__ = ("_answer", "_data", "_service")
 
-    def __init__(self, service: SelectionService, request: pb.SelectRequest) -> None:
-        self.started_s = time.perf_counter()
-        self.answer: Answer | None = None
+    def __init__(self, service: SelectionService, data: bytes) -> None:
+        super().__init__(len(data))
         self._service = service
-        self._request = request
+        self._data = data
+        self._answer: Answer | None = None
 
-    def decide(self) -> tuple[Decision]:
-        self.answer = answer = self._service._decide(self._request)
+    def make(self) -> tuple[Decision]:
+        """The decision."""
+        self._answer = answer = self._service.decide(self._data)
         return (answer.decision,)
 
-    def respond(self, kept: Kept) -> tuple[pb.SelectResponse, Kept]:
-        assert self.answer is not None  # decided before it was stored
-        return self._service._respond(self.answer, self.started_s, kept)
+    def finish(self, kept: Kept) -> Answered:
+        """The response."""
+        assert self._answer is not None  # decided before it was stored
+        return self._tell(self._answer, kept)
+
+    def failed(self, error: Exception) -> None:
+        """Without room, control's choice; else there is no answer."""
+        if self.future.done():
+            return
+        if isinstance(error, Exhausted):
+            try:
+                unlogged = self._service.decide(self._data, room=False)
+            except PullarmError as refused:
+                error = refused
+            else:
+                self.future.set_result(self._tell(unlogged, Kept.NOWHERE))
+                return
+        if self._answer is not None:
+            self._service.count((self._answer.decision,), self.since_s, error=True)
+        super().failed(error)
+
+    def _tell(self, answer: Answer, kept: Kept) -> Answered:
+        self._service.count((answer.decision,), self.since_s, error=kept is Kept.NOWHERE)
+        return self._service.tell(answer), kept
+
+
+class _Report(Waiter[Answered]):
+    """One Reward between its arrival and its acknowledgement."""
+
+    __slots__ = ("_data", "_service")
+
+    def __init__(self, service: SelectionService, data: bytes) -> None:
+        super().__init__(len(data))
+        self._service = service
+        self._data = data
+
+    def make(self) -> tuple[Reward]:
+        """The judgement."""
+        return (self._service.judge(self._data),)
+
+    def finish(self, kept: Kept) -> Answered:
+        """The acknowledgement."""
+        (reward,) = self.logged
+        assert isinstance(reward, Reward)
+        return self._service.acknowledge(reward).SerializeToString(), kept
 
 
 def _entropy() -> Callable[[], bytes]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from pullarm.domain.assignment import BUCKETS
 from pullarm.domain.decision import Reason
+from pullarm.domain.errors import NotFound, Unavailable
 from pullarm.domain.experiment import (
     POLICY_NUMBERS,
     Catalogue,
@@ -20,6 +21,7 @@ from pullarm.policies.fallback import fallback
 from pullarm.policies.grid import Grid
 from pullarm.policies.posterior import Posterior
 from pullarm.policies.registry import build
+from serving.query import Arms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,9 +43,7 @@ class Served:
     standing: Reason
     """Why a unit gets what it gets, before its own assignment is looked at."""
     gate_limit: int
-    arm_ids: tuple[str, ...]
-    """By arm row; row r is arm number r + 1."""
-    rows: Mapping[str, int]
+    arms: Arms
     policies: Mapping[int, ServedPolicy]
     fallback: Control
     """Control, as configured: what everybody gets whom no policy serves."""
@@ -64,23 +64,28 @@ class Snapshot:
     missing: int = 0
     """How many published experiments could not be read and have no predecessor here."""
     by_number: Mapping[int, Served] = field(default_factory=dict)
-    by_reference: Mapping[str, Served] = field(default_factory=dict)
+    by_reference: Mapping[bytes, Served] = field(default_factory=dict)
 
     @property
     def whole(self) -> bool:
         """Whether what is not in here does not exist."""
         return self.complete and not self.missing
 
+    def find(self, reference: str) -> Served:
+        """The experiment that a caller names; raises NotFound, Unavailable."""
+        served = self.by_reference.get(reference.encode())
+        if served is not None:
+            return served
+        if not self.whole:
+            raise Unavailable("NO_SNAPSHOT: this server has not loaded all experiments; try again")
+        raise NotFound(f"experiment_id: there is no experiment {reference!r}")
+
     @classmethod
     def of(cls, served: Mapping[int, Served], missing: int = 0) -> "Snapshot":
         """A complete snapshot."""
-        references: dict[str, Served] = {}
-        for one in served.values():
-            references[one.experiment.key] = one
-        for one in (
-            served.values()
-        ):  # ids are unique by construction and win over a key that looks like one
-            references[one.experiment.id] = one
+        references = {one.experiment.key.encode(): one for one in served.values()}
+        # Ids are unique by construction and win over a key that looks like one.
+        references |= {one.experiment.id.encode(): one for one in served.values()}
         return cls(complete=True, missing=missing, by_number=dict(served), by_reference=references)
 
 
@@ -104,10 +109,7 @@ def serve(published: Published, before: Served | None) -> Served:
         halt=published.halt,
         standing=standing(state),
         gate_limit=experiment.spec.gate_limit,
-        arm_ids=before.arm_ids if same and before else tuple(a.arm_id for a in experiment.arms),
-        rows=before.rows
-        if same and before
-        else {arm.arm_id: arm.arm_no - 1 for arm in experiment.arms},
+        arms=before.arms if same and before else Arms([arm.arm_id for arm in experiment.arms]),
         policies=_policies(experiment, published, grid, before),
         fallback=fallback(experiment.spec.params_of("control")),
         kinds={kind.name: kind for kind in experiment.spec.reward.kinds},

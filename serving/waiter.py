@@ -1,9 +1,10 @@
 """Those that wait for their events to be kept."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Sequence
 from enum import StrEnum
-from typing import Any
+from typing import Generic, TypeVar
 
 from pullarm.domain.decision import Decision, Reward
 
@@ -27,27 +28,36 @@ class Kept(StrEnum):
     """There was no room: control's choice, which is not logged."""
 
 
-Logged = Sequence[Decision | Reward]
+Logged = Sequence[Decision] | Sequence[Reward]
+Answered = TypeVar("Answered")
 
 
-class Waiter:
-    """One request: what makes its events, what makes its answer of them, and its share of the entries they are in."""
+class Waiter(Generic[Answered]):
+    """One request between its arrival and its answer."""
 
-    __slots__ = ("_finish", "_kept", "_left", "future", "logged", "make", "since", "tried")
+    __slots__ = ("_kept", "future", "logged", "parts", "since_s", "size", "tried")
 
-    def __init__(self, make: Callable[[], Logged], finish: Callable[[Kept], object]) -> None:
-        loop = asyncio.get_running_loop()
-        self.make = make
+    def __init__(self, size: int) -> None:
+        self.size = size
+        """Bytes that it holds until its events are made."""
+        self.since_s = time.perf_counter()
         self.logged: Logged = ()
         """What `make` made."""
-        self.future: asyncio.Future[Any] = loop.create_future()
-        """Its own: a shared one lets a single cancelled call fail its whole batch."""
-        self.since = loop.time()
-        self.tried = False
-        """Whether any of its events may be in the stream or the spool."""
-        self._finish = finish
-        self._left = 0
+        self.parts = 0
+        """How many entries that are not stored yet its events are in."""
         self._kept = Kept.ACKNOWLEDGED
+        self.tried = False
+        """Whether its events may be in the stream or the spool."""
+        # Its own: a shared one lets a single cancelled call fail its whole batch.
+        self.future: asyncio.Future[Answered] = asyncio.get_running_loop().create_future()
+
+    def make(self) -> Logged:
+        """The events that have to be kept before the answer is given. Must be quick; what it raises is the answer."""
+        raise NotImplementedError
+
+    def finish(self, kept: Kept) -> Answered:
+        """The answer. Must be quick; what it raises is the answer."""
+        raise NotImplementedError
 
     def begin(self) -> bool:
         """Make the events; whether there are any to wait for."""
@@ -56,17 +66,16 @@ class Waiter:
         except Exception as error:  # whatever it is, it concerns this request and no other
             self.failed(error)
             return False
-        self._left = len(self.logged)
         if not self.logged:
             self.finished(Kept.ACKNOWLEDGED)
         return bool(self.logged)
 
     def stored(self, kept: Kept) -> None:
-        """One more of its events is kept."""
+        """One more of the entries with its events is kept."""
         if kept is Kept.SPOOLED:
             self._kept = kept
-        self._left -= 1
-        if self._left == 0:
+        self.parts -= 1
+        if self.parts == 0:
             self.finished(self._kept)
 
     def finished(self, kept: Kept) -> None:
@@ -74,7 +83,7 @@ class Waiter:
         if self.future.done():
             return
         try:
-            self.future.set_result(self._finish(kept))
+            self.future.set_result(self.finish(kept))
         except Exception as error:
             self.failed(error)
 
@@ -82,6 +91,25 @@ class Waiter:
         """There is no answer."""
         if not self.future.done():
             self.future.set_exception(error)
+            self.future.exception()  # looked at, should the caller be cancelled before it is
+
+
+class Made(Waiter[Kept]):
+    """Waits for events that are made already; the answer is where they are."""
+
+    __slots__ = ()
+
+    def __init__(self, logged: Logged) -> None:
+        super().__init__(0)
+        self.logged = logged
+
+    def make(self) -> Logged:
+        """They are there."""
+        return self.logged
+
+    def finish(self, kept: Kept) -> Kept:
+        """Where they are."""
+        return kept
 
 
 async def within(waited: "asyncio.Future[None]", time_s: float) -> bool:

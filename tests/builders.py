@@ -25,7 +25,9 @@ from pullarm.policies.draw import KERNEL
 from pullarm.policies.grid import Grid
 from pullarm.policies.posterior import Posterior
 from pullarm.policies.registry import build
-from serving.decider import Answer, Query, decide
+from pullarm.v1 import selection_pb2 as pb
+from serving import requests
+from serving.decider import Answer, decide
 from serving.snapshot import Snapshot, serve
 from tests.ledger_events import START_MS
 
@@ -203,24 +205,25 @@ def query(
     slots: int = 1,
     attributes: dict[str, str] | None = None,
     request_id: str = "",
-) -> Query:
-    """A checked selection from experiment 7; `ask` looks its candidates up."""
-    return Query(
-        experiment=reference,
-        user=user,
-        candidates=list(candidates),
-        rows=[None] * len(candidates),
+) -> pb.SelectRequest:
+    """A selection from experiment 7."""
+    return pb.SelectRequest(
+        experiment_id=reference,
+        user_id=user,
+        candidate_ids=candidates,
         slots=slots,
-        attributes=attributes or {},
+        attributes=attributes,
         request_id=request_id,
     )
 
 
-def ask(snapshot: Snapshot, asked: Query, *, entropy: bytes = ENTROPY) -> Answer:
-    """The decision of one request at START_MS."""
-    served = snapshot.by_reference.get(asked.experiment)
-    rows = [served.rows.get(name) for name in asked.candidates] if served else []
-    return decide(snapshot, asked._replace(rows=rows), START_MS, entropy)
+def ask(snapshot: Snapshot, asked: pb.SelectRequest, *, entropy: bytes = ENTROPY) -> Answer:
+    """The decision of one request at START_MS, whichever way it is read."""
+    served, read = requests.read(snapshot, asked.SerializeToString())
+    checked = requests.query(asked, served.arms.rows)
+    answer = decide(served, read, START_MS, entropy)
+    assert decide(served, checked, START_MS, entropy) == answer
+    return answer
 
 
 def entropies(count: int) -> list[bytes]:

@@ -13,6 +13,7 @@ from pullarm.domain.decision import (
     RewardStatus,
     Token,
     make_uid,
+    pack_arms,
     uid_ms,
 )
 from pullarm.domain.experiment import (
@@ -112,7 +113,7 @@ class Events:
             kernel=1,
             unit="user",
             bucket=9_999,
-            candidates=list(token.arms),
+            candidates=pack_arms(token.arms),
             weights=[1 << 40] * slots,
             totals=[1 << 41] * slots,
             attributes={"country": "de"},

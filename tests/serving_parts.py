@@ -12,6 +12,7 @@ import pytest
 from pullarm.domain.decision_id import encode
 from pullarm.policies.warm import warm_up
 from pullarm.storage.memory import MemoryBoard
+from serving import query
 from serving.counters import Counters
 from serving.event_log import EventLog
 from serving.refresher import Refresher
@@ -52,7 +53,8 @@ class Server:
 @asynccontextmanager
 async def serving(folder: Path, *, spool_bytes: int = 2**20) -> AsyncIterator[Server]:
     """A server with experiment 7 on control, its event log at work and its spool in `folder`."""
-    warm_up()  # as a process does: else the first request waits for the kernels
+    warm_up()
+    query.warm_up()  # as a process does: else the first request waits for the kernels
     parts = Server(folder, spool_bytes=spool_bytes)
     await parts.load()
     committing = asyncio.create_task(parts.log.run())

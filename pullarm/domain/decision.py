@@ -3,9 +3,10 @@
 These are tuples because the hot path makes one for every request and the event stream packs them as they are.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from enum import IntEnum
 from hashlib import blake2b
+from struct import pack, unpack
 from typing import NamedTuple
 
 
@@ -35,6 +36,9 @@ NO_POLICY = 0
 
 UNLISTED = 0
 """The arm number of a candidate that is no arm of the experiment."""
+
+ARM_BYTES = 4
+"""What an arm number takes where many are packed."""
 
 
 class Token(NamedTuple):
@@ -66,8 +70,8 @@ class Decision(NamedTuple):
     kernel: int
     unit: str
     bucket: int
-    candidates: list[int]
-    """Arm numbers in the caller's order; empty where only their hash is logged."""
+    candidates: bytes
+    """Arm numbers in the caller's order, see `pack_arms`; empty where only their hash is logged."""
     weights: list[int]
     """Per slot, the integer weight of what was drawn."""
     totals: list[int]
@@ -139,10 +143,19 @@ class Batch(NamedTuple):
         return len(self.decisions) + len(self.rewards) + len(self.voids) + len(self.minutes)
 
 
-def hash_of(candidates: Iterable[int]) -> int:
-    """What is logged of arm numbers in the caller's order, where the numbers are not."""
-    packed = b"".join(arm.to_bytes(4, "little") for arm in candidates)
-    return int.from_bytes(blake2b(packed, digest_size=8).digest(), "little", signed=True)
+def pack_arms(arms: Sequence[int]) -> bytes:
+    """Arm numbers as they are logged: four bytes each, little-endian. Raises struct.error beyond 32 bits."""
+    return pack(f"<{len(arms)}I", *arms)
+
+
+def unpack_arms(packed: bytes) -> tuple[int, ...]:
+    """The arm numbers that were packed; raises struct.error where the length is no multiple of four."""
+    return unpack(f"<{len(packed) // ARM_BYTES}I", packed)
+
+
+def hash_of(candidates: bytes) -> int:
+    """What is logged of packed arm numbers where they are not logged themselves."""
+    return int.from_bytes(blake2b(candidates, digest_size=8).digest(), "little", signed=True)
 
 
 def uid_ms(uid: bytes) -> int:

@@ -62,7 +62,7 @@ class Prepared(Protocol):
         """Fill the first slot.
 
         Args:
-            candidates: arm rows in the caller's order, of a read-only array; empty for all.
+            candidates: arm rows in the caller's order, contiguous and writable; empty for all.
             key_0: the first half of the decision's uid, a signed little-endian integer.
             key_1: the second half.
 

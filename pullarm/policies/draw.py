@@ -25,7 +25,7 @@ WEIGHT_ONE = exact.WEIGHT_ONE  # what a weight of 1 becomes
 
 _halves = struct.Struct("<qq").unpack
 _INT64 = np.dtype(np.int64)
-_EVERY = np.frombuffer(b"", _INT64)
+_EVERY = np.empty(0, _INT64)
 
 
 def integer_weights(weights: NDArray[np.float64], floor: float) -> NDArray[np.uint64]:
@@ -111,16 +111,17 @@ def choose(
 
 
 def _packed(candidates: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
-    """Candidates as a read-only array, which all kernels are compiled for.
+    """Candidates as the kind of array that all kernels are compiled for: contiguous, of one's own memory.
 
     Packing a list is several times faster than numpy's conversion, and refuses fractions.
     """
     if isinstance(candidates, np.ndarray):
         if candidates.dtype.kind not in "iu":
             raise ValueError(f"candidates must be arm rows, not {candidates.dtype}")
-        return np.frombuffer(candidates.astype(_INT64, copy=False).tobytes(), _INT64)
+        rows = np.ascontiguousarray(candidates, _INT64)
+        return rows if rows.flags.writeable else rows.copy()
     try:
-        return np.frombuffer(struct.pack(f"{len(candidates)}q", *candidates), _INT64)
+        return np.frombuffer(bytearray(struct.pack(f"{len(candidates)}q", *candidates)), _INT64)
     except struct.error as error:
         raise ValueError(f"candidates must be arm rows: {error}") from error
 

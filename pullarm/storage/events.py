@@ -4,14 +4,20 @@ One byte of format, then msgpack. A reader takes every format it knows, so that 
 """
 
 from collections.abc import Sequence
+from struct import Struct
 
 import msgspec
 
 from pullarm.domain.decision import Batch, Decision, Reward, ServingMinute, Token
 
-FORMAT = b"\x01"
+FORMAT = b"\x02"
 MAX_EVENTS = 512
 MAX_BYTES = 256 * 1024
+
+# As the specification of msgpack has them: "fixarray" and "array 32".
+_ARRAY_OF_4 = b"\x94"
+_ARRAY_32 = Struct(">BI")
+_ARRAY_32_MARK = 0xDD
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Batch)
@@ -37,7 +43,12 @@ def entry(
 ) -> bytes:
     """A stream entry of packed events."""
     kinds = (decisions, rewards, voids, minutes)
-    return FORMAT + _encoder.encode(tuple([msgspec.Raw(event) for event in kind] for kind in kinds))
+    return FORMAT + _ARRAY_OF_4 + b"".join([part for kind in kinds for part in _array(kind)])
+
+
+def _array(packed: Sequence[bytes]) -> tuple[bytes, ...]:
+    """Of events that are packed already."""
+    return (_ARRAY_32.pack(_ARRAY_32_MARK, len(packed)), *packed)
 
 
 def unpack(payload: bytes) -> Batch:

@@ -213,20 +213,20 @@ async def test_reward_beyond_a_limit_names_field_and_limit(
     assert limit in details
 
 
-@pytest.mark.parametrize("size", [0, 257])
+@pytest.mark.parametrize(("size", "told"), [(0, "0"), (257, "more than 256")])
 async def test_batch_of_a_wrong_size_names_its_limit(
-    stub: "SelectionServiceAsyncStub", size: int
+    stub: "SelectionServiceAsyncStub", size: int, told: str
 ) -> None:
     selections = pb.SelectBatchRequest(requests=[pb.SelectRequest()] * size)
     rewards = pb.RewardBatchRequest(requests=[pb.RewardRequest()] * size)
-    expected = (grpc.StatusCode.INVALID_ARGUMENT, f"requests: has {size}; give 1 to 256")
+    expected = (grpc.StatusCode.INVALID_ARGUMENT, f"requests: has {told}; give 1 to 256")
     assert await refusal(stub.SelectBatch(selections, timeout=10)) == expected
     assert await refusal(stub.RewardBatch(rewards, timeout=10)) == expected
 
 
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize(
-    "sent", [b"\xff", b"\x0a\xff", b"\x0a\x02\xc3\x28", b"<html>"], ids=lambda sent: sent.hex()
+    "sent", [b"\xff", b"\x0a\xff", b"\x0a\x05\xc3\x28", b"<html>"], ids=lambda sent: sent.hex()
 )
 async def test_bytes_that_are_no_message_are_the_callers_mistake(
     channel: grpc.aio.Channel, call: str, sent: bytes
@@ -234,7 +234,7 @@ async def test_bytes_that_are_no_message_are_the_callers_mistake(
     code, details = await refusal(raw(channel, f"/{NAME}/{call}")(sent, timeout=10))
     assert (code, details) == (
         grpc.StatusCode.INVALID_ARGUMENT,
-        f"the request is no pullarm.v1.{call}Request message",
+        f"request: is no pullarm.v1.{call}Request message",
     )
 
 

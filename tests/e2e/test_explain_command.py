@@ -121,7 +121,7 @@ async def test_fallback_is_reproduced(platform: Platform, selections: dict[str, 
         ("cohort = 3", 1, "decision id: logged "),
         ("voided = true, voided_batch = batch_no", 0, "voided yes"),
         ("kernel = 0", 3, "made by kernel 0, and this is kernel "),
-        ("candidates = '{}', candidates_hash = 5", 4, "only a hash of its candidates is logged"),
+        ("candidates = '', candidates_hash = 5", 4, "only a hash of its candidates is logged"),
         ("stub = true", 4, "try again once the decision is folded"),
     ],
 )

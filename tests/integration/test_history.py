@@ -63,7 +63,7 @@ async def test_decision_comes_back_as_it_was_logged(scene: Scene) -> None:
     number = (await scene.running("logged")).number
     token = scene.make.token(number, arms=[2, 1])
     decision = scene.make.decision(token)._replace(
-        candidates=[], attributes={"ä": "ö"}, request_id="again", unlisted=3, all_arms=17
+        candidates=b"", attributes={"ä": "ö"}, request_id="again", unlisted=3, all_arms=17
     )
     rewards = [scene.make.reward(token, credit=0.25, after_ms=9), scene.make.reward(token)]
     await scene.fold(decision, *rewards)
@@ -71,7 +71,7 @@ async def test_decision_comes_back_as_it_was_logged(scene: Scene) -> None:
     await scene.fold(token)
     assert (await history.logged(token.uid)).voided
     hashed = scene.make.decision(scene.make.token(number))._replace(
-        candidates=[], candidates_hash=-5
+        candidates=b"", candidates_hash=-5
     )
     await scene.fold(hashed)
     assert (await history.logged(hashed.token.uid)).decision == hashed

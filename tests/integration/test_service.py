@@ -89,13 +89,13 @@ async def test_other_callers_have_their_turn_within_a_batch(
 ) -> None:
     monkeypatch.setattr("serving.service._TURN_S", 0.0)
     batch = pb.SelectBatchRequest(requests=[SELECT] * 50)
-    deciding = asyncio.create_task(server.service.select_batch(batch))
+    deciding = asyncio.create_task(server.service.select_batch(batch.SerializeToString()))
     turns = 0
     while not deciding.done():
         await asyncio.sleep(0)
         turns += 1
     response, _ = await deciding
-    assert len(response.results) == 50
+    assert len(pb.SelectBatchResponse.FromString(response).results) == 50
     assert turns >= 50
 
 
@@ -179,7 +179,7 @@ async def test_batch_in_which_all_is_refused_is_answered(
         (
             pb.SelectBatchRequest(requests=[SELECT] * 257),
             "INVALID_ARGUMENT",
-            "requests: has 257; give 1 to 256",
+            "requests: has more than 256; give 1 to 256",
         ),
         (pb.RewardRequest(), "INVALID_ARGUMENT", "decision_id: is empty"),
         (pb.RewardRequest(decision_id="x" * 600), "INVALID_ARGUMENT", "decision_id: has 600"),
@@ -211,13 +211,35 @@ async def test_bad_request_is_told_with_its_field(
 
 
 @pytest.mark.parametrize("name", ["Select", "SelectBatch", "Reward", "RewardBatch"])
-@pytest.mark.parametrize("data", [b"\xff", b"\x0a\x05ab", b"\x0a\x02\xff\xfe"])
+@pytest.mark.parametrize("data", [b"\xff", b"\x0a\x05ab", b"\x0a\xff\xff\xff\xff\xff\xff\x01"])
 async def test_bytes_that_are_no_message_are_the_callers_mistake(
     channel: grpc.aio.Channel, name: str, data: bytes
 ) -> None:
     told, said = await status(raw(channel, name)(data))
     assert told is grpc.StatusCode.INVALID_ARGUMENT
-    assert said == f"the request is no pullarm.v1.{name}Request message"
+    assert said == f"request: is no pullarm.v1.{name}Request message"
+
+
+@pytest.mark.parametrize("name", ["Select", "Reward"])
+async def test_text_that_is_no_text_concerns_one_request_only(
+    channel: grpc.aio.Channel, name: str
+) -> None:
+    no_text = b"\x0a\x02\xff\xfe"
+    error = f"request: is no pullarm.v1.{name}Request message"
+    assert await status(raw(channel, name)(no_text)) == (
+        grpc.StatusCode.INVALID_ARGUMENT,
+        error,
+    )
+    answer = await raw(channel, f"{name}Batch")(b"\x0a\x04" + no_text)
+    if name == "Select":
+        told = [
+            result.error.message for result in pb.SelectBatchResponse.FromString(answer).results
+        ]
+    else:
+        told = [
+            result.error.message for result in pb.RewardBatchResponse.FromString(answer).results
+        ]
+    assert told == [error]
 
 
 async def test_server_without_a_snapshot_is_unavailable(
@@ -226,7 +248,9 @@ async def test_server_without_a_snapshot_is_unavailable(
     server.service = SelectionService(
         Refresher(MemoryBoard()), server.log, server.counters, KEYS, FixedClock()
     )
-    for refused in (server.service.select(SELECT), server.service.reward(REWARD)):
+    service = server.service
+    calls = service.select(SELECT.SerializeToString()), service.reward(REWARD.SerializeToString())
+    for refused in calls:
         with pytest.raises(PullarmError) as caught:
             await refused
         assert caught.value.code == "unavailable"

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from pullarm.domain.assignment import allocate
-from pullarm.domain.decision import Batch, Decision
+from pullarm.domain.decision import Batch, Decision, unpack_arms
 from pullarm.domain.experiment import POLICY_NAMES, Arm, PolicySpec, Spec, policy_weights
 from pullarm.domain.ports import NewExperiment
 from pullarm.domain.publication import Published
@@ -103,7 +103,8 @@ class Audit:
 
     def audit(self, served: Served, decision: Decision) -> None:
         """Hold the first slot against the whole vector of integers it was drawn from."""
-        acting, rows = served.policies[decision.token.acting], [a - 1 for a in decision.candidates]
+        acting = served.policies[decision.token.acting]
+        rows = [arm - 1 for arm in unpack_arms(decision.candidates)]
         offer = Offer.of(rows)
         integers = integer_weights(acting.prepared.weights(offer), acting.policy.floor)
         total = int(integers.sum())

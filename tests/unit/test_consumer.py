@@ -242,7 +242,7 @@ async def test_refusal_that_passes_sets_nothing_aside(scene: Scene) -> None:
     assert await scene.learned() == {CELL: (4, 0)}
 
 
-@pytest.mark.parametrize("payload", [b"", b"\x02", b"\x01", b"\x01\xff", b"\x01\x93\x90\x90\x01"])
+@pytest.mark.parametrize("payload", [b"", b"\xff", b"\x02", b"\x02\xff", b"\x02\x93\x90\x90\x01"])
 async def test_malformed_entry_is_set_aside_and_the_others_folded(
     scene: Scene, payload: bytes
 ) -> None:

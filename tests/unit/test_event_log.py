@@ -27,8 +27,9 @@ MINUTE = ServingMinute("serving-1", 1, 7, 2, 29_340_000, 5, 1, 0, 0, {3: 5})
 
 @pytest.fixture(autouse=True)
 def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However busy the machine is, the stream is not taken for slow."""
+    """However busy the machine is, the stream is not taken for slow, nor the making of events."""
     monkeypatch.setattr(module, "BUDGET_S", 10.0)
+    monkeypatch.setattr(module, "_TURN_S", 10.0)
 
 
 async def test_requests_in_flight_share_an_entry(sink: Sink, log: EventLog, make: Events) -> None:
@@ -45,13 +46,18 @@ async def test_requests_in_flight_share_an_entry(sink: Sink, log: EventLog, make
     assert sink.stored.decisions == logged
 
 
-async def test_request_returns_only_once_all_its_events_are_stored(
+async def test_events_of_a_request_share_an_entry_where_they_can(
     sink: Sink, log: EventLog, make: Events, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(events, "MAX_EVENTS", 2)
-    logged = decisions(make, 5)
-    await log.store(logged)
-    assert [entry.events() for entry in sink.entries] == [2, 2, 1]
+    monkeypatch.setattr(events, "MAX_EVENTS", 4)
+    logged = decisions(make, 12)
+    requests = [logged[:2], logged[2:5], logged[5:10], logged[10:]]
+    sink.open.clear()
+    storing = [asyncio.create_task(log.store(request)) for request in requests]
+    await asyncio.sleep(0)
+    sink.open.set()
+    assert await outcomes(storing) == [Kept.ACKNOWLEDGED] * 4
+    assert [entry.events() for entry in sink.entries] == [2, 3, 4, 3]
     assert sink.stored.decisions == logged
 
 
@@ -60,7 +66,7 @@ async def test_events_of_every_kind_arrive_as_they_were(
 ) -> None:
     (decision,) = decisions(make, 1)
     reward = make.reward(make.token(7), reward_id="r")
-    await log.store([decision, reward])
+    await outcomes([asyncio.create_task(log.store(logged)) for logged in ([decision], [reward])])
     (unseen,) = decisions(make, 1)
     sink.open.clear()
     storing = asyncio.create_task(log.store([unseen]))
@@ -145,7 +151,8 @@ async def test_entries_hold_at_most_512_events(sink: Sink, log: EventLog, make: 
 
 async def test_entries_hold_at_most_256_kilobytes(sink: Sink, log: EventLog, make: Events) -> None:
     large = {f"name-{number}": "x" * 128 for number in range(32)}
-    await log.store(decisions(make, 200, **large))
+    storing = store_each(log, decisions(make, 200, **large))
+    await outcomes(storing)
     framing = 16
     assert max(sink.sizes) <= 256 * 1024 + framing
     assert min(sink.sizes[:-1]) > 256 * 1024 * 0.9
@@ -156,11 +163,12 @@ async def test_event_larger_than_an_entry_goes_alone(
     sink: Sink, log: EventLog, make: Events, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(events, "MAX_BYTES", 50)
-    await log.store(decisions(make, 3))
-    assert [entry.events() for entry in sink.entries] == [1, 1, 1]
+    requests = [decisions(make, count) for count in (1, 2, 1)]
+    await outcomes([asyncio.create_task(log.store(request)) for request in requests])
+    assert [entry.events() for entry in sink.entries] == [1, 1, 1, 1]
 
 
-async def test_too_many_waiting_events_are_refused_at_once(
+async def test_too_many_waiting_requests_are_refused_at_once(
     sink: Sink, log: EventLog, make: Events, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_WAITING", 10)
@@ -171,7 +179,7 @@ async def test_too_many_waiting_events_are_refused_at_once(
     storing = store_each(log, decisions(make, 10))
     await asyncio.sleep(0)
     assert log.full() is not None
-    with pytest.raises(Exhausted, match="10 events wait to be stored"):
+    with pytest.raises(Exhausted, match="10 requests wait to be stored"):
         await log.store(decisions(make, 1))
     sink.open.set()
     assert await outcomes(first + storing) == [Kept.ACKNOWLEDGED] * 11

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from pullarm.domain.assignment import MICRO, gate_limit, unit_of
-from pullarm.domain.decision import NO_POLICY, UNLISTED, Reason
+from pullarm.domain.decision import NO_POLICY, UNLISTED, Reason, unpack_arms
 from pullarm.domain.errors import NotFound, Unavailable
 from pullarm.domain.experiment import Catalogue, PolicySpec, State
 from serving.snapshot import Snapshot
@@ -32,7 +32,7 @@ def test_out_of_traffic_is_controls_choice() -> None:
     decision = answer.decision
     assert decision.token.reason == Reason.NOT_IN_TRAFFIC
     assert (decision.token.assigned, decision.token.acting) == (NO_POLICY, NO_POLICY)
-    assert (decision.candidates, decision.token.arms) == ([3, UNLISTED, 1], [3])
+    assert (unpack_arms(decision.candidates), decision.token.arms) == ((3, UNLISTED, 1), [3])
     assert decision.unlisted == 1
     inside = ask(snapshot, query("three", user=user_where(snapshot, in_traffic=True)))
     assert inside.policy == "thompson"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pullarm.domain.decision import Decision, Reason, hash_of
+from pullarm.domain.decision import ARM_BYTES, Decision, Reason, hash_of, pack_arms, unpack_arms
 from pullarm.domain.experiment import CandidateLog, PolicySpec, State
 from pullarm.domain.publication import PosteriorCell, Published
 from pullarm.policies.draw import KERNEL
@@ -65,7 +65,7 @@ def test_users_of_all_policies_and_outside_are_reproduced() -> None:
 def test_candidates_that_are_no_arms_were_not_scored() -> None:
     one = published(experiment("thompson", arms=ARMS), learned("thompson"))
     (decision,) = decisions(one, ["arm-3", "arm-1"], count=1)
-    found = redone(decision._replace(candidates=[0, 4, 0, 2], unlisted=2), one)
+    found = redone(decision._replace(candidates=pack_arms([0, 4, 0, 2]), unlisted=2), one)
     assert found.verdict is Verdict.REPRODUCED
     assert found.candidates == (0, 4, 0, 2)
     assert [scored is not None for scored in found.scored] == [False, True, False, True]
@@ -78,7 +78,7 @@ def test_whole_catalogue_is_reproduced(policy: str, state: State, slots: int) ->
     """Drawn without a list, redone with one: to the last integer the same."""
     one = published(experiment(policy, arms=ARMS, state=state), learned(policy))
     for decision in decisions(one, [], slots=slots):
-        assert (decision.candidates, decision.all_arms) == ([], len(ARMS))
+        assert (decision.candidates, decision.all_arms) == (b"", len(ARMS))
         found = redone(decision, one)
         assert (found.verdict, found.differences) == (Verdict.REPRODUCED, ())
         assert found.candidates == tuple(range(1, len(ARMS) + 1))
@@ -99,7 +99,7 @@ def test_fallback_is_control_as_configured(state: State, mode: str) -> None:
 def test_nothing_to_choose_from_is_reproduced() -> None:
     one = published(experiment("thompson", arms=()))
     made = decisions(published(experiment("thompson", arms=ARMS)), ["none"], count=1)
-    nothing = made[0]._replace(candidates=[], weights=[], totals=[], unlisted=0)
+    nothing = made[0]._replace(candidates=b"", weights=[], totals=[], unlisted=0)
     nothing = nothing._replace(token=nothing.token._replace(arms=[]))
     assert redone(nothing, one).verdict is Verdict.REPRODUCED
 
@@ -118,7 +118,7 @@ def test_halt_may_have_been_obeyed_ahead_of_its_version() -> None:
 def spoiled(decision: Decision) -> list[tuple[str, Decision]]:
     """What a redoing has to say, and the decision with one thing changed."""
     token, candidates = decision.token, decision.candidates
-    other = next(arm for arm in candidates if arm not in token.arms)
+    other = next(arm for arm in unpack_arms(candidates) if arm not in token.arms)
 
     def of(**changed: Any) -> Decision:
         return decision._replace(token=token._replace(**changed))
@@ -128,8 +128,9 @@ def spoiled(decision: Decision) -> list[tuple[str, Decision]]:
         ("slot 2: logged arm", of(arms=token.arms[:1])),
         ("with weight 1 of", decision._replace(weights=[decision.weights[0], 1])),
         (" of 12, redone", decision._replace(totals=[12, decision.totals[1]])),
-        ("slot 1: logged arm", decision._replace(candidates=candidates[1:])),
-        ("must be arm rows", decision._replace(candidates=[*candidates, 99])),
+        ("slot 1: logged arm", decision._replace(candidates=candidates[ARM_BYTES:])),
+        ("must be arm rows", decision._replace(candidates=candidates + pack_arms([99]))),
+        ("candidates: logged 59 bytes", decision._replace(candidates=candidates[:-1])),
         ("slot 1: logged arm", of(uid=bytes(16))),
         ("bucket: logged 10001,", decision._replace(bucket=10_001)),
         ("bucket: logged", decision._replace(unit="somebody else")),
@@ -176,7 +177,7 @@ def test_hash_of_the_candidates_is_not_enough() -> None:
     hashing = replace(running, spec=replace(running.spec, log_candidates=CandidateLog.HASH))
     one = published(hashing, learned("thompson"))
     (decision,) = decisions(one, count=1)
-    assert decision.candidates_hash == hash_of(range(1, 16))
+    assert decision.candidates_hash == hash_of(pack_arms(range(1, 16)))
     found = redo(decision, one)
     assert (found.verdict, found.slots, found.candidates) == (Verdict.NOT_LOGGED, (), ())
     assert found.unit.bucket == decision.bucket

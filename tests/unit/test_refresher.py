@@ -13,7 +13,6 @@ from pullarm.domain.experiment import Arm, Catalogue
 from pullarm.domain.ports import BoardIndex
 from pullarm.policies.grid import Grid
 from serving import refresher as module
-from serving.decider import find
 from serving.refresher import Refresher
 from tests.boards import EIGHT, OUTCOMES, SEVEN, Board, both_published, served
 from tests.builders import cells, experiment, grid, publication
@@ -39,10 +38,10 @@ async def test_incomplete_board_changes_nothing() -> None:
     assert not refresher.snapshot.complete
     assert completed == []
     with pytest.raises(Unavailable):
-        find(refresher.snapshot, "exp_8")
+        refresher.snapshot.find("exp_8")
     await board.complete("one", [8])
     await refresher.refresh()
-    assert find(refresher.snapshot, "exp_8").head.pub_no == 1
+    assert refresher.snapshot.find("exp_8").head.pub_no == 1
     await board.complete("one", [8])
     await refresher.refresh()
     assert completed == [True]
@@ -54,7 +53,7 @@ async def test_complete_board_without_experiments_is_complete() -> None:
     refresher = Refresher(board)
     await refresher.refresh()
     with pytest.raises(NotFound):
-        find(refresher.snapshot, "exp_7")
+        refresher.snapshot.find("exp_7")
 
 
 async def test_difference_refreshes_its_experiment_and_leaves_the_other(
@@ -156,14 +155,14 @@ async def test_unsound_publication_does_not_keep_a_fresh_process_from_the_others
     assert refresher.snapshot.complete
     assert set(refresher.snapshot.by_number) == {8}
     with pytest.raises(Unavailable):  # it may well exist
-        find(refresher.snapshot, "exp_7")
+        refresher.snapshot.find("exp_7")
 
 
 async def test_new_arms_are_served(board: Board, refresher: Refresher) -> None:
     grown = replace(EIGHT, arms=(*EIGHT.arms, Arm(arm_no=4, arm_id="four")), config_no=2)
     await board.publish(publication(grown, pub_no=2, complete=False, reconfigured=True))
     await refresher.refresh()
-    assert served(refresher, 8).rows["four"] == 3
+    assert served(refresher, 8).arms.rows["four"] == 3
 
 
 async def test_first_arms_of_an_open_catalogue_are_served() -> None:
@@ -174,7 +173,7 @@ async def test_first_arms_of_an_open_catalogue_are_served() -> None:
     await board.complete("one", [7])
     refresher = Refresher(board)
     await refresher.refresh()
-    assert served(refresher).arm_ids == ()
+    assert served(refresher).arms.ids == ()
     grown = replace(empty, arms=SEVEN.arms, config_no=2)
     await board.publish(
         publication(
@@ -188,7 +187,7 @@ async def test_first_arms_of_an_open_catalogue_are_served() -> None:
     )
     await refresher.refresh()
     assert refresher.refused == 0
-    assert served(refresher).arm_ids == ("one", "two", "three")
+    assert served(refresher).arms.ids == ("one", "two", "three")
 
 
 async def test_new_grid_is_taken_with_its_publication(board: Board, refresher: Refresher) -> None:

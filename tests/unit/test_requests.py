@@ -10,12 +10,12 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pullarm.domain.decision import Reason, RewardStatus
+from pullarm.domain.decision import Reason, RewardStatus, pack_arms
 from pullarm.domain.decision_id import decode
 from pullarm.domain.errors import InvalidInput
 from pullarm.v1 import selection_pb2 as pb
 from serving import requests
-from serving.decider import Query
+from serving.query import Query
 from serving.rewards import Report
 from tests.builders import KEYS, ask, experiment, published, query, snapshot_of
 
@@ -45,13 +45,17 @@ def fields_at_fault(call: Callable[[], object]) -> dict[str, str]:
     return {problem.field: problem.detail for problem in caught.value.problems}
 
 
+def checked(request: pb.SelectRequest) -> Query:
+    return requests.query(request, {})
+
+
 TEXTS: dict[str, Callable[[str], object]] = {
-    "experiment_id": lambda text: requests.query(select(experiment_id=text)),
-    "user_id": lambda text: requests.query(select(user_id=text)),
-    "request_id": lambda text: requests.query(select(request_id=text)),
-    "candidate_ids[1]": lambda text: requests.query(select(candidate_ids=["a", text])),
-    "attributes name": lambda text: requests.query(select(attributes={text: "a"})),
-    "attributes['a']": lambda text: requests.query(select(attributes={"a": text})),
+    "experiment_id": lambda text: checked(select(experiment_id=text)),
+    "user_id": lambda text: checked(select(user_id=text)),
+    "request_id": lambda text: checked(select(request_id=text)),
+    "candidate_ids[1]": lambda text: checked(select(candidate_ids=["a", text])),
+    "attributes name": lambda text: checked(select(attributes={text: "a"})),
+    "attributes['a']": lambda text: checked(select(attributes={"a": text})),
     "arm_id": lambda text: requests.report(pb.RewardRequest(arm_id=text)),
     "kind": lambda text: requests.report(pb.RewardRequest(kind=text)),
     "reward_id": lambda text: requests.report(pb.RewardRequest(reward_id=text)),
@@ -100,47 +104,90 @@ def test_only_what_is_required_must_not_be_empty(field: str) -> None:
 
 def test_candidates_up_to_the_limit_are_taken_in_order() -> None:
     names = [f"c{n}" for n in range(1_000)]
-    assert requests.query(select(candidate_ids=names)).candidates == names
-    problems = fields_at_fault(lambda: requests.query(select(candidate_ids=[*names, "more"])))
+    assert checked(select(candidate_ids=names)).names == names
+    problems = fields_at_fault(lambda: checked(select(candidate_ids=[*names, "more"])))
     assert problems == {"candidate_ids": "has 1001; at most 1000"}
 
 
 def test_arms_are_not_checked_again() -> None:
-    assert requests.query(select(candidate_ids=["", "a"]), {"": 4}).rows == [4, None]
+    taken = requests.query(select(candidate_ids=["", "a"]), {"": 4})
+    assert taken.rows is not None
+    assert taken.rows.tolist() == [4]
 
 
 @pytest.mark.parametrize(("slots", "wanted"), [(0, 1), (1, 1), (2, 2), (100, 100)])
 def test_slots_within_the_limit_are_taken(slots: int, wanted: int) -> None:
-    assert requests.query(select(slots=slots)).slots == wanted
+    assert checked(select(slots=slots)).slots == wanted
 
 
 @pytest.mark.parametrize("slots", [-(2**31), -1, 101, 2**31 - 1])
 def test_slots_beyond_the_limit_are_refused(slots: int) -> None:
-    problems = fields_at_fault(lambda: requests.query(select(slots=slots)))
+    problems = fields_at_fault(lambda: checked(select(slots=slots)))
     assert problems == {"slots": f"is {slots}; give 1 to 100, or 0 for 1"}
 
 
 def test_attributes_up_to_the_limit_are_taken() -> None:
     attributes = {f"a{n}": "" for n in range(32)}
-    assert requests.query(select(attributes=attributes)).attributes == attributes
-    problems = fields_at_fault(lambda: requests.query(select(attributes={**attributes, "b": ""})))
+    assert checked(select(attributes=attributes)).attributes == attributes
+    problems = fields_at_fault(lambda: checked(select(attributes={**attributes, "b": ""})))
     assert problems == {"attributes": "has 33; at most 32"}
 
 
-@pytest.mark.parametrize("count", [1, 256])
-def test_batch_within_the_limit_is_taken(count: int) -> None:
-    requests.check_batch(count)
+BATCHES = [pb.SelectBatchRequest, pb.RewardBatchRequest]
+Batch = type[pb.SelectBatchRequest] | type[pb.RewardBatchRequest]
 
 
-@pytest.mark.parametrize("count", [0, 257])
-def test_batch_beyond_the_limit_is_refused(count: int) -> None:
-    problems = fields_at_fault(lambda: requests.check_batch(count))
-    assert problems == {"requests": f"has {count}; give 1 to 256"}
+def batch(kind: Batch, count: int) -> tuple[bytes, list[bytes]]:
+    """A batch on the wire, and its requests, some of them long."""
+    sizes = [number * number % 20_000 for number in range(count)]
+    if kind is pb.SelectBatchRequest:
+        selects = [pb.SelectRequest(user_id="u" * size) for size in sizes]
+        message = pb.SelectBatchRequest(requests=selects)
+        return message.SerializeToString(), [one.SerializeToString() for one in selects]
+    rewards = [pb.RewardRequest(decision_id="d" * size) for size in sizes]
+    reported = pb.RewardBatchRequest(requests=rewards)
+    return reported.SerializeToString(), [one.SerializeToString() for one in rewards]
+
+
+@pytest.mark.parametrize("kind", BATCHES)
+@pytest.mark.parametrize("count", [1, 2, 256])
+def test_batch_within_the_limit_is_split(kind: Batch, count: int) -> None:
+    data, parts = batch(kind, count)
+    assert requests.split(kind, data) == parts
+
+
+@pytest.mark.parametrize("kind", BATCHES)
+def test_batch_beyond_the_limit_is_refused(kind: Batch) -> None:
+    assert fields_at_fault(lambda: requests.split(kind, b"")) == {
+        "requests": "has 0; give 1 to 256"
+    }
+    problems = {"requests": "has more than 256; give 1 to 256"}
+    assert fields_at_fault(lambda: requests.split(kind, batch(kind, 257)[0])) == problems
+
+
+@given(data=st.binary(max_size=60), kind=st.sampled_from(BATCHES), whole=st.booleans())
+def test_any_bytes_are_split_as_protobuf_would_or_refused(
+    data: bytes, kind: Batch, *, whole: bool
+) -> None:
+    if whole:  # most other bytes are no message
+        data = kind(requests=[{}]).SerializeToString() + data
+    try:
+        message = kind.FromString(data)
+    except DecodeError:
+        taken_or_refused(lambda: requests.split(kind, data))
+        return
+    taken_or_refused(lambda: requests.split(kind, data))
+    if 1 <= len(message.requests) <= 256:
+        again = [
+            type(one).FromString(part)
+            for one, part in zip(message.requests, requests.split(kind, data), strict=True)
+        ]
+        assert again == list(message.requests)
 
 
 def test_all_problems_are_named_at_once() -> None:
     bad = select(experiment_id="", user_id="a\x00", candidate_ids=["", "ok"], slots=-1)
-    assert set(fields_at_fault(lambda: requests.query(bad))) == {
+    assert set(fields_at_fault(lambda: checked(bad))) == {
         "experiment_id",
         "user_id",
         "candidate_ids[0]",
@@ -156,7 +203,7 @@ def test_message_stays_short_enough_for_a_status() -> None:
         attributes={f"{n:02}" + "\U0010ffff" * 10_000: "\x00" for n in range(32)},
     )
     with pytest.raises(InvalidInput) as caught:
-        requests.query(worst)
+        checked(worst)
     assert len(str(caught.value).encode()) < 4_000
     assert str(caught.value).startswith("experiment_id: has 1000000 bytes")
     assert str(caught.value).endswith("request: has 1055 more problems")
@@ -164,8 +211,11 @@ def test_message_stays_short_enough_for_a_status() -> None:
 
 def test_query_says_what_was_asked() -> None:
     asked = select("e", "u", ["b", "a", "b"], slots=3, attributes={"k": "v"}, request_id="r")
-    assert requests.query(asked, {"a": 5}) == Query(
-        "e", "u", ["b", "a", "b"], [None, 5, None], 3, {"k": "v"}, "r"
+    taken = requests.query(asked, {"a": 5})
+    assert taken.rows is not None
+    assert taken.rows.tolist() == [5]
+    assert taken._replace(rows=None) == Query(
+        "u", None, pack_arms([6]), ["b", "a"], 3, {"k": "v"}, "r"
     )
 
 
@@ -207,7 +257,7 @@ def test_report_says_what_was_reported() -> None:
 def test_answer_on_the_wire() -> None:
     snapshot = snapshot_of(published(experiment(), pub_no=12))
     answer = ask(snapshot, query("three", "one", slots=2))
-    response = requests.select_response(answer, KEYS)
+    response = requests.fill(pb.SelectResponse(), answer, KEYS)
     assert decode(response.decision_id, KEYS) == answer.decision.token
     assert response.policy == "control"
     assert [(c.arm_id, c.slot, c.propensity) for c in response.choices] == [
@@ -259,7 +309,7 @@ def taken_or_refused(work: Callable[[], object]) -> None:
 
 @given(request=selects)
 def test_any_selection_is_taken_or_refused(request: pb.SelectRequest) -> None:
-    taken_or_refused(lambda: requests.query(request))
+    taken_or_refused(lambda: checked(request))
 
 
 @given(request=rewards)
@@ -276,6 +326,6 @@ def test_any_bytes_are_no_message_or_are_taken_or_refused(
     except DecodeError:
         return
     if isinstance(message, pb.SelectRequest):
-        taken_or_refused(lambda: requests.query(message))
+        taken_or_refused(lambda: checked(message))
     else:
         taken_or_refused(lambda: requests.report(message))

@@ -41,8 +41,8 @@ def thompson(served: Served) -> PreparedThompson:
 def test_publication_is_ready_to_answer() -> None:
     served = serve(LEARNED, None)
     assert served.head == LEARNED.head
-    assert served.arm_ids == ("one", "two", "three")
-    assert served.rows == {"one": 0, "two": 1, "three": 2}
+    assert served.arms.ids == ("one", "two", "three")
+    assert served.arms.rows == {"one": 0, "two": 1, "three": 2}
     assert served.standing is Reason.ASSIGNED
     assert set(served.policies) == {1, 2}
     assert set(served.kinds) == {"reward"}
@@ -64,8 +64,7 @@ def test_refresh_keeps_what_the_publication_does_not_bring() -> None:
     second = serve(later(LEARNED), first)
     assert second.experiment is first.experiment
     assert second.grid is first.grid
-    assert second.arm_ids is first.arm_ids
-    assert second.rows is first.rows
+    assert second.arms is first.arms
     assert second.policies[2].policy is first.policies[2].policy
 
 
@@ -87,9 +86,9 @@ def test_new_arms_are_answered_from() -> None:
     grown = replace(experiment("ucb", arms=("one", "two", "three", "four")), config_no=2)
     first = serve(published(experiment("ucb")), None)
     second = serve(published(grown, pub_no=2), first)
-    assert second.rows["four"] == 3
+    assert second.arms.rows["four"] == 3
     assert second.policies[4].prepared.n_arms == 4
-    assert "four" not in first.rows
+    assert "four" not in first.arms.rows
 
 
 @pytest.mark.parametrize(

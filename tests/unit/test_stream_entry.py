@@ -32,8 +32,8 @@ def test_entry_is_read_back_as_it_was_written() -> None:
     assert events.unpack(ENTRY) == whole()
 
 
-def test_entry_of_a_version_without_minutes_is_read() -> None:
-    old = events.unpack(b"\x01" + msgspec.msgpack.encode(whole()[:3]))
+def test_entry_without_minutes_is_read() -> None:
+    old = events.unpack(events.FORMAT + msgspec.msgpack.encode(whole()[:3]))
     assert (old[:3], list(old.minutes)) == (whole()[:3], [])
 
 
@@ -44,8 +44,8 @@ def test_merging_keeps_every_event() -> None:
 
 
 def test_unknown_format_is_named() -> None:
-    with pytest.raises(MalformedEntry, match="format byte b'\\\\x02' is not known"):
-        events.unpack(b"\x02" + ENTRY[1:])
+    with pytest.raises(MalformedEntry, match="format byte b'\\\\x03' is not known"):
+        events.unpack(b"\x03" + ENTRY[1:])
 
 
 def test_entry_that_was_cut_is_malformed() -> None:
@@ -59,4 +59,4 @@ def test_entry_that_was_cut_is_malformed() -> None:
 @example(data=b"\x94\x90\x90\x90\xc1")
 def test_arbitrary_bytes_are_malformed_or_a_batch(data: bytes) -> None:
     with suppress(MalformedEntry):
-        assert isinstance(events.unpack(b"\x01" + data), Batch)
+        assert isinstance(events.unpack(events.FORMAT + data), Batch)

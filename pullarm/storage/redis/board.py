@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import Sequence
+from functools import cache
 from importlib.resources import files
+from itertools import chain
 from struct import pack
 from typing import TypeVar
 
@@ -17,6 +19,7 @@ from pullarm.domain.ports import BoardIndex, Version
 from pullarm.domain.publication import Head, PosteriorCell, Publication, Published
 from pullarm.storage.redis import keys
 from pullarm.storage.redis.connection import driver_errors
+from pullarm.storage.redis.line import Answer, LineKeeper, packed
 
 _POLICIES = sorted(POLICY_NUMBERS.values())
 _PAIR_BYTES = 16
@@ -26,14 +29,16 @@ _AT_ONCE = 20
 _HEAD = msgspec.msgpack.Decoder(Head)
 _EXPERIMENT = msgspec.msgpack.Decoder(Experiment)
 _MARKER = msgspec.msgpack.Decoder(tuple[str, tuple[int, ...]])
+_INDEX = packed(("MGET", keys.COMPLETE, keys.CHANGES, keys.BEAT))
 _Decoded = TypeVar("_Decoded")
 
 
 class RedisBoard:
-    """The board in a Redis-compatible server."""
+    """The board in a Redis-compatible server; it is read on a connection of its own, which closes with the client."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
+        self._keeper = LineKeeper(redis)
         script = files(__package__).joinpath("lua", "publish.lua").read_text()
         self._publish: AsyncScript = redis.register_script(script)
 
@@ -82,19 +87,17 @@ class RedisBoard:
         return published
 
     async def _look(self, number: int, *, whole: bool) -> Published | None:
-        with driver_errors():
-            async with self._redis.pipeline(transaction=True) as pipe:
-                pipe.hget(keys.head(number), "blob")
-                pipe.get(keys.halt(number))
-                pipe.mget([keys.posterior(number, policy) for policy in _POLICIES])
-                if whole:
-                    pipe.mget([keys.config(number), keys.grid(number)])
-                blob, halt, posteriors, *rest = await pipe.execute(raise_on_error=False)
-            blob = _value(blob, "its head is no hash")
-            halt = _value(halt, "its halt is no string")
-            for answer in (posteriors, *rest):
-                if isinstance(answer, ResponseError):
-                    raise answer
+        commands = [
+            packed(("HGET", keys.head(number), "blob")),
+            packed(("GET", keys.halt(number))),
+            packed(("MGET", *(keys.posterior(number, policy) for policy in _POLICIES))),
+        ]
+        if whole:
+            commands.append(packed(("MGET", keys.config(number), keys.grid(number))))
+        answers = await self._keeper.ask_at_once(*commands)
+        blob = _value(answers[0], "its head is no hash")
+        halt = _value(answers[1], "its halt is no string")
+        posteriors, *rest = map(_values, answers[2:])
         if blob is None:
             return None
         head, state = _decoded(_HEAD, blob, "head"), _halt(halt)
@@ -116,20 +119,15 @@ class RedisBoard:
         found: dict[int, Version] = {}
         for start in range(0, len(numbers), _AT_ONCE):
             some = numbers[start : start + _AT_ONCE]
-            with driver_errors():
-                async with self._redis.pipeline(transaction=False) as pipe:
-                    for number in some:
-                        pipe.hmget(keys.head(number), ["incarnation", "pub_no"])
-                        pipe.get(keys.halt(number))
-                    answers = await pipe.execute(raise_on_error=False)
-                for number, head, halt in zip(some, answers[::2], answers[1::2], strict=True):
-                    found[number] = _version(head, halt)
+            answers = await self._keeper.ask(*chain.from_iterable(map(_version_of, some)))
+            for number, head, halt in zip(some, answers[::2], answers[1::2], strict=True):
+                found[number] = _version(head, halt)
         return found
 
     async def index(self) -> BoardIndex:
         """What is published, in one cheap look."""
-        with driver_errors():
-            marker, *counts = await self._redis.mget([keys.COMPLETE, keys.CHANGES, keys.BEAT])
+        (answer,) = await self._keeper.ask(_INDEX)
+        marker, *counts = _values(answer)
         changes, beats = map(_count, counts)
         try:
             incarnation, numbers = _MARKER.decode(marker or b"")
@@ -172,13 +170,30 @@ class RedisBoard:
                 raise Unavailable("Redis does not answer PING")
 
 
-def _value(answer: object, problem: str) -> bytes | None:
-    """A key's bytes; raises ValueError where the key holds something else, and what else the server answered."""
+@cache  # the same are asked for several times a second; packing them takes as long as their answers
+def _version_of(number: int) -> tuple[bytes, bytes]:
+    head, halt = keys.head(number), keys.halt(number)
+    return packed(("HMGET", head, "incarnation", "pub_no")), packed(("GET", halt))
+
+
+def _value(answer: Answer, problem: str) -> bytes | None:
+    _check(answer, problem)
+    return answer if isinstance(answer, bytes) else None
+
+
+def _values(answer: Answer) -> list[bytes | None]:
+    _check(answer, "")
+    assert isinstance(answer, list)  # so MGET and HMGET answer
+    return [one if isinstance(one, bytes) else None for one in answer]
+
+
+def _check(answer: Answer, problem: str) -> None:
+    """Raises ValueError where a key holds something else, and what else the server answered."""
     if isinstance(answer, ResponseError):
         if str(answer).startswith("WRONGTYPE"):
             raise ValueError(problem) from answer
-        raise answer
-    return answer if isinstance(answer, bytes) else None
+        with driver_errors():
+            raise answer
 
 
 def _decoded(decoder: msgspec.msgpack.Decoder[_Decoded], data: bytes | None, what: str) -> _Decoded:
@@ -223,11 +238,10 @@ def _check_grid(head: Head, grid: bytes | None) -> None:
         raise ValueError(f"its grid has {len(grid)} bytes; a point takes {_POINT_BYTES}")
 
 
-def _version(head: object, halt: object) -> Version:
+def _version(head: Answer, halt: Answer) -> Version:
     try:
         told = _value(halt, "") or b""
-        _value(head, "")
-        incarnation, pub_no = head if isinstance(head, list) else (None, None)
+        incarnation, pub_no = _values(head)
         return Version((incarnation or b"").decode(), int(pub_no or 0), told.decode())
     except ValueError:  # whoever reads it is told what is wrong
         return Version("", 0, "")

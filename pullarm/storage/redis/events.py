@@ -12,17 +12,14 @@ from pullarm.domain.errors import Unavailable
 from pullarm.domain.ports import Entry
 from pullarm.storage.redis import keys
 from pullarm.storage.redis.connection import driver_errors
-from pullarm.storage.redis.line import Line
+from pullarm.storage.redis.line import Line, LineKeeper, packed
 
 MAX_BACKLOG_BYTES = 256 * 1024 * 1024
 """How much may wait to be folded; half of what the embedded server may hold in all."""
 
 _FIELD = b"b"
 _MEASURE_EVERY_S = 1.0
-
-
 _XADD = b"*5\r\n$4\r\nXADD\r\n$%d\r\n%b\r\n$1\r\n*\r\n$1\r\nb\r\n$%d\r\n%b\r\n"
-_MEMORY_USAGE = b"*3\r\n$6\r\nMEMORY\r\n$5\r\nUSAGE\r\n$%d\r\n%b\r\n"
 
 
 class RedisEventSink:
@@ -31,9 +28,7 @@ class RedisEventSink:
     def __init__(
         self, redis: Redis, *, shard: int = 0, max_backlog_bytes: int = MAX_BACKLOG_BYTES
     ) -> None:
-        self._redis = redis
-        self._line: Line | None = None
-        self._opening = asyncio.Lock()
+        self._keeper = LineKeeper(redis)
         self._key = keys.events(shard).encode()
         self._max_backlog_bytes = max_backlog_bytes
         self._measure_at = 0.0
@@ -44,23 +39,19 @@ class RedisEventSink:
         Raises Unavailable while the server is away, and while more waits to be folded than the stream may hold: the
         server's memory must stay free for what serving reads.
         """
-        line = self._line
+        line = self._keeper.line
         if line is None or line.lost or time.monotonic() >= self._measure_at:
             return self._append_carefully(entry)
         return self._send(line, entry)
 
     async def aclose(self) -> None:
         """Close the connection."""
-        if self._line is not None:
-            await self._line.close()
+        await self._keeper.aclose()
 
     async def _append_carefully(self, entry: bytes) -> None:
         """Connect where that is needed, and see how much waits to be folded."""
-        async with self._opening:
-            if self._line is None or self._line.lost:
-                self._line = await Line.open(self._redis)
-            line = self._line
-        used = int(await line.send(_MEMORY_USAGE % (len(self._key), self._key)) or 0)
+        line = await self._keeper.open()
+        used = int(await line.send(packed(("MEMORY", "USAGE", self._key))) or 0)
         if used > self._max_backlog_bytes:
             raise Unavailable(
                 f"{used >> 20} MiB of events wait to be folded, more than the "

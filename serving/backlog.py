@@ -1,0 +1,84 @@
+"""What is made and not yet in an entry: the events of each request stay together as far as an entry can hold them."""
+
+from collections import deque
+from collections.abc import Iterator
+from enum import IntEnum
+from typing import Any, NamedTuple
+
+from pullarm.storage import events
+from serving.waiter import Waiter
+
+
+class Kind(IntEnum):
+    """Of events, in the order in which an entry has them."""
+
+    DECISION, REWARD, VOID, MINUTE = range(4)
+
+
+class Item(NamedTuple):
+    """What one request logs, or as much of it as an entry may hold."""
+
+    kind: Kind
+    packed: list[bytes]
+    size: int
+    """In bytes."""
+    waiter: Waiter[Any] | None
+    """None where nobody waits for it."""
+
+    @property
+    def dead(self) -> bool:
+        """Whether whoever waited for it has an answer already."""
+        return self.waiter is not None and self.waiter.future.done()
+
+
+class Backlog:
+    """Items in the order in which they came."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        """The size of all."""
+        self._items: deque[Item] = deque()
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def waiters(self) -> Iterator[Waiter[Any]]:
+        """Those that wait, who came first first."""
+        return (item.waiter for item in self._items if item.waiter is not None)
+
+    def put(self, kind: Kind, packed: list[bytes], waiter: Waiter[Any] | None) -> None:
+        """Add the events of one request."""
+        while packed:
+            fit = _fit(packed)
+            size = sum(map(len, packed[:fit]))
+            self._items.append(Item(kind, packed[:fit], size, waiter))
+            self.bytes += size
+            if waiter is not None:
+                waiter.parts += 1
+            packed = packed[fit:]
+
+    def take(self) -> list[Item]:
+        """The next entry's, without those of requests that have their answer already."""
+        items: list[Item] = []
+        count = size = 0
+        while self._items:
+            item = self._items[0]
+            if not item.dead:
+                count += len(item.packed)
+                size += item.size
+                if items and (count > events.MAX_EVENTS or size > events.MAX_BYTES):
+                    break
+                items.append(item)
+            self._items.popleft()
+            self.bytes -= item.size
+        return items
+
+
+def _fit(packed: list[bytes]) -> int:
+    """How many of these events, at least one, an entry may hold."""
+    size = 0
+    for count, event in enumerate(packed):
+        size += len(event)
+        if count and (size > events.MAX_BYTES or count >= events.MAX_EVENTS):
+            return count
+    return len(packed)

@@ -1,0 +1,222 @@
+"""What is asked of one selection, and the plain requests that compiled code reads straight off the wire.
+
+A request is plain if nothing in it calls for a second look: known arms, each once, printable ASCII, no attributes,
+every field within its limits. Nearly all are. They need no message object and no string for each candidate, which would
+cost several times the decision. What is not plain is parsed and checked by `requests`, with the same result.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pullarm.domain.decision import ARM_BYTES, UNLISTED
+from pullarm.policies.compile import kernel, request_kernel
+
+MAX_ID_BYTES = 128
+MAX_CANDIDATES = 1_000
+MAX_SLOTS = 100
+
+Bytes = NDArray[np.uint8]
+Rows = NDArray[np.int64]
+Numbers = NDArray[np.uint32]
+
+# The fields of SelectRequest as the wire has them: number << 3 | type, with a length (2) or a varint (0).
+_EXPERIMENT, _USER, _CANDIDATE, _SLOTS, _REQUEST_ID = 0x0A, 0x12, 0x1A, 0x20, 0x32
+_TWO_BYTE_VARINT = 0x80
+
+# FNV-1a, 64 bits (Fowler, Noll and Vo).
+_BASIS = np.uint64(0xCBF29CE484222325)
+_PRIME = np.uint64(0x100000001B3)
+_HALF, _ONE = np.uint64(32), np.uint64(1)
+
+
+class Query(NamedTuple):
+    """One selection, checked."""
+
+    user: str
+    rows: Rows | None
+    """The arms among the candidates, distinct and in the caller's order; None: every arm is offered."""
+    arms: bytes
+    """The same as packed arm numbers; empty where every arm is offered."""
+    names: Sequence[str] | None
+    """All distinct candidates, where not all are arms."""
+    slots: int
+    attributes: dict[str, str]
+    request_id: str
+
+
+@kernel
+def _hash(text: Bytes | bytes, start: int, end: int) -> np.uint64:
+    value = _BASIS
+    for at in range(start, end):
+        value = (value ^ np.uint64(text[at])) * _PRIME
+    return value ^ (value >> _HALF)
+
+
+@request_kernel
+def _hashed(names: Bytes, ends: Rows) -> NDArray[np.int32]:
+    """A table of row + 1 by hash, 0 where nothing is; collisions are in the places behind."""
+    size = 4
+    while size < 2 * len(ends):
+        size *= 2
+    table = np.zeros(size, dtype=np.int32)
+    mask = np.uint64(size - 1)
+    start = 0
+    for row in range(len(ends)):
+        place = _hash(names, start, ends[row]) & mask
+        while table[place] != 0:
+            place = (place + _ONE) & mask
+        table[place] = row + 1
+        start = ends[row]
+    return table
+
+
+@kernel
+def _row(
+    request: bytes, start: int, end: int, table: NDArray[np.int32], names: Bytes, ends: Rows
+) -> int:
+    """The arm that request[start:end] names, or -1."""
+    mask = np.uint64(len(table) - 1)
+    place = _hash(request, start, end) & mask
+    while table[place] != 0:
+        row = np.int64(table[place]) - 1
+        first = ends[row - 1] if row > 0 else 0
+        if ends[row] - first == end - start:
+            at = start
+            while at < end and request[at] == names[first + at - start]:
+                at += 1
+            if at == end:
+                return int(row)
+        place = (place + _ONE) & mask
+    return -1
+
+
+@kernel
+def _printable(request: bytes, start: int, end: int) -> bool:
+    for at in range(start, end):
+        if request[at] < 0x20 or request[at] > 0x7E:
+            return False
+    return end > start
+
+
+@kernel
+def _new(seen: NDArray[np.uint64], row: int) -> bool:
+    """Whether a row was not seen before; now it was."""
+    mark = _ONE << np.uint64(row & 63)
+    new = (seen[row >> 6] & mark) == 0
+    seen[row >> 6] |= mark
+    return bool(new)
+
+
+@kernel
+def _next(request: bytes, at: int) -> tuple[int, int, int]:
+    """The field that is there, and where its value starts and ends; 0 where that cannot be plain."""
+    if at + 1 >= len(request) or request[at + 1] >= _TWO_BYTE_VARINT:
+        return 0, 0, 0
+    field = int(request[at])
+    if field == _SLOTS:
+        return field, at + 1, at + 2
+    end = at + 2 + int(request[at + 1])
+    if end > len(request):
+        return 0, 0, 0
+    return field, at + 2, end
+
+
+@request_kernel
+def _scan(
+    request: bytes,
+    at: int,
+    table: NDArray[np.int32],
+    names: Bytes,
+    ends: Rows,
+    rows: Rows,
+    numbers: Numbers,
+) -> tuple[int, int, int, int, int, int]:
+    """Read a request from behind its experiment into rows and numbers.
+
+    Returns how many candidates there are, where user and request id start and end, and slots; -1 for the first if the
+    request is not plain. Of a field that comes twice the last counts, as protobuf has it.
+    """
+    not_plain = (-1, 0, 0, 0, 0, 0)
+    seen = np.zeros((len(ends) + 63) >> 6, dtype=np.uint64)
+    count = user = user_end = request_id = request_id_end = slots = 0
+    while at < len(request):
+        field, start, at = _next(request, at)
+        if field == _CANDIDATE:
+            row = _row(request, start, at, table, names, ends)
+            if row < 0 or count >= len(rows) or not _new(seen, row):
+                return not_plain
+            rows[count], numbers[count] = row, row + 1
+            count += 1
+        elif field == _SLOTS:
+            slots = int(request[start])
+        elif not _printable(request, start, at):
+            return not_plain
+        elif field == _USER:
+            user, user_end = start, at
+        elif field == _REQUEST_ID:
+            request_id, request_id_end = start, at
+        else:
+            return not_plain
+    if user == user_end or slots > MAX_SLOTS:
+        return not_plain
+    return count, user, user_end, request_id, request_id_end, slots
+
+
+def reference(request: bytes) -> bytes:
+    """What a request calls its experiment, where that comes first and is short; else something that names none."""
+    return request[2 : 2 + request[1]] if len(request) > 1 and request[0] == _EXPERIMENT else b""
+
+
+class Arms:
+    """An experiment's arms by row, by name, and as compiled code finds them."""
+
+    def __init__(self, ids: Sequence[str]) -> None:
+        encoded = [arm_id.encode() for arm_id in ids]
+        self.ids = tuple(ids)
+        """By row; row r is arm number r + 1."""
+        self.rows = {arm_id: row for row, arm_id in enumerate(ids)}
+        # Arrays of one's own memory, as all kernels want them.
+        self._names = np.frombuffer(bytearray(b"".join(encoded)), np.uint8)
+        self._ends = np.cumsum([len(name) for name in encoded], dtype=np.int64)
+        self._table = _hashed(self._names, self._ends)
+
+    def number(self, name: str) -> int:
+        """The arm number of a candidate, UNLISTED if it is no arm."""
+        row = self.rows.get(name)
+        return UNLISTED if row is None else row + 1
+
+    def read(self, request: bytes) -> Query | None:
+        """The query of a plain request for these arms (see `reference`), None for any other bytes."""
+        rows = np.empty(MAX_CANDIDATES, np.int64)
+        count, user, user_end, request_id, request_id_end, slots = _scan(
+            request,
+            2 + request[1],
+            self._table,
+            self._names,
+            self._ends,
+            rows,
+            _numbers,
+        )
+        if count < 0:
+            return None
+        return Query(
+            request[user:user_end].decode(),
+            rows[:count] if count else None,
+            _numbers[:count].tobytes(),
+            None,
+            slots or 1,
+            {},
+            request[request_id:request_id_end].decode(),
+        )
+
+
+_numbers = np.empty(MAX_CANDIDATES, np.dtype(f"<u{ARM_BYTES}"))
+"""Scratch: what is in it is copied before anything else is read."""
+
+
+def warm_up() -> None:
+    """Load what compiled code there is here, or compile it: a second or so when nothing is cached."""
+    Arms(("arm",)).read(b"\x0a\x03any\x12\x04user\x1a\x03arm")

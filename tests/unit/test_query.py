@@ -1,0 +1,168 @@
+"""What compiled code reads off the wire is what protobuf reads, for any bytes."""
+
+from collections.abc import Sequence
+
+import pytest
+from google.protobuf.message import DecodeError
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from pullarm.domain.decision import unpack_arms
+from pullarm.domain.errors import InvalidInput
+from pullarm.v1 import selection_pb2 as pb
+from serving import requests
+from serving.query import MAX_CANDIDATES, Arms, Query, reference
+
+NAMES = ["a", "b", "ab", "ba", "arm-1", "arm-2", "é", "\U0001f600", "x" * 127, "y" * 128, "a b"]
+ARMS = Arms(NAMES)
+
+
+def field(tag: int, value: bytes) -> bytes:
+    assert len(value) < 128
+    return bytes([tag, len(value)]) + value
+
+
+EXPERIMENT, USER = field(0x0A, b"exp_7"), field(0x12, b"user")
+
+
+def candidates(names: Sequence[str]) -> bytes:
+    return pb.SelectRequest(candidate_ids=names).SerializeToString()
+
+
+def comparable(query: Query) -> tuple[object, ...]:
+    rows = None if query.rows is None else query.rows.tolist()
+    return rows, *query._replace(rows=None)
+
+
+def assert_as_protobuf_reads(data: bytes, arms: Arms = ARMS) -> bool:
+    """Whether the request was plain."""
+    plain = arms.read(data)
+    if plain is None:
+        return False
+    message = pb.SelectRequest.FromString(data)
+    assert message.experiment_id.encode() == reference(data)
+    assert comparable(plain) == comparable(requests.query(message, arms.rows))
+    return True
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        USER,
+        USER + candidates(NAMES[:9]),
+        candidates(["b", "a"]) + USER + candidates(["ab"]),
+        USER + candidates(["a"]) + b"\x20\x64",
+        b"\x20\x02" + USER + b"\x20\x00",
+        USER + field(0x32, b"request 17~"),
+        USER + field(0x12, b"another"),
+        field(0x32, b"r") + field(0x12, b"u" * 127) + field(0x32, b"s"),
+    ],
+    ids=range(8),
+)
+def test_plain_requests_are_read_without_a_message(rest: bytes) -> None:
+    assert assert_as_protobuf_reads(EXPERIMENT + rest)
+
+
+@pytest.mark.parametrize(
+    "rest",
+    {
+        "no user": b"",
+        "an empty user": USER + field(0x12, b""),
+        "a control character": field(0x12, b"a\x1f"),
+        "delete": field(0x12, b"a\x7f"),
+        "more than ASCII": field(0x12, "é".encode()),
+        "no UTF-8": field(0x12, b"\xff"),
+        "a long arm": USER + candidates(["y" * 128]),
+        "an unknown candidate": USER + candidates(["a", "c"]),
+        "a beginning of an arm": USER + candidates(["arm-"]),
+        "more than an arm": USER + candidates(["arm-11"]),
+        "an empty candidate": USER + candidates(["a", ""]),
+        "a candidate twice": USER + candidates(["a", "b", "a"]),
+        "too many slots": USER + b"\x20\x65",
+        "a slot number of two bytes": USER + b"\x20\x81\x00",
+        "negative slots": USER + b"\x20" + b"\xff" * 9 + b"\x01",
+        "attributes": USER + pb.SelectRequest(attributes={"a": "b"}).SerializeToString(),
+        "an unknown field": USER + field(0x3A, b"x"),
+        "the experiment again": USER + field(0x0A, b"exp_8"),
+        "a tag of two bytes": USER + b"\x92\x00\x01u",
+        "another type": USER + b"\x18\x01",
+        "a user that is cut off": b"\x12\x05user",
+        "a length that is cut off": USER + b"\x1a",
+        "slots that are cut off": USER + b"\x20",
+    }.items(),
+    ids=lambda case: case[0],
+)
+def test_what_is_not_plain_is_left_to_protobuf(rest: tuple[str, bytes]) -> None:
+    assert ARMS.read(EXPERIMENT + rest[1]) is None
+
+
+def test_no_more_candidates_than_a_request_may_have() -> None:
+    arms = Arms([f"{n}" for n in range(MAX_CANDIDATES + 1)])
+    assert assert_as_protobuf_reads(EXPERIMENT + USER + candidates(arms.ids[1:]), arms)
+    assert arms.read(EXPERIMENT + USER + candidates(arms.ids)) is None
+
+
+def test_every_arm_of_many_is_found_at_its_row() -> None:
+    arms = Arms([f"arm-{n}" for n in range(10_000)])
+    for start in range(0, 10_000, 1_000):
+        names = arms.ids[start : start + 1_000][::-1]
+        found = arms.read(EXPERIMENT + USER + candidates(names))
+        assert found is not None
+        assert found.rows is not None
+        assert found.rows.tolist() == [arms.rows[name] for name in names]
+        assert unpack_arms(found.arms) == tuple(arms.rows[name] + 1 for name in names)
+
+
+def test_no_arms_at_all() -> None:
+    none = Arms(())
+    assert assert_as_protobuf_reads(EXPERIMENT + USER, none)
+    assert none.read(EXPERIMENT + USER + candidates(["a"])) is None
+
+
+def test_what_one_request_named_is_not_overwritten_by_the_next() -> None:
+    first = ARMS.read(EXPERIMENT + USER + candidates(["b", "a"]))
+    assert ARMS.read(EXPERIMENT + USER + candidates(["ab", "arm-1"])) is not None
+    assert first is not None
+    assert first.rows is not None
+    assert (first.rows.tolist(), unpack_arms(first.arms)) == ([1, 0], (2, 1))
+
+
+PARTS = st.lists(
+    st.sampled_from(
+        [
+            *(EXPERIMENT, USER, b"\x20\x03", b"\x20\x81\x01", field(0x32, b"r"), field(0x12, b"")),
+            *(candidates([name]) for name in [*NAMES, "c", ""]),
+            *(pb.SelectRequest(attributes={"k": "v"}).SerializeToString(), field(0x3A, b"x")),
+        ]
+    )
+    | st.binary(max_size=4),
+    max_size=12,
+).map(b"".join)
+
+
+@settings(max_examples=500)
+@given(rest=PARTS)
+@example(rest=USER)
+def test_any_bytes_are_read_as_protobuf_reads_them_or_not_at_all(rest: bytes) -> None:
+    assert_as_protobuf_reads(EXPERIMENT + rest)
+
+
+@given(data=st.binary(max_size=40))
+def test_any_bytes_are_no_reference_or_that_of_the_message(data: bytes) -> None:
+    """What `reference` takes for one is looked up; bytes that are another message must not find it."""
+    named = reference(data)
+    if 0 < len(named) == data[1] < 0x80:
+        try:
+            message = pb.SelectRequest.FromString(data[: 2 + len(named)])
+        except DecodeError:
+            return  # no UTF-8: there is no such experiment
+        assert message.experiment_id.encode() == named
+
+
+@given(data=st.binary(max_size=60))
+def test_any_bytes_behind_an_experiment_are_taken_or_refused(data: bytes) -> None:
+    if ARMS.read(EXPERIMENT + data) is None:
+        try:
+            requests.query(requests.parse(pb.SelectRequest, EXPERIMENT + data), ARMS.rows)
+        except InvalidInput:
+            return
