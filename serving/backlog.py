@@ -35,12 +35,17 @@ class Backlog:
     """Items in the order in which they came."""
 
     def __init__(self) -> None:
-        self.bytes = 0
-        """The size of all."""
+        self.events = self.bytes = 0
+        """How many events there are, and their size."""
         self._items: deque[Item] = deque()
 
     def __len__(self) -> int:
         return len(self._items)
+
+    @property
+    def fills_an_entry(self) -> bool:
+        """Whether the next entry holds no more than these."""
+        return self.events >= events.MAX_EVENTS or self.bytes >= events.MAX_BYTES
 
     def waiters(self) -> Iterator[Waiter[Any]]:
         """Those that wait, who came first first."""
@@ -52,6 +57,7 @@ class Backlog:
             fit = _fit(packed)
             size = sum(map(len, packed[:fit]))
             self._items.append(Item(kind, packed[:fit], size, waiter))
+            self.events += fit
             self.bytes += size
             if waiter is not None:
                 waiter.parts += 1
@@ -70,8 +76,17 @@ class Backlog:
                     break
                 items.append(item)
             self._items.popleft()
+            self.events -= len(item.packed)
             self.bytes -= item.size
         return items
+
+    def move_to(self, other: "Backlog") -> None:
+        """Add all of these to another's."""
+        other._items += self._items
+        other.events += self.events
+        other.bytes += self.bytes
+        self._items.clear()
+        self.events = self.bytes = 0
 
 
 def _fit(packed: list[bytes]) -> int:

@@ -20,7 +20,7 @@ from serving.backlog import Backlog, Item, Kind
 from serving.pace import Pace
 from serving.segment import Segment
 from serving.spool import Spool, SpoolFull
-from serving.waiter import Answered, Durability, Kept, Logged, Made, Waiter, within
+from serving.waiter import Answer, Durability, Kept, Logged, Made, Waiter, within
 
 _log = logging.getLogger(__name__)
 
@@ -71,7 +71,9 @@ class EventLog:
         self._backlog = Backlog()
         self._in_hand: list[Item] = []
         """The entry that is being stored."""
-        self._owed: list[Item] = []
+        self._sent = False
+        """Whether the stream may have it."""
+        self._owed = Backlog()
         """What nobody waits for and the full spool did not take; tried again once there is room."""
         self._late: asyncio.Future[None] | None = None
         """The append that overran its budget; it may yet succeed."""
@@ -91,7 +93,7 @@ class EventLog:
     @property
     def waiting_bytes(self) -> int:
         """The size in bytes of those that are in no entry yet."""
-        return self._asked_bytes + self._backlog.bytes
+        return self._asked_bytes + self._backlog.bytes + self._owed.bytes
 
     def full(self) -> str | None:
         """Why no more events can be kept, None while they can: then nothing should be decided that needs a log."""
@@ -102,7 +104,7 @@ class EventLog:
             return self._full
         return None
 
-    async def join(self, waiter: Waiter[Answered]) -> Answered:
+    async def join(self, waiter: Waiter[Answer]) -> Answer:
         """Make a request's events when the next entry is put together, and its answer once they are kept.
 
         Done for many requests in a row this finds code and data in the processor's caches, and takes a fraction of what
@@ -129,9 +131,12 @@ class EventLog:
                 self.void(waiter.logged)
             raise
 
-    async def store(self, logged: Logged) -> Kept:
-        """Return once all of these events are kept as the durability says, and where; raises as `join` does."""
-        return await self.join(Made(logged)) if logged else Kept.ACKNOWLEDGED
+    async def store(self, logged: Logged, size: int = 0) -> Kept:
+        """Return once all of these events are kept as the durability says, and where; raises as `join` does.
+
+        `size` is what they take meanwhile, in bytes.
+        """
+        return await self.join(Made(logged, size)) if logged else Kept.ACKNOWLEDGED
 
     def void(self, logged: Logged) -> None:
         """Take back decisions that may have been stored and that nobody was shown."""
@@ -166,9 +171,8 @@ class EventLog:
         if self._late is not None:
             self._late.cancel()
         if self._owed:
-            lost = sum(len(item.packed) for item in self._owed)
-            self.lost += lost
-            _log.error("%d events found no room and are lost", lost)
+            self.lost += self._owed.events
+            _log.error("%d events found no room and are lost", self._owed.events)
 
     def close(self) -> None:
         """Let `run` end once everything is in the stream or the spool."""
@@ -178,14 +182,14 @@ class EventLog:
     def _begin(self) -> bool:
         """Make the events of the requests that have joined; whether some have to wait for the next entry."""
         turn_ends = time.perf_counter() + _TURN_S
-        while self._asked:
-            if len(self._backlog) >= events.MAX_EVENTS or time.perf_counter() > turn_ends:
-                return True
+        while self._asked and not self._backlog.fills_an_entry:
             waiter = self._asked.popleft()
             self._asked_bytes -= waiter.size
             if not waiter.future.done() and waiter.begin():
                 self._put_all(waiter.logged, waiter)
-        return False
+            if time.perf_counter() > turn_ends:
+                break
+        return bool(self._asked)
 
     def _put_all(self, logged: Logged, waiter: Waiter[Any] | None) -> None:
         kind = Kind.DECISION if isinstance(logged[0], Decision) else Kind.REWARD
@@ -199,16 +203,17 @@ class EventLog:
         """Store one entry."""
         self._in_hand = items = self._backlog.take()
         if not items:
+            await asyncio.sleep(0)  # others have their turn where all that was asked made nothing
             return
         packed: list[list[bytes]] = [[] for _ in Kind]
         for item in items:
             packed[item.kind] += item.packed
             if item.waiter is not None:
                 item.waiter.tried = True
-        sent = self.trouble is None
+        self._sent = False
         kept = await self._keep(events.entry(*packed))
         if kept is None:
-            self._reject(items, sent=sent)
+            self._reject(items)
         else:
             for item in items:
                 if item.waiter is not None:
@@ -230,6 +235,7 @@ class EventLog:
         """Whether the stream acknowledged the entry within the budget."""
         if self.trouble is not None:
             return False
+        self._sent = True
         appending = asyncio.ensure_future(self._sink.append(entry))
         if not await within(appending, BUDGET_S):
             self.slow += 1
@@ -255,25 +261,27 @@ class EventLog:
         except SpoolFull as error:
             if self._full is None:
                 _log.error("no more events can be kept: %s", error)
-            self._full = f"{error}; meanwhile {self.trouble}"
+            self._full = f"{error}; meanwhile {self.trouble}" if self.trouble else str(error)
             self._full_until = time.monotonic() + _TRY_FULL_AGAIN_S
             return False
         self._full = None
         return True
 
-    def _reject(self, items: list[Item], *, sent: bool) -> None:
+    def _reject(self, items: list[Item]) -> None:
         """There is no room: tell those that wait, keep what nobody waits for as long as memory allows."""
         for item in items:
             waiter = item.waiter
             if waiter is None:
-                if len(self._owed) < MAX_WAITING:
-                    self._owed.append(item)
+                if len(self._owed) < MAX_WAITING and self._owed.bytes < MAX_WAITING_BYTES:
+                    self._owed.put(item.kind, item.packed, None)
                     self._behind.set()
                 else:
                     self.lost += len(item.packed)
             elif not waiter.future.done():  # who was told otherwise has seen to it
                 self.refused += 1
-                if sent:  # the stream may have got it all the same
+                if (
+                    self._sent or waiter.kept is not None
+                ):  # it may be in the stream, or a part is kept
                     self.void(waiter.logged)
                 waiter.tried = False
                 waiter.failed(Exhausted(self._full))
@@ -295,9 +303,9 @@ class EventLog:
             await self._sink.append(_NOTHING)
             _log.info("events go to the stream again")
             self.trouble = self._full = None
-        owed, self._owed = self._owed, []
-        for item in owed:
-            self._put(item.kind, item.packed, None)
+        if self._owed:
+            self._owed.move_to(self._backlog)
+            self._wake.set()
         while (segment := await self._next_segment()) is not None:
             for entry in await asyncio.to_thread(list, segment.entries()):
                 await self._sink.append(entry)

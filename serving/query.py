@@ -214,7 +214,7 @@ class Arms:
 
 
 _numbers = np.empty(MAX_CANDIDATES, np.dtype(f"<u{ARM_BYTES}"))
-"""Scratch: what is in it is copied before anything else is read."""
+"""Scratch: what is in it is copied before anything else is read, by the one thread that serves."""
 
 
 def warm_up() -> None:

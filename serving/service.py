@@ -93,7 +93,7 @@ class SelectionService:
         asked = requests.split(pb.SelectBatchRequest, data)
         outcomes = await _each_in_turn(_attempt(self.decide), asked)
         logged = [outcome.decision for outcome in outcomes if isinstance(outcome, Answer)]
-        kept = await self._store(logged, started_s)
+        kept = await self._store(logged, len(data), started_s)
         if kept is Kept.NOWHERE:
             outcomes = await _each_in_turn(_attempt(partial(self.decide, room=False)), asked)
         response = pb.SelectBatchResponse()
@@ -114,7 +114,7 @@ class SelectionService:
         asked = requests.split(pb.RewardBatchRequest, data)
         outcomes = await _each_in_turn(_attempt(self.judge), asked)
         rewards = [outcome for outcome in outcomes if isinstance(outcome, Reward)]
-        kept = await self._events.store(rewards)
+        kept = await self._events.store(rewards, len(data))
         response = pb.RewardBatchResponse()
         for outcome in outcomes:
             result = response.results.add()
@@ -156,13 +156,13 @@ class SelectionService:
             token = decision.token
             self._counters.record(token.experiment, token.assigned, now_ms, took_ms, error=error)
 
-    async def _store(self, decisions: Sequence[Decision], started_s: float) -> Kept:
+    async def _store(self, decisions: Sequence[Decision], size: int, started_s: float) -> Kept:
         """Store decisions and count how long their call took; a caller that gave up is not counted.
 
         Kept.NOWHERE where there is no room for them: they must not be told.
         """
         try:
-            kept = await self._events.store(decisions)
+            kept = await self._events.store(decisions, size)
         except Exhausted:
             kept = Kept.NOWHERE
         except PullarmError:
@@ -230,18 +230,19 @@ class _Selection(Waiter[Answered]):
         if isinstance(error, Exhausted):
             try:
                 unlogged = self._service.decide(self._data, room=False)
-            except PullarmError as refused:
-                error = refused
-            else:
                 self.future.set_result(self._tell(unlogged, Kept.NOWHERE))
+            except Exception as unexpected:  # it concerns this request and no other
+                error = unexpected
+            else:
                 return
         if self._answer is not None:
             self._service.count((self._answer.decision,), self.since_s, error=True)
         super().failed(error)
 
     def _tell(self, answer: Answer, kept: Kept) -> Answered:
+        told = self._service.tell(answer)
         self._service.count((answer.decision,), self.since_s, error=kept is Kept.NOWHERE)
-        return self._service.tell(answer), kept
+        return told, kept
 
 
 class _Report(Waiter[Answered]):

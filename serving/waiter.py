@@ -29,13 +29,13 @@ class Kept(StrEnum):
 
 
 Logged = Sequence[Decision] | Sequence[Reward]
-Answered = TypeVar("Answered")
+Answer = TypeVar("Answer")
 
 
-class Waiter(Generic[Answered]):
+class Waiter(Generic[Answer]):
     """One request between its arrival and its answer."""
 
-    __slots__ = ("_kept", "future", "logged", "parts", "since_s", "size", "tried")
+    __slots__ = ("future", "kept", "logged", "parts", "since_s", "size", "tried")
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -45,17 +45,18 @@ class Waiter(Generic[Answered]):
         """What `make` made."""
         self.parts = 0
         """How many entries that are not stored yet its events are in."""
-        self._kept = Kept.ACKNOWLEDGED
+        self.kept: Kept | None = None
+        """Where those are that are stored; None while none are."""
         self.tried = False
         """Whether its events may be in the stream or the spool."""
         # Its own: a shared one lets a single cancelled call fail its whole batch.
-        self.future: asyncio.Future[Answered] = asyncio.get_running_loop().create_future()
+        self.future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
 
     def make(self) -> Logged:
         """The events that have to be kept before the answer is given. Must be quick; what it raises is the answer."""
         raise NotImplementedError
 
-    def finish(self, kept: Kept) -> Answered:
+    def finish(self, kept: Kept) -> Answer:
         """The answer. Must be quick; what it raises is the answer."""
         raise NotImplementedError
 
@@ -72,11 +73,11 @@ class Waiter(Generic[Answered]):
 
     def stored(self, kept: Kept) -> None:
         """One more of the entries with its events is kept."""
-        if kept is Kept.SPOOLED:
-            self._kept = kept
+        if self.kept is not Kept.SPOOLED:
+            self.kept = kept
         self.parts -= 1
         if self.parts == 0:
-            self.finished(self._kept)
+            self.finished(self.kept)
 
     def finished(self, kept: Kept) -> None:
         """All are kept: answer."""
@@ -99,8 +100,8 @@ class Made(Waiter[Kept]):
 
     __slots__ = ()
 
-    def __init__(self, logged: Logged) -> None:
-        super().__init__(0)
+    def __init__(self, logged: Logged, size: int) -> None:
+        super().__init__(size)
         self.logged = logged
 
     def make(self) -> Logged:

@@ -1,6 +1,6 @@
 """The stream entry: how a batch of events travels from serving to the ledger.
 
-One byte of format, then msgpack. A reader takes every format it knows, so that two versions can run side by side.
+One byte of format, then msgpack. Format 2 has candidates as packed bytes; format 1, older than any release, is unread.
 """
 
 from collections.abc import Sequence

@@ -49,7 +49,7 @@ async def test_answers_go_on_from_the_spool_and_all_is_in_the_stream_afterwards(
         assert await outcomes(store_each(log, logged[at : at + 20])) == [Kept.SPOOLED] * 20
     assert await log.store([reward]) is Kept.SPOOLED
     log.tell([MINUTE])
-    await until(lambda: log.spool.waiting_entries >= 12)
+    await until(lambda: log.spool.waiting_entries >= 12 and log.waiting == 0)
     assert (sink.entries, log.waiting, log.trouble) == ([], 0, "Redis is away: refused")
     sink.refuses = False
     await until(lambda: log.trouble is None and log.spool.waiting_entries == 0)
@@ -125,7 +125,7 @@ async def test_what_nobody_waits_for_is_kept_in_memory_while_the_spool_is_full(
         else:  # what was taken before the log knew
             log._put_all([each], None)
         await asyncio.sleep(0)
-    await until(lambda: log.full() is not None)
+    await until(lambda: log._owed and not log._backlog)
     assert log.lost == 0
     sink.refuses = False
     await until(lambda: len({d.token.uid for d in sink.stored.decisions}) == 100)
@@ -139,7 +139,8 @@ async def test_memory_is_bounded_too(
     monkeypatch.setattr(module, "MAX_WAITING", 5)
     log = EventLog(sink, small, durability=Durability.BUFFERED)
     sink.refuses = True
-    log._put_all(decisions(make, 50), None)
+    for each in decisions(make, 50):
+        log._put_all([each], None)
     await close(log, log.run())
     assert log.waiting <= 5
     assert log.lost == 50  # counted, those that memory still held included

@@ -3,12 +3,10 @@
 from collections.abc import Sequence
 
 import pytest
-from google.protobuf.message import DecodeError
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pullarm.domain.decision import unpack_arms
-from pullarm.domain.errors import InvalidInput
 from pullarm.v1 import selection_pb2 as pb
 from serving import requests
 from serving.query import MAX_CANDIDATES, Arms, Query, reference
@@ -140,29 +138,44 @@ PARTS = st.lists(
 ).map(b"".join)
 
 
-@settings(max_examples=500)
+@settings(max_examples=300)
 @given(rest=PARTS)
 @example(rest=USER)
 def test_any_bytes_are_read_as_protobuf_reads_them_or_not_at_all(rest: bytes) -> None:
     assert_as_protobuf_reads(EXPERIMENT + rest)
 
 
-@given(data=st.binary(max_size=40))
-def test_any_bytes_are_no_reference_or_that_of_the_message(data: bytes) -> None:
-    """What `reference` takes for one is looked up; bytes that are another message must not find it."""
-    named = reference(data)
-    if 0 < len(named) == data[1] < 0x80:
-        try:
-            message = pb.SelectRequest.FromString(data[: 2 + len(named)])
-        except DecodeError:
-            return  # no UTF-8: there is no such experiment
-        assert message.experiment_id.encode() == named
+PLAIN = st.tuples(
+    st.permutations([name for name in NAMES if len(name.encode()) < 128]),
+    st.integers(0, 9),
+    st.sampled_from([b"", b"\x20\x03", field(0x32, b"r")]),
+).map(lambda drawn: USER + candidates(drawn[0][: drawn[1]]) + drawn[2])
 
 
-@given(data=st.binary(max_size=60))
-def test_any_bytes_behind_an_experiment_are_taken_or_refused(data: bytes) -> None:
-    if ARMS.read(EXPERIMENT + data) is None:
-        try:
-            requests.query(requests.parse(pb.SelectRequest, EXPERIMENT + data), ARMS.rows)
-        except InvalidInput:
-            return
+@settings(max_examples=500)
+@given(
+    rest=PLAIN,
+    changes=st.lists(st.tuples(st.integers(0, 300), st.integers(0, 255)), max_size=2),
+    cut=st.none() | st.integers(0, 300),
+)
+def test_damaged_plain_requests_are_read_as_protobuf_reads_them_or_not_at_all(
+    rest: bytes, changes: list[tuple[int, int]], cut: int | None
+) -> None:
+    damaged = bytearray(rest)
+    for place, byte in changes:
+        damaged[place % len(damaged)] = byte
+    plain = assert_as_protobuf_reads(EXPERIMENT + bytes(damaged[:cut]))
+    assert plain or changes or cut is not None
+
+
+@given(name=st.text(st.characters(codec="utf-8"), min_size=1, max_size=40), rest=PARTS)
+def test_experiment_that_comes_first_is_the_reference(name: str, rest: bytes) -> None:
+    encoded = name.encode()[:127]
+    assert reference(field(0x0A, encoded) + rest) == encoded
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\x0a", b"\x0a\x00", b"\x12\x05exp_7", b"\x0a\x85\x00exp_7"]
+)
+def test_what_names_no_experiment_at_its_beginning_has_no_reference(data: bytes) -> None:
+    assert reference(data) in (b"", b"\x00exp_7")  # the latter is no name an experiment can have

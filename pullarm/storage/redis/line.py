@@ -42,7 +42,7 @@ class LineKeeper:
         """A line that can be sent on; raises Unavailable."""
         async with self._opening:
             if self.line is not None and self.line.lost:
-                await self.aclose()
+                await self._close()
             if self.line is None:
                 self.line = await Line.open(self._pool)
             return self.line
@@ -71,6 +71,10 @@ class LineKeeper:
 
     async def aclose(self) -> None:
         """Close the connection."""
+        async with self._opening:
+            await self._close()
+
+    async def _close(self) -> None:
         if self.line is not None:
             await self.line.close()
             self.line = None
