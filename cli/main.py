@@ -16,13 +16,16 @@ COMMANDS = {
     "stop": "Stop an experiment for good.",
     "verify": "Recompute every posterior from the ledger; fails on a difference.",
     "explain": "Redo a decision bit for bit from the ledger, and show what it was made of.",
+    "export": "Write an experiment's decisions with their rewards to a file.",
+    "check-log": "Check an exported log for what an estimate needs of it; fails on a finding.",
+    "republish": "Give serving everything anew: configurations, posteriors and halts, from PostgreSQL.",
     "bench": "Measure what the project promises, beside an echo server.",
     "serve": "Run one serving process.",
     "control": "Run the control plane.",
     "work": "Run one worker.",
     "migrate": "Bring the database up to date.",
 }
-"""Every command with its line in the overview; cli/NAME.py holds it as `command`."""
+"""Every command with its line in the overview; cli/NAME.py, with _ for -, holds it as `command`."""
 
 
 def _not_called() -> None:
@@ -41,7 +44,7 @@ def build(called: str | None) -> typer.Typer:
     for name, line in COMMANDS.items():
         function: Callable[..., None] = _not_called
         if name == called:
-            function = import_module(f"cli.{name}").command
+            function = import_module(f"cli.{name.replace('-', '_')}").command
         app.command(name, help=None if name == called else line)(function)
     return app
 

@@ -1,0 +1,56 @@
+"""Rows of an exported log for tests: sound ones, to be spoilt one field at a time."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from random import Random
+
+from pullarm.domain.decision import hash_of, make_uid, pack_arms
+from pullarm.domain.log_row import KindCredit, LogRow
+
+START = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def slate(random: Random, slots: int = 2, at: datetime = START) -> list[LogRow]:
+    """One sound decision among four arms and a candidate that is none; its first slot was rewarded."""
+    uid = make_uid(round(at.timestamp() * 1000), random.randbytes(10))
+    numbers: Sequence[int] = (3, 1, 0, 4, 2)
+    came = KindCredit(
+        credit=0.5,
+        booked=0.5,
+        count=2,
+        first_at=at + timedelta(seconds=1),
+        last_at=at + timedelta(hours=24),
+        received_at=at + timedelta(hours=25),
+    )
+    return [
+        LogRow(
+            decision_uid=uid.hex(),
+            decided_at=at,
+            experiment="exp_log",
+            allocation_epoch=1,
+            config_no=2,
+            pub_no=3,
+            kernel=2,
+            unit='user "ä", 1',
+            bucket=17,
+            assigned="thompson",
+            acting="thompson",
+            reason="ASSIGNED",
+            slot=slot,
+            arm_no=slot,
+            arm_id=f"arm-{slot}",
+            weight=(weight := random.randrange(1 << 30, 1 << 31)),
+            total=1 << 32,
+            propensity=weight / (1 << 32),
+            floor=0.05,
+            candidates=tuple(f"arm-{number}" if number else None for number in numbers),
+            candidate_nos=tuple(numbers),
+            candidates_hash=f"{hash_of(pack_arms(numbers)) % 2**64:016x}",
+            attributes={"country": "de", "note": 'says "null",\nand more'},
+            request_id="",
+            voided=False,
+            window_hours=24.0,
+            rewards={"click": came} if slot == 1 else {},
+        )
+        for slot in range(1, slots + 1)
+    ]
