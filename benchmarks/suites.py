@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Self
 
-from benchmarks import kernel, refresh, sla, startup, traffic
+from benchmarks import fold, freshness, kernel, refresh, sla, startup, traffic
 from benchmarks.compare import Comparer, Plan, Report, Result
 from benchmarks.fleet import Fleet
 from benchmarks.site import Host, Site, seen
@@ -195,6 +195,24 @@ async def _refresh(run: Run) -> Finding:
     )
 
 
+async def _fold(run: Run) -> Finding:
+    await run.close_platform()
+    count = round(fold.PER_S * min(run.settings.duration_s or 40.0, fold.LONGEST_S))
+    async with run.host.platform(1) as site:
+        folded = await fold.measure(site, count, run.settings.seed, run.report)
+    return Finding(figures=folded.figures(), details=folded.figures(), text=folded.table())
+
+
+async def _freshness(run: Run) -> Finding:
+    await run.close_platform()
+    serving, seconds = run.settings.serving, run.settings.duration_s or 20.0
+    async with run.host.platform(serving) as site:
+        fresh = await freshness.measure(
+            site, run.comparer, serving, seconds, run.settings.seed, run.report
+        )
+    return Finding(figures=fresh.figures(), details=fresh.as_json(), text=fresh.table())
+
+
 async def _apart(work: Callable[..., Any], *args: object, **named: object) -> Any:
     """Run a measurement in a process that does nothing else."""
     spawning = multiprocessing.get_context("spawn")
@@ -261,6 +279,18 @@ SUITES: Sequence[Suite] = (
         description="How long a refresh of 100 changed arms holds a request up",
         limits=(Limit(figure="p99 beyond idle_ms", at_most=1, unit="ms"),),
         measure=_refresh,
+    ),
+    Suite(
+        name="fold",
+        description="One worker folds and publishes a full stream: decisions, and rewards of a tenth of them",
+        limits=fold.LIMITS,
+        measure=_fold,
+    ),
+    Suite(
+        name="freshness",
+        description="From an acknowledged reward to the snapshot that answers, at 1,000 events/s",
+        limits=freshness.LIMITS,
+        measure=_freshness,
     ),
 )
 """All of them, in the order in which they run."""

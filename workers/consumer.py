@@ -15,7 +15,7 @@ from pullarm.storage.events import Event
 
 _log = logging.getLogger(__name__)
 
-ENTRIES = 64
+ENTRIES = 256
 """Stream entries that are claimed at a time, at most 512 events each."""
 FOLD_BYTES = 1024 * 1024
 """How much is folded in one transaction: some thousand events."""

@@ -55,6 +55,25 @@ async def test_a_load_is_measured_beside_the_echo_and_a_missed_limit_is_named() 
     assert found["machine"]["cores"] >= 1
 
 
+@pytest.mark.timeout(240)
+async def test_a_stream_is_folded_whole_and_every_reward_gets_to_a_snapshot() -> None:
+    suites = ("--only", "fold", "--only", "freshness")
+    ended = await pullarm("bench", "--json", *suites, "--duration", "1", timeout_s=200)
+    found = json.loads(ended.output)
+    assert found["passed"] is (ended.status == 0)
+    fold, freshness = (suite["details"] for suite in found["suites"])
+    assert fold["events"] == 15_000
+    assert fold["missing"] == 0
+    assert fold["differences"] == 0
+    assert 0 < fold["committed_s"] <= fold["published_s"]
+    assert fold["worker_cpu_us"] > 0
+    assert fold["postgres_cpu_us"] > 0
+    assert freshness["errors"] == 0
+    assert freshness["unseen"] == 0
+    assert freshness["probes"] > 0
+    assert 0 < freshness["p50_ms"] <= freshness["p95_ms"] <= freshness["max_ms"]
+
+
 @pytest.mark.timeout(120)
 @pytest.mark.asyncio(loop_scope="session")
 async def test_a_platform_that_runs_already_is_measured_alone(
