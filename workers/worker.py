@@ -54,7 +54,7 @@ async def run(settings: Settings) -> None:
             asyncio.create_task(jobs.run(settings.queue_redis_url, ledger, clock), name="arq"),
         ]
         stop = asyncio.create_task(stopping.wait(), name="stop")
-        # A fold makes some ten thousand containers that die with it: to look at them over and over took a third of the time.
+        # A fold makes tens of thousands of containers that die with it: looking at them took a third of its time.
         gc.collect()
         gc.freeze()
         gc.set_threshold(_YOUNG)
