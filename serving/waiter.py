@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Generic, TypeVar
@@ -32,7 +33,7 @@ Logged = Sequence[Decision] | Sequence[Reward]
 Answer = TypeVar("Answer")
 
 
-class Waiter(Generic[Answer]):
+class Waiter(ABC, Generic[Answer]):
     """One request between its arrival and its answer."""
 
     __slots__ = ("future", "kept", "logged", "parts", "since_s", "size", "tried")
@@ -52,13 +53,13 @@ class Waiter(Generic[Answer]):
         # Its own: a shared one lets a single cancelled call fail its whole batch.
         self.future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
 
+    @abstractmethod
     def make(self) -> Logged:
         """The events that have to be kept before the answer is given. Must be quick; what it raises is the answer."""
-        raise NotImplementedError
 
+    @abstractmethod
     def finish(self, kept: Kept) -> Answer:
         """The answer. Must be quick; what it raises is the answer."""
-        raise NotImplementedError
 
     def begin(self) -> bool:
         """Make the events; whether there are any to wait for."""

@@ -13,7 +13,7 @@ from serving import event_log as module
 from serving.backlog import Backlog, Kind
 from serving.event_log import EventLog
 from serving.spool import Spool
-from serving.waiter import Made, Waiter
+from serving.waiter import Kept, Made, Waiter
 from tests.ledger_events import Events
 from tests.sink import Sink, by_uid, close, decisions, hurry, outcomes, until
 
@@ -92,6 +92,9 @@ class Refused(Waiter[None]):
 
     def make(self) -> list[Decision]:
         raise NotFound("experiment_id: there is no experiment")
+
+    def finish(self, kept: Kept) -> None:
+        raise AssertionError(f"nothing was kept, and yet it is {kept}")
 
 
 async def test_others_have_their_turn_among_requests_that_make_nothing(
