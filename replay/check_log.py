@@ -11,14 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pullarm.domain.decision import hash_of, pack_arms, uid_ms
+from pullarm.domain.decision import GRACE_MS, SKEW_MS, hash_of, pack_arms, uid_ms
 from pullarm.domain.log_row import LogRow
 from pullarm.policies.slate import RECOMPUTED_SLOTS
 
-SKEW = timedelta(minutes=1)
-"""By how much a caller's clock may be off when it says that a reward occurred before its decision."""
-GRACE = timedelta(hours=1)
-"""How long after the attribution window a reward may still arrive."""
+SKEW, GRACE = timedelta(milliseconds=SKEW_MS), timedelta(milliseconds=GRACE_MS)
 _UID_BYTES = 16
 
 

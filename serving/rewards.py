@@ -3,16 +3,20 @@
 from math import isfinite
 from typing import NamedTuple
 
-from pullarm.domain.decision import Reward, RewardStatus, Token, make_uid, uid_ms
+from pullarm.domain.decision import (
+    GRACE_MS,
+    SKEW_MS,
+    Reward,
+    RewardStatus,
+    Token,
+    make_uid,
+    uid_ms,
+)
 from pullarm.domain.decision_id import KeyRing, decode
 from pullarm.domain.errors import InvalidInput, NotFound, Unavailable, invalid
 from pullarm.domain.experiment import Aggregation, RewardKind
 from serving.snapshot import Served, Snapshot
 
-SKEW_MS = 60_000
-"""By how much a caller's clock may be off."""
-GRACE_MS = 3_600_000
-"""How long after the attribution window a reward may still arrive."""
 _MS_PER_HOUR = 3_600_000
 
 

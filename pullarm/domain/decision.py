@@ -40,6 +40,11 @@ UNLISTED = 0
 ARM_BYTES = 4
 """What an arm number takes where many are packed."""
 
+SKEW_MS = 60_000
+"""By how much a caller's clock may be off."""
+GRACE_MS = 3_600_000
+"""How long after the attribution window a reward may still arrive."""
+
 
 class Token(NamedTuple):
     """What a decision id says of its decision: enough for a reward to be folded before the decision itself."""

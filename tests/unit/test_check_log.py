@@ -9,7 +9,6 @@ import pytest
 
 from pullarm.domain.log_row import KindCredit, LogRow
 from replay.check_log import GRACE, SKEW, Finding, LogCheck, found_again
-from serving.rewards import GRACE_MS, SKEW_MS
 from tests.log_rows import START, slate
 
 Spoil = Callable[[LogRow], LogRow]
@@ -42,11 +41,6 @@ def test_sound_log_has_no_finding() -> None:
     assert log.duplicates() == frozenset()
     assert (log.rows, log.decisions) == (10, 5)
     assert findings([]) == []
-
-
-def test_limits_are_those_of_the_edge() -> None:
-    assert timedelta(milliseconds=SKEW_MS) == SKEW
-    assert timedelta(milliseconds=GRACE_MS) == GRACE
 
 
 @pytest.mark.parametrize(

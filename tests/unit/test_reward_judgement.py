@@ -7,11 +7,19 @@ from typing import Any
 import pytest
 
 from pullarm.domain.assignment import MICRO
-from pullarm.domain.decision import Reason, Reward, RewardStatus, Token, make_uid
+from pullarm.domain.decision import (
+    GRACE_MS,
+    SKEW_MS,
+    Reason,
+    Reward,
+    RewardStatus,
+    Token,
+    make_uid,
+)
 from pullarm.domain.decision_id import KeyRing, encode
 from pullarm.domain.errors import InvalidInput, NotFound, Unavailable
 from pullarm.domain.experiment import Aggregation, Experiment, RewardDefinition, RewardKind
-from serving.rewards import GRACE_MS, SKEW_MS, Report, judge
+from serving.rewards import Report, judge
 from serving.snapshot import Snapshot
 from tests.builders import ENTROPY, KEYS, TOKEN, ask, experiment, published, query, snapshot_of
 from tests.ledger_events import HOUR_MS, START_MS
