@@ -279,9 +279,7 @@ class EventLog:
                     self.lost += len(item.packed)
             elif not waiter.future.done():  # who was told otherwise has seen to it
                 self.refused += 1
-                if (
-                    self._sent or waiter.kept is not None
-                ):  # it may be in the stream, or a part is kept
+                if self._sent or waiter.kept is not None:  # it may be stored, or a part of it is
                     self.void(waiter.logged)
                 waiter.tried = False
                 waiter.failed(Exhausted(self._full))

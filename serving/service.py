@@ -80,8 +80,7 @@ class SelectionService:
                     user_id=f"rehearsal-{number}",
                     candidate_ids=served.arms.ids[:10],
                 )
-                answer = self.decide(request.SerializeToString())
-                requests.fill(pb.SelectResponse(), answer, self._keys).SerializeToString()
+                self.tell(self.decide(request.SerializeToString()))
 
     def select(self, data: bytes) -> Awaitable[Answered]:
         """Decide, store, answer: together with the other requests in flight."""
