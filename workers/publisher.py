@@ -25,6 +25,8 @@ TICK_S = 0.1
 """The shortest time between two publications of one experiment."""
 AUDIT_EVERY_S = 1.0
 """How often the board is compared with the ledger, whatever this process believes; as new, its beat moves."""
+REPUBLISH_PATIENCE_S = 10.0
+"""How long an experiment that another process is publishing, or that cannot be published, is tried again."""
 _PATIENCE_S = 2.0
 """How long another process may be publishing an experiment before the board counts as older than the ledger."""
 _THOMPSON = POLICY_NUMBERS["thompson"]
@@ -114,6 +116,26 @@ class Publisher:
         longest = asyncio.get_running_loop().time() - min(self._left.values(), default=inf)
         if behind <= self._problems.keys() and longest < _PATIENCE_S:
             await self._board.beat()
+
+    async def republish(self, *, patience_s: float = REPUBLISH_PATIENCE_S) -> int:
+        """Publish every experiment whole, whatever the board has, and declare it complete; how many there are.
+
+        Raises Unavailable naming those that another process kept for patience_s, or that cannot be published.
+        """
+        owed = sorted(newest := await self._publications.experiments())
+        until = asyncio.get_running_loop().time() + patience_s
+        while owed := [n for n in owed if not await self._republished(n)]:
+            if asyncio.get_running_loop().time() > until:
+                raise Unavailable(
+                    f"experiments number {owed} could not be republished: another process was publishing them all "
+                    "the time, or what is said above is wrong with them"
+                )
+            await asyncio.sleep(TICK_S)
+        await self.audit()
+        return len(newest)
+
+    async def _republished(self, number: int) -> bool:
+        return await self._publish_or_tell(number, whole=True) and number not in self._problems
 
     async def _read_back(self, newest: Mapping[int, int]) -> None:
         """Read one experiment as serving does, in turn, and publish it whole where it cannot be read."""

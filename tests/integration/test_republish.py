@@ -5,13 +5,11 @@ from struct import pack
 
 import pytest
 
-from cli.republish import republish
 from pullarm.domain.assignment import MICRO
 from pullarm.domain.errors import Unavailable
 from pullarm.domain.experiment import State
 from pullarm.storage.postgres import PostgresPublications
 from pullarm.storage.redis import keys
-from tests.builders import FixedClock
 from tests.ledger_events import THOMPSON
 from tests.publishing import Scene, publishing
 
@@ -33,7 +31,7 @@ async def test_wrong_posterior_that_nobody_notices_is_made_good(scene: Scene) ->
     await scene.publisher.audit()
     assert await scene.on_board(first.number) == [(9, 9), (0, 0)]
     handed = len(scene.board.handed)
-    assert await republish(scene.database, scene.board, FixedClock()) == 2
+    assert await scene.another_publisher().republish() == 2
     assert await scene.on_board(first.number) == [(3, 3), (0, 0)]
     assert [(p.experiment.number, p.complete) for p in scene.board.handed[handed:]] == [
         (first.number, True),
@@ -49,9 +47,9 @@ async def test_emptied_redis_has_all_of_it_and_the_marker_and_the_halt(scene: Sc
     running, stopped = await scene.running("a"), await scene.running("b")
     await scene.revise(stopped, stopped.spec, State.STOPPED)
     await scene.rewarded(running.number)
-    assert await republish(scene.database, scene.board, FixedClock()) == 2
+    assert await scene.another_publisher().republish() == 2
     await scene.redis.flushdb()
-    assert await republish(scene.database, scene.board, FixedClock()) == 2
+    assert await scene.another_publisher().republish() == 2
     index = await scene.board.index()
     assert (index.complete, index.experiments) == (True, (running.number, stopped.number))
     assert await scene.on_board(running.number) == [(1, 1), (0, 0)]
@@ -63,9 +61,9 @@ async def test_experiment_that_another_process_keeps_is_told(scene: Scene) -> No
     async with PostgresPublications(scene.database).owning(kept.number) as publishing:
         assert publishing is not None
         with pytest.raises(Unavailable, match=rf"experiments number \[{kept.number}\] could not"):
-            await republish(scene.database, scene.board, FixedClock(), patience_s=0)
+            await scene.another_publisher().republish(patience_s=0)
     assert [p.experiment.number for p in scene.board.handed] == [free.number]
-    assert await republish(scene.database, scene.board, FixedClock(), patience_s=0) == 2
+    assert await scene.another_publisher().republish(patience_s=0) == 2
 
 
 async def test_experiment_that_cannot_be_published_is_told(scene: Scene) -> None:
@@ -78,5 +76,5 @@ async def test_experiment_that_cannot_be_published_is_told(scene: Scene) -> None
             broken.number,
         )
     with pytest.raises(Unavailable, match=rf"\[{broken.number}\] could not be republished"):
-        await republish(scene.database, scene.board, FixedClock(), patience_s=0)
+        await scene.another_publisher().republish(patience_s=0)
     assert [p.experiment.number for p in scene.board.handed] == [sound.number]
