@@ -23,7 +23,6 @@ from benchmarks.traffic import Traffic
 from pullarm.clock import system_clock
 from pullarm.domain.assignment import MICRO
 from pullarm.domain.decision import Decision, Reason, Reward
-from pullarm.domain.decision_id import KeyRing, encode
 from pullarm.domain.errors import PullarmError
 from pullarm.policies.posterior import Posterior
 from pullarm.policies.warm import warm_up
@@ -35,7 +34,6 @@ from serving.decider import Answer, decide
 from serving.refresher import Refresher
 from serving.rewards import Report as Reported
 from serving.rewards import judge
-from serving.settings import read_keys
 from serving.snapshot import Snapshot
 
 PER_S = 15_000
@@ -143,13 +141,12 @@ async def measure(platform: Site, count: int, seed: int, report: Report) -> Fold
         await refresher.refresh()
         snapshot = refresher.snapshot
         number = snapshot.find(experiment).experiment.number
-        ring = read_keys(platform.environment)
         made = Made()
         size = 0
         sink = RedisEventSink(redis)
         with _standing_still(platform.pids["worker"]):
             report(f"filling the stream with {count:,} events")
-            source = stream(snapshot, experiment, ring, count, seed)
+            source = stream(snapshot, experiment, count, seed)
             for packed in entries(source, made):
                 await sink.append(packed)
                 size += len(packed)
@@ -179,7 +176,7 @@ async def measure(platform: Site, count: int, seed: int, report: Report) -> Fold
 
 
 def stream(
-    snapshot: Snapshot, experiment: str, ring: KeyRing, count: int, seed: int
+    snapshot: Snapshot, experiment: str, count: int, seed: int
 ) -> Iterator[Decision | Reward]:
     """So many events as a serving process with this snapshot makes them, in their order.
 
@@ -193,9 +190,7 @@ def stream(
         now_ms, entropy = system_clock(), random.randbytes(10)
         if due and due[0][0] <= number:
             _, answer = due.popleft()
-            yield _reward(
-                snapshot, answer, ring, now_ms, entropy, clicked=random.random() < CLICKED
-            )
+            yield _reward(snapshot, answer, now_ms, entropy, clicked=random.random() < CLICKED)
             continue
         served, query = queries[number % len(queries)]
         user = f"user-{random.randrange(traffic.USERS)}"
@@ -219,10 +214,9 @@ def entries(source: Iterator[Decision | Reward], made: Made) -> Iterator[bytes]:
 
 
 def _reward(
-    snapshot: Snapshot, answer: Answer, ring: KeyRing, now_ms: int, entropy: bytes, *, clicked: bool
+    snapshot: Snapshot, answer: Answer, now_ms: int, entropy: bytes, *, clicked: bool
 ) -> Reward:
     said = Reported(
-        decision_id=encode(answer.decision.token, ring),
         arm_id=answer.arm_ids[0],
         value=float(clicked),
         kind="",
@@ -231,7 +225,7 @@ def _reward(
         source="",
         retract=False,
     )
-    return judge(snapshot, said, ring, now_ms, entropy)
+    return judge(snapshot, answer.decision.token, said, now_ms, entropy)
 
 
 @contextmanager

@@ -107,6 +107,11 @@ class SummaryView:
     rewards_received: int
     duplicate_rewards: int
     rewards_by_status: dict[str, int]
+    """Of the rewards received; repetitions are counted in `duplicate_rewards` as well."""
+    refused_rewards: dict[str, int]
+    """Rewards of this experiment's decisions that were refused, by status; not among those received."""
+    unattributed_rewards: dict[str, int]
+    """Refused rewards whose decision id told no experiment: of all experiments together."""
     voided: dict[str, int]
     """Answered and never seen, by the policy the user was assigned to."""
     unlisted_candidates: int

@@ -10,6 +10,7 @@ from typing import Self
 import grpc
 from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 
+from pullarm.domain.decision import RewardStatus
 from pullarm.domain.errors import NotFound, PullarmError, Unavailable, invalid
 from pullarm.v1 import selection_pb2 as pb
 from pullarm.v1.selection_pb2_grpc import SelectionServiceStub
@@ -59,10 +60,22 @@ def _statuses() -> Iterator[None]:
         yield
     except grpc.aio.AioRpcError as error:
         code, detail = error.code(), error.details() or ""
+        told: PullarmError
         if code is grpc.StatusCode.INVALID_ARGUMENT:
             field, _, problem = detail.partition(": ")
-            raise invalid(field, problem) from error
-        raise _ERRORS.get(code, PullarmError)(f"{code.name}: {detail}") from error
+            told = invalid(field, problem)
+        else:
+            told = _ERRORS.get(code, PullarmError)(f"{code.name}: {detail}")
+        told.reward_status = _refused_as(error)
+        raise told from error
+
+
+def _refused_as(error: grpc.aio.AioRpcError) -> RewardStatus | None:
+    """The status of a refused reward; None where there is none, or the server knows more than we do."""
+    for key, value in error.trailing_metadata():
+        if key == "pullarm-reward-status":
+            return RewardStatus.__members__.get(str(value))
+    return None
 
 
 def _name(kind: EnumTypeWrapper, number: int, prefix: str) -> str:
@@ -139,7 +152,10 @@ class Client:
         occurred_at: datetime | None = None,
         source: str = "",
     ) -> str:
-        """Report what came of a choice; answers the edge's status, such as ACCEPTED or LATE."""
+        """Report what came of a choice; answers the edge's status: ACCEPTED, LATE or NOT_IN_EXPERIMENT.
+
+        A reward that is refused raises InvalidInput or NotFound, whose `reward_status` says why.
+        """
         request = pb.RewardRequest(
             decision_id=decision_id,
             arm_id=arm,

@@ -1,4 +1,4 @@
-"""How long answers took and how many failed, by experiment, policy and minute.
+"""How long answers took, how many failed, and which rewards were refused, by experiment, policy and minute.
 
 Not in the event: it is written before the acknowledgement it would have to measure. Absolute figures of one process's
 life, sent every few seconds; the ledger keeps the newest of each, so that repetition and order change nothing.
@@ -35,12 +35,17 @@ class _Life:
 class _Figures:
     """Of one experiment, policy and minute."""
 
-    __slots__ = ("calls", "changed", "errors", "latencies", "life", "over_critical", "over_warning")
+    __slots__ = (
+        *("calls", "errors", "latencies", "life", "over_critical", "over_warning"),
+        *("changed", "refused", "rewards"),
+    )
 
-    def __init__(self, life: _Life) -> None:
-        self.calls = self.errors = self.over_warning = self.over_critical = 0
+    def __init__(self) -> None:
+        self.calls = self.errors = self.over_warning = self.over_critical = self.rewards = 0
         self.latencies: Counter[int] = Counter()
-        self.life = life
+        self.refused: Counter[int] = Counter()
+        self.life: _Life | None = None
+        """None before the first call."""
         self.changed = False
 
 
@@ -48,8 +53,8 @@ class Counters:
     """One process's figures."""
 
     def __init__(self, process: str) -> None:
-        self.rewards: Counter[RewardStatus] = Counter()
-        """Acknowledged ones."""
+        self.rewards: Counter[int] = Counter()
+        """Those that were answered, by RewardStatus."""
         self.refusals: Counter[tuple[str, str]] = Counter()
         """Calls answered with an error, by method and gRPC status."""
         self._process = process
@@ -65,21 +70,27 @@ class Counters:
         """Note one call of a unit that was assigned to `policy`; 0 outside the experiment. Counted by `count`."""
         self._noted.append((experiment, policy, now_ms, took_ms, error))
 
+    def record_reward(self, experiment: int, policy: int, now_ms: int, status: int) -> None:
+        """Count one reward that is answered; experiment and policy 0 where its decision id told none."""
+        self.rewards[status] += 1
+        figures = self._of_minute(experiment, policy, now_ms)
+        figures.rewards += 1
+        if not RewardStatus(status).kept:
+            figures.refused[status] += 1
+
     def count(self) -> None:
         """Count what was noted: many at a time, which costs less than one by one beside the requests."""
         noted, self._noted = self._noted, []
         for experiment, policy, now_ms, took_ms, error in noted:
-            key = (experiment, policy, now_ms // _MS_PER_MINUTE)
-            figures = self._figures.get(key)
-            if figures is None:
-                figures = self._figures[key] = _Figures(self._life(experiment, policy))
-            figures.changed = True
+            figures = self._of_minute(experiment, policy, now_ms)
             figures.calls += 1
             figures.errors += error
             figures.over_warning += took_ms > WARNING_MS
             figures.over_critical += took_ms > CRITICAL_MS
             bucket = bucket_of(took_ms)
             figures.latencies[bucket] += 1
+            if figures.life is None:
+                figures.life = self._life(experiment, policy)
             life = figures.life
             life.calls += 1
             life.errors += error
@@ -97,6 +108,15 @@ class Counters:
     def latencies(self) -> dict[str, dict[int, int]]:
         """As counted since the process began, by assigned policy: counts of a LatencySketch; from any thread."""
         return {POLICY_NAMES[p]: dict(counts) for p, counts in list(self._latencies.items())}
+
+    def _of_minute(self, experiment: int, policy: int, now_ms: int) -> _Figures:
+        """The figures that something of this moment changes."""
+        key = (experiment, policy, now_ms // _MS_PER_MINUTE)
+        figures = self._figures.get(key)
+        if figures is None:
+            figures = self._figures[key] = _Figures()
+        figures.changed = True
+        return figures
 
     def _life(self, experiment: int, policy: int) -> _Life:
         key = (experiment, policy)
@@ -120,6 +140,8 @@ class Counters:
                 over_100ms=figures.over_warning,
                 over_120ms=figures.over_critical,
                 sketch=dict(figures.latencies),
+                rewards=figures.rewards,
+                refused=dict(figures.refused),
             )
             for (experiment, policy, minute), figures in self._figures.items()
             if figures.changed

@@ -166,7 +166,7 @@ def _selections(vitals: Vitals) -> Iterable[Metric]:
     yield histogram
     yield _counter(
         "pullarm_rewards",
-        "Acknowledged rewards by status.",
+        "Answered rewards by status, the refused ones among them.",
         ["status"],
         {(status,): count for status, count in vitals.rewards.items()},
     )

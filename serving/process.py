@@ -9,6 +9,7 @@ from grpc_health.v1 import health_pb2
 from grpc_health.v1.health import aio as health
 
 from pullarm.clock import Clock
+from pullarm.domain.decision import RewardStatus
 from pullarm.domain.ports import Board, EventSink
 from serving.counters import SEND_EVERY_S, Counters
 from serving.event_log import EventLog
@@ -84,7 +85,7 @@ class Process:
             ),
             calls=counters.calls(ids),
             latencies=counters.latencies(),
-            rewards={status.name.lower(): n for status, n in dict(counters.rewards).items()},
+            rewards={status.name.lower(): counters.rewards[status] for status in RewardStatus},
             refusals=dict(counters.refusals),
         )
 

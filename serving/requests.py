@@ -21,7 +21,10 @@ MAX_ATTRIBUTES = 32
 MAX_BATCH = 256
 
 _REASON = {r.value: cast("pb.Reason", pb.Reason.Value(f"REASON_{r.name}")) for r in Reason}
-_STATUS = {status.value: f"REWARD_STATUS_{status.name}" for status in RewardStatus}
+STATUS = {
+    status.value: cast("pb.RewardStatus", pb.RewardStatus.Value(f"REWARD_STATUS_{status.name}"))
+    for status in RewardStatus
+}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _MAX_BYTES_PER_CHARACTER = 4
 _MAX_NAMED = 10  # a status travels in trailers, which may have 8 kB
@@ -132,7 +135,6 @@ def report(request: pb.RewardRequest) -> Report:
         ]
     )
     return Report(
-        decision_id=request.decision_id,
         arm_id=request.arm_id,
         value=request.value,
         kind=request.kind,
@@ -199,8 +201,3 @@ def fill(response: pb.SelectResponse, answer: Answer, ring: KeyRing) -> pb.Selec
         choice.slot = place + 1
         choice.propensity = answer.propensities[place]
     return response
-
-
-def reward_response(status: int) -> pb.RewardResponse:
-    """The acknowledgement on the wire."""
-    return pb.RewardResponse(status=_STATUS[status])

@@ -11,8 +11,8 @@ from typing import TypeVar, cast
 import grpc
 
 from pullarm.clock import Clock
-from pullarm.domain.decision import Decision, Reward, RewardStatus
-from pullarm.domain.decision_id import KeyRing
+from pullarm.domain.decision import NO_EXPERIMENT, NO_POLICY, Decision, Reward, uid_ms
+from pullarm.domain.decision_id import KeyRing, decode
 from pullarm.domain.errors import Exhausted, PullarmError
 from pullarm.v1 import selection_pb2 as pb
 from serving import requests
@@ -25,6 +25,7 @@ from serving.rewards import judge
 from serving.waiter import Kept, Waiter
 
 NAME = "pullarm.v1.SelectionService"
+STATUS_METADATA = "pullarm-reward-status"
 _ENTROPY_BYTES = 10
 _ENTROPY_AT_ONCE = 1_000
 _TURN_S = 0.001
@@ -119,8 +120,11 @@ class SelectionService:
             result = response.results.add()
             if isinstance(outcome, Reward):
                 result.response.CopyFrom(self.acknowledge(outcome))
+                result.status = result.response.status
             else:
                 result.error.CopyFrom(_error(outcome))
+                if outcome.reward_status is not None:
+                    result.status = requests.STATUS[outcome.reward_status]
         return response.SerializeToString(), kept
 
     def decide(self, data: bytes, *, room: bool = True) -> Answer:
@@ -133,19 +137,25 @@ class SelectionService:
         return requests.fill(pb.SelectResponse(), answer, self._keys).SerializeToString()
 
     def judge(self, data: bytes) -> Reward:
-        """Judge one report as it came."""
-        return judge(
-            self._refresher.snapshot,
-            requests.report(requests.parse(pb.RewardRequest, data)),
-            self._keys,
-            self._clock(),
-            self._entropy(),
-        )
+        """Judge one report as it came, and count it where it is refused."""
+        now_ms = self._clock()
+        experiment, policy = NO_EXPERIMENT, NO_POLICY  # until the id has told them
+        try:
+            request = requests.parse(pb.RewardRequest, data)
+            token = decode(request.decision_id, self._keys)
+            experiment, policy = token.experiment, token.assigned
+            report = requests.report(request)
+            return judge(self._refresher.snapshot, token, report, now_ms, self._entropy())
+        except PullarmError as error:
+            if error.reward_status is not None:
+                self._counters.record_reward(experiment, policy, now_ms, error.reward_status)
+            raise
 
     def acknowledge(self, reward: Reward) -> pb.RewardResponse:
         """Count a reward that is kept, and answer."""
-        self._counters.rewards[RewardStatus(reward.status)] += 1
-        return requests.reward_response(reward.status)
+        token, received_ms = reward.token, uid_ms(reward.reward_uid)
+        self._counters.record_reward(token.experiment, token.assigned, received_ms, reward.status)
+        return pb.RewardResponse(status=requests.STATUS[reward.status])
 
     def count(self, decisions: Sequence[Decision], started_s: float, *, error: bool) -> None:
         """Note how long the call of these decisions took, and whether it went wrong."""
@@ -193,7 +203,8 @@ class SelectionService:
             except PullarmError as error:
                 code = status_of(error)
                 self._counters.refusals[method, code.name] += 1
-                await context.abort(code, str(error))
+                told = _status_metadata(error) if method == "Reward" else ()
+                await context.abort(code, str(error), told)
                 raise AssertionError("abort always raises") from error
             context.set_trailing_metadata(self._metadata[kept])
             return response
@@ -303,6 +314,11 @@ async def _each_in_turn(work: Callable[[Item], Outcome], batch: Iterable[Item]) 
             await asyncio.sleep(0)
             turn_ends_s = time.perf_counter() + _TURN_S
     return outcomes
+
+
+def _status_metadata(error: PullarmError) -> tuple[tuple[str, str], ...]:
+    status = error.reward_status
+    return () if status is None else ((STATUS_METADATA, status.name),)
 
 
 def _error(error: PullarmError) -> pb.Error:

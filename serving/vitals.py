@@ -80,7 +80,7 @@ class Vitals:
     latencies: Mapping[str, Mapping[int, int]]
     """By assigned policy, `LatencySketch.counts` of the milliseconds that selections took since the process began."""
     rewards: Mapping[str, int]
-    """Acknowledged rewards by status."""
+    """Answered rewards by status, the refused ones among them."""
     refusals: Mapping[tuple[str, str], int]
     """Calls answered with an error, by method and gRPC status."""
 

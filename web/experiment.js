@@ -56,6 +56,7 @@ export function experimentPage(summary) {
   document.title = `${summary.name} · Pullarm`;
   const policies = Object.entries(summary.policies);
   const at = scale(policies.map(([, policy]) => policy));
+  const refused = Object.values(summary.refused_rewards).reduce((sum, number) => sum + number, 0);
   const story = STORIES[summary.state] ?? leader(summary.policies);
   return [
     el(
@@ -87,6 +88,7 @@ export function experimentPage(summary) {
       "p",
       { class: "quiet" },
       `${plural(summary.decisions, "decision")} and ${plural(summary.rewards_received, "reward call")} in the ledger`,
+      refused ? `, ${plural(refused, "reward")} refused` : "",
       ` · posterior version ${count(summary.posterior_version)} · `,
       el("a", { href: `/api/experiments/${summary.id}` }, "configuration"),
       " · ",

@@ -3,7 +3,7 @@
 These are tuples because the hot path makes one for every request and the event stream packs them as they are.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from hashlib import blake2b
 from struct import pack, unpack
@@ -24,12 +24,30 @@ class Reason(IntEnum):
 
 
 class RewardStatus(IntEnum):
-    """The edge's judgement of a reward; the fold never judges again."""
+    """The edge's judgement of a reward; the fold never judges again. The numbers are those of the contract."""
 
     ACCEPTED = 1
     LATE = 2
     NOT_IN_EXPERIMENT = 3
+    MALFORMED_REQUEST = 4
+    MALFORMED_ID = 5
+    FORGED_ID = 6
+    EXPERIMENT_GONE = 7
+    UNKNOWN_ARM = 8
+    UNKNOWN_KIND = 9
+    INVALID_VALUE = 10
+    MISSING_REWARD_ID = 11
+    IN_FUTURE = 12
+    BEFORE_DECISION = 13
 
+    @property
+    def kept(self) -> bool:
+        """Whether such a reward is a row of the ledger; the others are refused, and only counted."""
+        return self <= RewardStatus.NOT_IN_EXPERIMENT
+
+
+NO_EXPERIMENT = 0
+"""The experiment number of rewards whose decision id tells none."""
 
 NO_POLICY = 0
 """The policy number of decisions that no policy made."""
@@ -131,6 +149,10 @@ class ServingMinute(NamedTuple):
     over_120ms: int
     sketch: dict[int, int]
     """Latencies: bucket -> count of a LatencySketch."""
+    rewards: int = 0
+    """Reports of rewards that were answered, whatever their status."""
+    refused: Mapping[int, int] = {}
+    """Those of them that are not kept: RewardStatus -> count."""
 
 
 class Batch(NamedTuple):

@@ -16,7 +16,7 @@ from hmac import compare_digest
 from struct import Struct
 from struct import error as struct_error
 
-from pullarm.domain.decision import Token
+from pullarm.domain.decision import RewardStatus, Token
 from pullarm.domain.errors import ConfigurationError, InvalidInput, invalid
 
 FORMAT = 1
@@ -24,7 +24,7 @@ MAX_CHARACTERS = 512
 _MAC_BYTES = 16
 _FIELDS = Struct(">BBIIBBBB16sqHB")
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
-_FORGED = "is not a decision id of this deployment; send the decision_id of a Select unchanged"
+_NOT_OURS = "is not a decision id of this deployment; send the decision_id of a Select unchanged"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,11 +89,14 @@ def encode(token: Token, ring: KeyRing) -> str:
 
 
 def decode(text: str, ring: KeyRing) -> Token:
-    """Read a decision id; raises InvalidInput unless this deployment signed it."""
+    """Read a decision id; raises InvalidInput unless this deployment signed it.
+
+    What is no id at all is MALFORMED_ID, an id that none of our keys signed FORGED_ID.
+    """
     if len(text) > MAX_CHARACTERS:
-        raise invalid("decision_id", f"has {len(text)} characters; at most {MAX_CHARACTERS}")
+        raise _malformed(f"has {len(text)} characters; at most {MAX_CHARACTERS}")
     if not text:
-        raise invalid("decision_id", "is empty; send the decision_id of a Select")
+        raise _malformed("is empty; send the decision_id of a Select")
     payload = _verified(text, ring)
     try:
         return _parse(payload)
@@ -102,25 +105,29 @@ def decode(text: str, ring: KeyRing) -> Token:
         ValueError,
         struct_error,
     ):  # signed by a version that writes another payload
-        raise _forged() from None
+        raise _malformed() from None
+
+
+def _malformed(detail: str = _NOT_OURS) -> InvalidInput:
+    return invalid("decision_id", detail).counted_as(RewardStatus.MALFORMED_ID)
 
 
 def _forged() -> InvalidInput:
-    return invalid("decision_id", _FORGED)
+    return invalid("decision_id", _NOT_OURS).counted_as(RewardStatus.FORGED_ID)
 
 
 def _verified(text: str, ring: KeyRing) -> bytes:
     try:
         data = urlsafe_b64decode(text + "=" * (-len(text) % 4))
     except (Base64Error, ValueError):
-        raise _forged() from None
+        raise _malformed() from None
     # Only the canonical spelling is accepted: base64 decoders ignore stray bits and characters.
     canonical = urlsafe_b64encode(data).rstrip(b"=").decode() == text
-    key = ring.keys.get(data[1]) if len(data) > 2 + _MAC_BYTES else None
-    if key is None or not canonical or data[0] != FORMAT:
-        raise _forged()
+    if not canonical or len(data) < _FIELDS.size + _MAC_BYTES or data[0] != FORMAT:
+        raise _malformed()
+    key = ring.keys.get(data[1])
     payload, mac = data[:-_MAC_BYTES], data[-_MAC_BYTES:]
-    if not compare_digest(mac, _mac(payload, key, ring.deployment)):
+    if key is None or not compare_digest(mac, _mac(payload, key, ring.deployment)):
         raise _forged()
     return payload
 

@@ -13,6 +13,9 @@ Each edge maps `code` to its own status in one table (`serving/errors.py`, `cont
 """
 
 from dataclasses import dataclass
+from typing import Self
+
+from pullarm.domain.decision import RewardStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +33,23 @@ class PullarmError(Exception):
     """Something went wrong in Pullarm."""
 
     code = "internal"
+    reward_status: RewardStatus | None = None
+    """What a reward is counted as that is refused with this error; None where it may be tried again."""
 
     def __init__(self, message: str | None = None) -> None:
         super().__init__(message or self.__doc__)
+
+    def counted_as(self, status: RewardStatus) -> Self:
+        """This error, as what is wrong with a reward."""
+        self.reward_status = status
+        return self
 
 
 class InvalidInput(PullarmError):
     """The input is malformed or out of range."""
 
     code = "invalid_input"
+    reward_status = RewardStatus.MALFORMED_REQUEST
 
     def __init__(self, *problems: Problem) -> None:
         super().__init__("; ".join(str(problem) for problem in problems))

@@ -46,6 +46,11 @@ class Summary:
     duplicate_rewards: int
     decisions_by_reason: dict[str, int]
     rewards_by_status: dict[str, int]
+    """Of those received, which are rows of the ledger."""
+    refused_rewards: dict[str, int]
+    """Those that are not, by status, for a decision of this experiment."""
+    unattributed_rewards: dict[str, int]
+    """Those of all experiments together whose decision id told none, so that they were refused."""
     voided: dict[str, int]
     """Decisions that nobody was shown, by assigned policy."""
     unlisted_candidates: int

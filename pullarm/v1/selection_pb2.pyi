@@ -28,6 +28,16 @@ class RewardStatus(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REWARD_STATUS_ACCEPTED: _ClassVar[RewardStatus]
     REWARD_STATUS_LATE: _ClassVar[RewardStatus]
     REWARD_STATUS_NOT_IN_EXPERIMENT: _ClassVar[RewardStatus]
+    REWARD_STATUS_MALFORMED_REQUEST: _ClassVar[RewardStatus]
+    REWARD_STATUS_MALFORMED_ID: _ClassVar[RewardStatus]
+    REWARD_STATUS_FORGED_ID: _ClassVar[RewardStatus]
+    REWARD_STATUS_EXPERIMENT_GONE: _ClassVar[RewardStatus]
+    REWARD_STATUS_UNKNOWN_ARM: _ClassVar[RewardStatus]
+    REWARD_STATUS_UNKNOWN_KIND: _ClassVar[RewardStatus]
+    REWARD_STATUS_INVALID_VALUE: _ClassVar[RewardStatus]
+    REWARD_STATUS_MISSING_REWARD_ID: _ClassVar[RewardStatus]
+    REWARD_STATUS_IN_FUTURE: _ClassVar[RewardStatus]
+    REWARD_STATUS_BEFORE_DECISION: _ClassVar[RewardStatus]
 REASON_UNSPECIFIED: Reason
 REASON_ASSIGNED: Reason
 REASON_NOT_IN_TRAFFIC: Reason
@@ -41,6 +51,16 @@ REWARD_STATUS_UNSPECIFIED: RewardStatus
 REWARD_STATUS_ACCEPTED: RewardStatus
 REWARD_STATUS_LATE: RewardStatus
 REWARD_STATUS_NOT_IN_EXPERIMENT: RewardStatus
+REWARD_STATUS_MALFORMED_REQUEST: RewardStatus
+REWARD_STATUS_MALFORMED_ID: RewardStatus
+REWARD_STATUS_FORGED_ID: RewardStatus
+REWARD_STATUS_EXPERIMENT_GONE: RewardStatus
+REWARD_STATUS_UNKNOWN_ARM: RewardStatus
+REWARD_STATUS_UNKNOWN_KIND: RewardStatus
+REWARD_STATUS_INVALID_VALUE: RewardStatus
+REWARD_STATUS_MISSING_REWARD_ID: RewardStatus
+REWARD_STATUS_IN_FUTURE: RewardStatus
+REWARD_STATUS_BEFORE_DECISION: RewardStatus
 
 class SelectRequest(_message.Message):
     __slots__ = ("experiment_id", "user_id", "candidate_ids", "slots", "attributes", "request_id")
@@ -148,12 +168,14 @@ class RewardBatchResponse(_message.Message):
     def __init__(self, results: _Optional[_Iterable[_Union[RewardResult, _Mapping]]] = ...) -> None: ...
 
 class RewardResult(_message.Message):
-    __slots__ = ("response", "error")
+    __slots__ = ("response", "error", "status")
     RESPONSE_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
     response: RewardResponse
     error: Error
-    def __init__(self, response: _Optional[_Union[RewardResponse, _Mapping]] = ..., error: _Optional[_Union[Error, _Mapping]] = ...) -> None: ...
+    status: RewardStatus
+    def __init__(self, response: _Optional[_Union[RewardResponse, _Mapping]] = ..., error: _Optional[_Union[Error, _Mapping]] = ..., status: _Optional[_Union[RewardStatus, str]] = ...) -> None: ...
 
 class Error(_message.Message):
     __slots__ = ("code", "message")

@@ -34,7 +34,8 @@ class SelectionServiceStub:
 
     Every answer carries trailing metadata: pullarm-durability says where its event is (acknowledged: in the stream;
     spooled: in the server's file; buffered: in its memory, where the server is set so; nowhere: there was no room), and
-    pullarm-degraded, where present, what the server does without just now.
+    pullarm-degraded, where present, what the server does without just now. A refused Reward carries pullarm-reward-status:
+    the name of its RewardStatus without the prefix.
     """
 
     def __init__(self, channel):
@@ -74,7 +75,8 @@ class SelectionServiceServicer:
 
     Every answer carries trailing metadata: pullarm-durability says where its event is (acknowledged: in the stream;
     spooled: in the server's file; buffered: in its memory, where the server is set so; nowhere: there was no room), and
-    pullarm-degraded, where present, what the server does without just now.
+    pullarm-degraded, where present, what the server does without just now. A refused Reward carries pullarm-reward-status:
+    the name of its RewardStatus without the prefix.
     """
 
     def Select(self, request, context):
@@ -145,7 +147,8 @@ class SelectionService:
 
     Every answer carries trailing metadata: pullarm-durability says where its event is (acknowledged: in the stream;
     spooled: in the server's file; buffered: in its memory, where the server is set so; nowhere: there was no room), and
-    pullarm-degraded, where present, what the server does without just now.
+    pullarm-degraded, where present, what the server does without just now. A refused Reward carries pullarm-reward-status:
+    the name of its RewardStatus without the prefix.
     """
 
     @staticmethod

@@ -35,7 +35,8 @@ class SelectionServiceStub:
 
     Every answer carries trailing metadata: pullarm-durability says where its event is (acknowledged: in the stream;
     spooled: in the server's file; buffered: in its memory, where the server is set so; nowhere: there was no room), and
-    pullarm-degraded, where present, what the server does without just now.
+    pullarm-degraded, where present, what the server does without just now. A refused Reward carries pullarm-reward-status:
+    the name of its RewardStatus without the prefix.
     """
 
     @_typing.overload
@@ -61,7 +62,8 @@ class SelectionServiceAsyncStub(SelectionServiceStub):
 
     Every answer carries trailing metadata: pullarm-durability says where its event is (acknowledged: in the stream;
     spooled: in the server's file; buffered: in its memory, where the server is set so; nowhere: there was no room), and
-    pullarm-degraded, where present, what the server does without just now.
+    pullarm-degraded, where present, what the server does without just now. A refused Reward carries pullarm-reward-status:
+    the name of its RewardStatus without the prefix.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -83,7 +85,8 @@ class SelectionServiceServicer(metaclass=_abc_1.ABCMeta):
 
     Every answer carries trailing metadata: pullarm-durability says where its event is (acknowledged: in the stream;
     spooled: in the server's file; buffered: in its memory, where the server is set so; nowhere: there was no room), and
-    pullarm-degraded, where present, what the server does without just now.
+    pullarm-degraded, where present, what the server does without just now. A refused Reward carries pullarm-reward-status:
+    the name of its RewardStatus without the prefix.
     """
 
     @_abc_1.abstractmethod

@@ -5,7 +5,16 @@ from datetime import UTC, datetime
 
 import pytest
 
-from pullarm.domain.decision import NO_POLICY, Decision, Reason, RewardStatus, Token
+from pullarm.domain.decision import (
+    NO_EXPERIMENT,
+    NO_POLICY,
+    Batch,
+    Decision,
+    Reason,
+    RewardStatus,
+    ServingMinute,
+    Token,
+)
 from pullarm.domain.summary import PolicyFigures, Summary
 from tests.contract.conftest import Stores
 from tests.ledger_events import START_MS, Event, Events, batch, draft
@@ -56,6 +65,8 @@ async def test_an_experiment_without_events_has_figures_of_zero(scene: Scene) ->
         duplicate_rewards=0,
         decisions_by_reason={},
         rewards_by_status={},
+        refused_rewards={},
+        unattributed_rewards={},
         voided={},
         unlisted_candidates=0,
         first_decision_at=None,
@@ -140,3 +151,37 @@ async def test_a_policy_that_lost_its_traffic_keeps_its_figures(scene: Scene) ->
     (token,) = scene.tokens(1, policy=4)
     await scene.fold(scene.make.decision(token))
     assert list((await scene.summary()).policies) == ["control", "thompson", "ucb"]
+
+
+def _minute(
+    experiment: int,
+    refused: dict[RewardStatus, int],
+    *,
+    sequence: int = 1,
+    policy: int = 2,
+    process: str = "serving-0-a",
+) -> ServingMinute:
+    counts = {int(status): count for status, count in refused.items()}
+    rewards = sum(counts.values())
+    return ServingMinute(process, sequence, experiment, policy, 9, 0, 0, 0, 0, {}, rewards, counts)
+
+
+async def test_refused_rewards_are_told_by_status_however_often_they_are_reported(
+    scene: Scene,
+) -> None:
+    future, forged = RewardStatus.IN_FUTURE, RewardStatus.FORGED_ID
+    reports = [
+        _minute(scene.number, {future: 1}),
+        _minute(scene.number, {future: 3}, sequence=2),
+        _minute(scene.number, {future: 10, RewardStatus.INVALID_VALUE: 5}, policy=NO_POLICY),
+        _minute(scene.number, {future: 100}, process="serving-1-b"),
+        _minute(scene.number, {}, policy=1),
+        _minute(scene.number + 1, {future: 1_000}),
+        _minute(NO_EXPERIMENT, {forged: 7, RewardStatus.MALFORMED_ID: 2}, policy=NO_POLICY),
+    ]
+    for report in (*reports, *reversed(reports)):
+        await scene.stores.ledger.fold(Batch([], [], [], [report]), START_MS)
+    summary = await scene.summary()
+    assert summary.refused_rewards == {"IN_FUTURE": 113, "INVALID_VALUE": 5}
+    assert summary.unattributed_rewards == {"FORGED_ID": 7, "MALFORMED_ID": 2}
+    assert (summary.rewards_received, summary.rewards_by_status) == (0, {})

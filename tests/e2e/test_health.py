@@ -94,5 +94,6 @@ async def test_process_says_what_it_does_without_and_serves_on(
     figures = (await http.get("/metrics")).text
     calls = [line for line in figures.splitlines() if line.startswith("pullarm_selections_total{")]
     assert sum(float(line.rpartition(" ")[2]) for line in calls) >= 3
+    assert 'pullarm_rewards_total{status="forged_id"} 0.0' in figures, "told before there is one"
     assert "pullarm_snapshot_age_seconds" in figures
     assert (await http.get("/healthz")).is_success

@@ -1,6 +1,7 @@
 """The README's snippets do what it says: they are run as they stand, but for the address."""
 
 import asyncio
+import json
 import re
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from cli.platform import Platform
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 SNIPPETS = re.findall(r"<!-- tested: .*? -->\n```python\n(.*?)```", README.read_text(), re.DOTALL)
+FIELDS = re.findall(r"<!-- tested: .*? -->\n```json\n(.*?)```", README.read_text(), re.DOTALL)
 
 
 @pytest.fixture
@@ -55,3 +57,12 @@ async def test_the_snippets_run(platform: Platform, front_page: str) -> None:
     assert client.splitlines()[1] == "ACCEPTED"
     assert 'policy: "' in reflection
     assert "reason: REASON_ASSIGNED" in reflection
+
+
+async def test_fields_of_an_experiment_mean_what_they_say(platform: Platform) -> None:
+    assert len(FIELDS) == 1
+    asked = {"name": "As documented"} | json.loads(f"{{{FIELDS[0]}}}")
+    async with httpx.AsyncClient(base_url=platform.http_url, trust_env=False) as http:
+        created = (await http.post("/api/experiments", json=asked)).raise_for_status().json()
+    kinds = [{"threshold": None} | kind for kind in asked["reward"]["kinds"]]
+    assert created["reward"] == asked["reward"] | {"kinds": kinds}

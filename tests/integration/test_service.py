@@ -139,6 +139,12 @@ async def test_batch_of_rewards_has_a_result_or_error_for_each(
     assert results[1].response.status == pb.REWARD_STATUS_ACCEPTED
     assert results[3].response.status == pb.REWARD_STATUS_LATE
     assert [reward.status for reward in server.sink.stored.rewards] == [1, 2]
+    assert [result.status for result in results] == [
+        pb.REWARD_STATUS_MALFORMED_ID,
+        pb.REWARD_STATUS_ACCEPTED,
+        pb.REWARD_STATUS_INVALID_VALUE,
+        pb.REWARD_STATUS_LATE,
+    ]
 
 
 async def test_batch_in_which_all_is_refused_is_answered(

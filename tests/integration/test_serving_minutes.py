@@ -10,7 +10,9 @@ from pullarm.storage.postgres import Database, PostgresLedger
 
 
 def _minute(sequence: int, calls: int, process: str = "serving-0-a") -> ServingMinute:
-    return ServingMinute(process, sequence, 7, 2, 1000, calls, 0, 0, 0, {10: calls})
+    return ServingMinute(
+        process, sequence, 7, 2, 1000, calls, 0, 0, 0, {10: calls}, calls, {6: calls}
+    )
 
 
 @pytest.mark.parametrize("order", list(permutations(range(3))))
@@ -23,7 +25,12 @@ async def test_the_newest_report_stands(database_url: str, order: tuple[int, ...
             await ledger.fold(Batch([], [], [], [reports[place]]), 0)
     connection = await asyncpg.connect(database_url)
     try:
-        rows = await connection.fetch("SELECT process, calls FROM serving_minute ORDER BY process")
+        rows = await connection.fetch(
+            "SELECT process, calls, rewards, refused FROM serving_minute ORDER BY process"
+        )
     finally:
         await connection.close()
-    assert [tuple(row) for row in rows] == [("serving-0-a", 9), ("serving-0-b", 4)]
+    assert [tuple(row) for row in rows] == [
+        ("serving-0-a", 9, 9, '{"6": 9}'),
+        ("serving-0-b", 4, 4, '{"6": 4}'),
+    ]

@@ -14,7 +14,7 @@ from pullarm.domain.experiment import POLICY_NUMBERS, State
 from pullarm.policies.warm import warm_up
 from pullarm.storage import events
 from serving.snapshot import Snapshot
-from tests.builders import KEYS, experiment, published, snapshot_of
+from tests.builders import experiment, published, snapshot_of
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def snapshot() -> Snapshot:
 
 
 def made(snapshot: Snapshot, count: int, seed: int = 1) -> list[Decision | Reward]:
-    return list(fold.stream(snapshot, "exp_7", KEYS, count, seed))
+    return list(fold.stream(snapshot, "exp_7", count, seed))
 
 
 def test_a_tenth_of_the_decisions_is_rewarded_once_and_later(snapshot: Snapshot) -> None:

@@ -1,5 +1,6 @@
 """Serving's figures by experiment, policy and minute."""
 
+from pullarm.domain.decision import NO_EXPERIMENT, NO_POLICY, RewardStatus
 from pullarm.statistics.sketch import LatencySketch
 from serving.counters import Counters
 
@@ -37,3 +38,22 @@ def test_minutes_long_past_are_forgotten_only_after_they_were_sent() -> None:
     assert [m.minute for m in counters.take()] == [0, 10]
     counters.record(7, 2, 0, 1.0, error=False)
     assert [(m.minute, m.calls) for m in counters.take()] == [(0, 1)]
+
+
+def test_rewards_are_counted_beside_calls_and_the_refused_ones_by_status() -> None:
+    counters = Counters("serving-0-life")
+    late, future = RewardStatus.LATE, RewardStatus.IN_FUTURE
+    counters.record(7, 2, 0, 1.0, error=False)
+    for status in (RewardStatus.ACCEPTED, late, future, future):
+        counters.record_reward(7, 2, 59_999, status)
+    counters.record_reward(NO_EXPERIMENT, NO_POLICY, 60_000, RewardStatus.FORGED_ID)
+    of_seven, of_none = counters.take()
+    assert (of_seven.calls, of_seven.rewards, of_seven.refused) == (1, 4, {future: 2})
+    assert (of_none.experiment, of_none.minute, of_none.calls) == (NO_EXPERIMENT, 1, 0)
+    assert (of_none.rewards, of_none.refused) == (1, {RewardStatus.FORGED_ID: 1})
+    counters.record_reward(7, 2, 0, future)
+    (again,) = counters.take()
+    assert (again.calls, again.rewards, again.refused) == (1, 5, {future: 3})
+    assert counters.rewards == {RewardStatus.ACCEPTED: 1, late: 1, future: 3, 6: 1}
+    assert counters.calls({7: "exp_7"}).keys() == {("exp_7", "thompson")}, "rewards are no calls"
+    assert counters.latencies().keys() == {"thompson"}

@@ -2,14 +2,14 @@
 
 import string
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from hashlib import blake2b
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pullarm.domain.decision import Token
+from pullarm.domain.decision import RewardStatus, Token
 from pullarm.domain.decision_id import MAX_CHARACTERS, KeyRing, decode, encode
 from pullarm.domain.errors import ConfigurationError, InvalidInput
 
@@ -56,10 +56,17 @@ def signed(payload: bytes) -> str:
     return urlsafe_b64encode(payload + mac).rstrip(b"=").decode()
 
 
-def assert_refused(text: str, by: KeyRing = RING) -> None:
+NO_ID = {RewardStatus.MALFORMED_ID}
+NOT_OURS = {RewardStatus.FORGED_ID}
+
+
+def assert_refused(
+    text: str, by: KeyRing = RING, *, as_one_of: Set[RewardStatus] = NO_ID | NOT_OURS
+) -> None:
     with pytest.raises(InvalidInput) as caught:
         decode(text, by)
     assert [problem.field for problem in caught.value.problems] == ["decision_id"]
+    assert caught.value.reward_status in as_one_of
 
 
 @given(token=tokens)
@@ -110,7 +117,7 @@ def test_spellings_that_decode_to_the_same_bytes_are_refused(arms: list[int]) ->
     spellings -= {text}
     assert spellings
     for spelling in spellings:
-        assert_refused(spelling)
+        assert_refused(spelling, as_one_of=NO_ID)
 
 
 @given(text=st.text(max_size=600))
@@ -134,11 +141,12 @@ def test_what_is_too_long_is_told_so(text: str) -> None:
 
 
 def test_another_deployment_refuses() -> None:
-    assert_refused(encode(TOKEN, RING), ring(1, {1: OLD}, deployment=bytes(16)))
+    assert_refused(encode(TOKEN, RING), ring(1, {1: OLD}, deployment=bytes(16)), as_one_of=NOT_OURS)
 
 
 def test_another_key_under_the_same_number_refuses() -> None:
-    assert_refused(encode(TOKEN, RING), ring(1, {1: NEW}))
+    assert_refused(encode(TOKEN, RING), ring(1, {1: NEW}), as_one_of=NOT_OURS)
+    assert_refused(encode(TOKEN, RING), ring(2, {2: OLD}), as_one_of=NOT_OURS)
 
 
 def test_key_number_cannot_be_swapped() -> None:
@@ -153,7 +161,7 @@ def test_unknown_format_is_refused_even_when_it_is_signed() -> None:
     payload = bytearray(urlsafe_b64decode(text + "=" * (-len(text) % 4))[:-16])
     assert decode(signed(bytes(payload)), RING) == TOKEN
     payload[0] = 2
-    assert_refused(signed(bytes(payload)))
+    assert_refused(signed(bytes(payload)), as_one_of=NO_ID)
 
 
 @pytest.mark.parametrize("length", [3, 6, 10, 20, 38, 39])
@@ -161,7 +169,7 @@ def test_signed_payload_that_ends_early_is_refused(length: int) -> None:
     text = encode(TOKEN, RING)
     payload = urlsafe_b64decode(text + "=" * (-len(text) % 4))[:-16]
     assert length < len(payload)
-    assert_refused(signed(payload[:length]))
+    assert_refused(signed(payload[:length]), as_one_of=NO_ID)
 
 
 def test_rotation_in_order_refuses_no_id_of_a_key_still_held() -> None:
@@ -171,8 +179,8 @@ def test_rotation_in_order_refuses_no_id_of_a_key_still_held() -> None:
         assert decode(encode(TOKEN, before), holder) == TOKEN
     for holder in (added, signing, retired):
         assert decode(encode(TOKEN, signing), holder) == TOKEN
-    assert_refused(encode(TOKEN, before), retired)
-    assert_refused(encode(TOKEN, signing), before)
+    assert_refused(encode(TOKEN, before), retired, as_one_of=NOT_OURS)
+    assert_refused(encode(TOKEN, signing), before, as_one_of=NOT_OURS)
 
 
 @pytest.mark.parametrize(

@@ -249,9 +249,9 @@ def test_timestamp_out_of_range_is_refused(seconds: int, nanos: int) -> None:
 
 def test_report_says_what_was_reported() -> None:
     reported = pb.RewardRequest(
-        decision_id="d", arm_id="a", value=2.5, kind="k", reward_id="r", source="s", retract=True
+        arm_id="a", value=2.5, kind="k", reward_id="r", source="s", retract=True
     )
-    assert requests.report(reported) == Report("d", "a", 2.5, "k", "r", None, "s", True)
+    assert requests.report(reported) == Report("a", 2.5, "k", "r", None, "s", True)
 
 
 def test_answer_on_the_wire() -> None:
@@ -272,8 +272,9 @@ def test_every_reason_and_status_is_in_the_contract_with_its_number() -> None:
     assert {f"REASON_{r.name}": r.value for r in Reason} == dict(pb.Reason.items()[1:])
     statuses = {f"REWARD_STATUS_{s.name}": s.value for s in RewardStatus}
     assert statuses == dict(pb.RewardStatus.items()[1:])
-    for status in RewardStatus:
-        assert int(requests.reward_response(status).status) == status.value
+    assert {status: int(number) for status, number in requests.STATUS.items()} == {
+        status: status.value for status in RewardStatus
+    }
 
 
 ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=140)

@@ -1,6 +1,5 @@
 """The edge judges every reward once: what it is worth, in time or not, and for which slot."""
 
-from dataclasses import replace
 from math import inf, nan
 from typing import Any
 
@@ -16,12 +15,11 @@ from pullarm.domain.decision import (
     Token,
     make_uid,
 )
-from pullarm.domain.decision_id import KeyRing, encode
 from pullarm.domain.errors import InvalidInput, NotFound, Unavailable
 from pullarm.domain.experiment import Aggregation, Experiment, RewardDefinition, RewardKind
 from serving.rewards import Report, judge
 from serving.snapshot import Snapshot
-from tests.builders import ENTROPY, KEYS, TOKEN, ask, experiment, published, query, snapshot_of
+from tests.builders import ENTROPY, TOKEN, ask, experiment, published, query, snapshot_of
 from tests.ledger_events import HOUR_MS, START_MS
 
 WINDOW_MS = 24 * HOUR_MS
@@ -32,9 +30,12 @@ FALLBACK = TOKEN._replace(assigned=0, acting=0, reason=Reason.NOT_IN_TRAFFIC)
 SLATE = TOKEN._replace(arms=[2, 3, 1])
 
 
-def report(token: Token = TOKEN, **changes: Any) -> Report:
+Reported = tuple[Token, Report]
+"""What a decision id says, and what came of it."""
+
+
+def report(token: Token = TOKEN, **changes: Any) -> Reported:
     plain = Report(
-        decision_id=encode(token, KEYS),
         arm_id="",
         value=1.0,
         kind="",
@@ -43,19 +44,28 @@ def report(token: Token = TOKEN, **changes: Any) -> Report:
         source="",
         retract=False,
     )
-    return plain._replace(**changes)
+    return token, plain._replace(**changes)
 
 
 def judged(
-    reported: Report, *, of: Experiment | None = None, now_ms: int = START_MS + 1_000
+    reported: Reported, *, of: Experiment | None = None, now_ms: int = START_MS + 1_000
 ) -> Reward:
-    return judge(snapshot_of(published(of or experiment())), reported, KEYS, now_ms, ENTROPY)
+    return judge(snapshot_of(published(of or experiment())), *reported, now_ms, ENTROPY)
 
 
-def refused(reported: Report, field: str, problem: str, *, of: Experiment | None = None) -> None:
+def refused(
+    reported: Reported,
+    status: RewardStatus,
+    field: str,
+    problem: str,
+    *,
+    of: Experiment | None = None,
+) -> None:
     with pytest.raises(InvalidInput, match=problem) as caught:
         judged(reported, of=of)
     assert [each.field for each in caught.value.problems] == [field]
+    assert caught.value.reward_status is status
+    assert not status.kept
 
 
 def test_reward_says_what_was_reported() -> None:
@@ -107,13 +117,19 @@ def test_window_is_the_experiments() -> None:
 def test_time_in_the_future_is_refused_beyond_the_skew() -> None:
     refused(
         report(occurred_ms=START_MS + 1_000 + SKEW_MS + 1),
+        RewardStatus.IN_FUTURE,
         "occurred_at",
         "lies 60 s in the future; at most 60",
     )
 
 
 def test_time_before_the_decision_is_refused_beyond_the_skew() -> None:
-    refused(report(occurred_ms=START_MS - SKEW_MS - 1), "occurred_at", "before the decision")
+    refused(
+        report(occurred_ms=START_MS - SKEW_MS - 1),
+        RewardStatus.BEFORE_DECISION,
+        "occurred_at",
+        "before the decision",
+    )
 
 
 @pytest.mark.parametrize(
@@ -138,17 +154,24 @@ def test_kind_decides_what_a_value_is_worth(kind: str, value: float, credit: int
 @pytest.mark.parametrize("kind", ["reward", "rating"])
 def test_value_must_be_finite(kind: str, value: float) -> None:
     of = experiment(reward=KINDS)
-    refused(report(kind=kind, value=value), "value", f"is {value}; it must be finite", of=of)
+    refused(
+        report(kind=kind, value=value),
+        RewardStatus.INVALID_VALUE,
+        "value",
+        f"is {value}; it must be finite",
+        of=of,
+    )
 
 
 @pytest.mark.parametrize("value", [-1e-9, 1.0000001, -1.0, 5.0, 1e308])
 def test_value_without_a_threshold_is_a_fraction(value: float) -> None:
-    refused(report(value=value), "value", "kind 'reward' takes 0 to 1")
+    refused(report(value=value), RewardStatus.INVALID_VALUE, "value", "kind 'reward' takes 0 to 1")
 
 
 def test_undeclared_kind_is_refused_and_the_declared_ones_named() -> None:
     refused(
         report(kind="click"),
+        RewardStatus.UNKNOWN_KIND,
         "kind",
         "'click' is not declared by the experiment; declared: reward, rating",
         of=experiment(reward=KINDS),
@@ -157,12 +180,23 @@ def test_undeclared_kind_is_refused_and_the_declared_ones_named() -> None:
 
 def test_sums_need_a_reward_id() -> None:
     of = experiment(reward=RewardDefinition(aggregation=Aggregation.SUM))
-    refused(report(), "reward_id", "needed where rewards are summed or retracted", of=of)
+    refused(
+        report(),
+        RewardStatus.MISSING_REWARD_ID,
+        "reward_id",
+        "needed where rewards are summed or retracted",
+        of=of,
+    )
     assert judged(report(reward_id="r"), of=of).status == RewardStatus.ACCEPTED
 
 
 def test_retraction_needs_a_reward_id() -> None:
-    refused(report(retract=True), "reward_id", "needed where rewards are summed or retracted")
+    refused(
+        report(retract=True),
+        RewardStatus.MISSING_REWARD_ID,
+        "reward_id",
+        "needed where rewards are summed or retracted",
+    )
 
 
 @pytest.mark.parametrize("value", [1.0, 7.0, nan, inf])
@@ -177,7 +211,12 @@ def test_arm_names_the_slot(arm: str, slot: int) -> None:
 
 
 def test_arm_is_needed_for_several_slots() -> None:
-    refused(report(SLATE), "arm_id", "is empty; the decision filled 3 slots, name the arm")
+    refused(
+        report(SLATE),
+        RewardStatus.UNKNOWN_ARM,
+        "arm_id",
+        "is empty; the decision filled 3 slots, name the arm",
+    )
 
 
 def test_arm_may_be_named_for_a_single_slot() -> None:
@@ -186,11 +225,18 @@ def test_arm_may_be_named_for_a_single_slot() -> None:
 
 @pytest.mark.parametrize("arm", ["one", "unknown"])
 def test_arm_that_was_not_chosen_is_refused(arm: str) -> None:
-    refused(report(arm_id=arm), "arm_id", f"'{arm}' was not chosen by this decision")
+    refused(
+        report(arm_id=arm),
+        RewardStatus.UNKNOWN_ARM,
+        "arm_id",
+        f"'{arm}' was not chosen by this decision",
+    )
 
 
 def test_decision_that_chose_nothing_cannot_be_rewarded() -> None:
-    refused(report(TOKEN._replace(arms=[])), "decision_id", "chose nothing")
+    refused(
+        report(TOKEN._replace(arms=[])), RewardStatus.UNKNOWN_ARM, "decision_id", "chose nothing"
+    )
 
 
 @pytest.mark.parametrize("after_ms", [0, WINDOW_MS + GRACE_MS + 1])
@@ -219,23 +265,13 @@ def test_rewards_are_judged_by_their_decision_whatever_runs_now() -> None:
     assert judged(report(), of=stopped).status == RewardStatus.ACCEPTED
 
 
-def test_foreign_decision_id_is_refused() -> None:
-    foreign = replace(KEYS, deployment=bytes(16))
-    refused(report(decision_id=encode(TOKEN, foreign)), "decision_id", "of this deployment")
-    retired = KeyRing(deployment=KEYS.deployment, sign=2, keys={2: bytes(32)})
-    refused(report(decision_id=encode(TOKEN, retired)), "decision_id", "of this deployment")
-
-
-def test_decision_id_is_looked_at_before_the_experiment() -> None:
-    with pytest.raises(InvalidInput, match="decision_id: is empty"):
-        judge(Snapshot(), report(decision_id=""), KEYS, START_MS, ENTROPY)
-
-
 def test_server_without_a_snapshot_is_unavailable() -> None:
-    with pytest.raises(Unavailable, match="has not loaded all experiments"):
-        judge(Snapshot(), report(), KEYS, START_MS, ENTROPY)
+    with pytest.raises(Unavailable, match="has not loaded all experiments") as caught:
+        judge(Snapshot(), *report(), START_MS, ENTROPY)
+    assert caught.value.reward_status is None, "it may be tried again"
 
 
 def test_experiment_that_is_gone_is_not_found() -> None:
-    with pytest.raises(NotFound, match="decision_id: its experiment is gone"):
+    with pytest.raises(NotFound, match="decision_id: its experiment is gone") as caught:
         judged(report(), of=experiment(number=8))
+    assert caught.value.reward_status is RewardStatus.EXPERIMENT_GONE

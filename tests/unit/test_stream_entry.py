@@ -18,7 +18,9 @@ def whole() -> Batch:
     tokens = [make.token(7, arms=(1, 2**31)) for _ in range(3)]
     decision = make.decision(tokens[0])._replace(attributes={"ö": "😀"}, newcomers=["a", "b"])
     filled = batch(decision, make.reward(tokens[1], reward_id="r"), tokens[2])
-    return filled._replace(minutes=[ServingMinute("s", 2**40, 7, 2, 9, 3, 1, 1, 0, {-4: 3})])
+    return filled._replace(
+        minutes=[ServingMinute("s", 2**40, 7, 2, 9, 3, 1, 1, 0, {-4: 3}, 5, {6: 2})]
+    )
 
 
 def written(of: Batch) -> bytes:
@@ -35,6 +37,12 @@ def test_entry_is_read_back_as_it_was_written() -> None:
 def test_entry_without_minutes_is_read() -> None:
     old = events.unpack(events.FORMAT + msgspec.msgpack.encode(whole()[:3]))
     assert (old[:3], list(old.minutes)) == (whole()[:3], [])
+
+
+def test_minute_of_a_version_that_counted_no_refused_rewards_is_read() -> None:
+    older = (*whole()[:3], [tuple(whole().minutes[0])[:-2]])
+    (minute,) = events.unpack(events.FORMAT + msgspec.msgpack.encode(older)).minutes
+    assert minute == whole().minutes[0]._replace(rewards=0, refused={})
 
 
 def test_merging_keeps_every_event() -> None:

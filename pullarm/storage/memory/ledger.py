@@ -4,12 +4,22 @@ Nothing in it depends on the order or the number of times that facts arrive, so 
 held against.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
+from operator import attrgetter
 from typing import NamedTuple
 
 from pullarm.domain.credit import counting, credited
-from pullarm.domain.decision import NO_POLICY, Batch, Decision, Reward, RewardStatus, Token, uid_ms
+from pullarm.domain.decision import (
+    NO_POLICY,
+    Batch,
+    Decision,
+    Reward,
+    RewardStatus,
+    ServingMinute,
+    Token,
+    uid_ms,
+)
 from pullarm.domain.experiment import Exposure
 from pullarm.domain.ports import FoldResult
 from pullarm.storage.memory.experiments import MemoryExperiments
@@ -35,6 +45,7 @@ class MemoryLedger:
         self._decisions: dict[bytes, Decision] = {}
         self._voided: set[bytes] = set()
         self._rewards: defaultdict[bytes, dict[bytes, Reward]] = defaultdict(dict)
+        self._minutes: dict[tuple[int, int, int, str], ServingMinute] = {}
         self._folds: defaultdict[int, list[int]] = defaultdict(list)
         self.quarantined: dict[str, tuple[int, str, bytes]] = {}
         """By entry: when it was set aside, what was wrong with it, and its bytes."""
@@ -51,6 +62,10 @@ class MemoryLedger:
         self._voided |= voided.keys()
         for reward in batch.rewards:
             self._rewards[reward.token.uid].setdefault(reward.reward_uid, reward)
+        for minute in batch.minutes:
+            key = (minute.experiment, minute.policy, minute.minute, minute.process)
+            newest = max(self._minutes.get(key, minute), minute, key=attrgetter("sequence"))
+            self._minutes[key] = newest
         experiments = {token.experiment for token in (decided | voided | rewarded).values()}
         for experiment in experiments:
             self._folds[experiment].append(now_ms)
@@ -70,6 +85,14 @@ class MemoryLedger:
         """Every reward call of an experiment, repetitions included."""
         calls = [reward for rewards in self._rewards.values() for reward in rewards.values()]
         return [reward for reward in calls if reward.token.experiment == experiment]
+
+    def refused(self, experiment: int) -> Counter[int]:
+        """How many rewards were refused, by status."""
+        refused: Counter[int] = Counter()
+        for minute in self._minutes.values():
+            if minute.experiment == experiment:
+                refused.update(minute.refused)
+        return refused
 
     def credit(self, token: Token, slot: int, kind: str) -> int:
         """What the rewards of one decision, slot and kind are worth, in millionths."""

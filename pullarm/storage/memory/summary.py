@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from pullarm.domain.decision import Reason, Reward, RewardStatus, Token, uid_ms
+from pullarm.domain.decision import NO_EXPERIMENT, Reason, Reward, RewardStatus, Token, uid_ms
 from pullarm.domain.experiment import POLICY_NAMES, Experiment
 from pullarm.domain.summary import PolicyFigures, Summary
 from pullarm.storage.memory.experiments import at
@@ -29,7 +29,9 @@ class MemorySummary:
             rewards_received=len(rewards),
             duplicate_rewards=len(rewards) - len({_identity(reward) for reward in rewards}),
             decisions_by_reason=dict(reasons),
-            rewards_by_status=dict(Counter(RewardStatus(r.status).name for r in rewards)),
+            rewards_by_status=_named(Counter(reward.status for reward in rewards)),
+            refused_rewards=_named(self._ledger.refused(experiment.number)),
+            unattributed_rewards=_named(self._ledger.refused(NO_EXPERIMENT)),
             voided=dict(Counter(POLICY_NAMES[f.token.assigned] for f in facts if f.voided)),
             unlisted_candidates=sum(decision.unlisted for decision in whole),
             first_decision_at=at(min(made_ms)) if made_ms else None,
@@ -59,6 +61,10 @@ class MemorySummary:
             credit_micro=sum(credits),
             squared_micro=sum(credit * credit for credit in credits),
         )
+
+
+def _named(counts: Counter[int]) -> dict[str, int]:
+    return {RewardStatus(status).name: count for status, count in counts.items()}
 
 
 def _identity(reward: Reward) -> tuple[object, ...]:

@@ -181,7 +181,7 @@ async def _store_minutes(connection: Connection, minutes: Sequence[ServingMinute
     await connection.executemany(
         _SQL["store_minute"],
         [
-            (*key, m.calls, m.errors, m.over_100ms, m.over_120ms, m.sketch)
+            (*key, m.calls, m.errors, m.over_100ms, m.over_120ms, m.sketch, m.rewards, m.refused)
             for key, m in sorted(keyed, key=itemgetter(0))
         ],
     )

@@ -2,7 +2,7 @@
 
 from asyncpg import Record
 
-from pullarm.domain.decision import Reason, RewardStatus
+from pullarm.domain.decision import NO_EXPERIMENT, Reason, RewardStatus
 from pullarm.domain.experiment import POLICY_NAMES, Experiment, Exposure
 from pullarm.domain.summary import PolicyFigures, Summary
 from pullarm.storage.postgres.database import Database, queries
@@ -26,6 +26,7 @@ class PostgresSummary:
             voided = await connection.fetch(_SQL["voided"], number)
             reasons = await connection.fetch(_SQL["reasons"], number)
             statuses = await connection.fetch(_SQL["reward_statuses"], number)
+            refused = await connection.fetch(_SQL["refused_rewards"], number)
             fold = await connection.fetchrow(_SQL["fold"], number)
         assert totals is not None  # an aggregate has one row
         assert fold is not None  # made with the experiment
@@ -40,6 +41,8 @@ class PostgresSummary:
             duplicate_rewards=sum(row["rewards"] - row["distinct_rewards"] for row in statuses),
             decisions_by_reason={Reason(r["reason"]).name: r["decisions"] for r in reasons},
             rewards_by_status={RewardStatus(r["status"]).name: r["rewards"] for r in statuses},
+            refused_rewards=_refused(refused, number),
+            unattributed_rewards=_refused(refused, NO_EXPERIMENT),
             voided={POLICY_NAMES[row["policy"]]: row["decisions"] for row in voided},
             unlisted_candidates=totals["unlisted_candidates"],
             first_decision_at=totals["first_at"],
@@ -47,6 +50,14 @@ class PostgresSummary:
             fold_no=fold["fold_no"],
             posterior_version=fold["pub_no"] or 0,
         )
+
+
+def _refused(rows: list[Record], experiment: int) -> dict[str, int]:
+    return {
+        RewardStatus(row["status"]).name: row["rewards"]
+        for row in rows
+        if row["experiment_id"] == experiment
+    }
 
 
 def _figures(row: Record | None) -> PolicyFigures:

@@ -84,11 +84,12 @@ ON CONFLICT (experiment_id, policy, arm_no, hour) DO UPDATE SET n = p.n + exclud
 -- store_minute --
 -- Of what one life of a serving process says of a minute, the newest stands.
 INSERT INTO serving_minute AS m
-    (experiment_id, policy, minute, process, sequence, calls, errors, over_100ms, over_120ms, sketch)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+    (experiment_id, policy, minute, process, sequence, calls, errors, over_100ms, over_120ms, sketch, rewards, refused)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 ON CONFLICT (experiment_id, policy, minute, process) DO UPDATE SET
     sequence = excluded.sequence, calls = excluded.calls, errors = excluded.errors,
-    over_100ms = excluded.over_100ms, over_120ms = excluded.over_120ms, sketch = excluded.sketch
+    over_100ms = excluded.over_100ms, over_120ms = excluded.over_120ms, sketch = excluded.sketch,
+    rewards = excluded.rewards, refused = excluded.refused
 WHERE m.sequence < excluded.sequence;
 
 -- lock_heads --

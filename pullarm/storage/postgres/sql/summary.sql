@@ -40,6 +40,13 @@ WHERE experiment_id = $1 AND NOT voided GROUP BY reason ORDER BY reason;
 SELECT status, count(*) AS rewards, count(DISTINCT (uid, slot, kind, reward_id, retract)) AS distinct_rewards
 FROM reward WHERE experiment_id = $1 GROUP BY status ORDER BY status;
 
+-- refused_rewards --
+-- Of this experiment, and of those (0) whose decision id tells none.
+SELECT experiment_id, status::smallint AS status, sum(told::bigint)::bigint AS rewards
+FROM serving_minute, jsonb_each_text(refused) AS counted (status, told)
+WHERE experiment_id IN (0, $1) AND refused <> '{}'
+GROUP BY 1, 2 ORDER BY 1, 2;
+
 -- fold --
 SELECT f.fold_no, p.pub_no, p.as_of FROM fold_head f
 LEFT JOIN LATERAL (
