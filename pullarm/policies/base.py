@@ -48,6 +48,10 @@ class Prepared(Protocol):
         """The number of arm rows it knows."""
 
     @property
+    def offered(self) -> NDArray[np.int64]:
+        """The rows that are offered where no candidates are named, ascending, (k,)."""
+
+    @property
     def floor(self) -> float:
         """The floor of the policy that prepared it."""
 
@@ -62,7 +66,8 @@ class Prepared(Protocol):
         """Fill the first slot.
 
         Args:
-            candidates: arm rows in the caller's order, contiguous and writable; empty for all.
+            candidates: arm rows in the caller's order, contiguous and writable; empty for all
+                that are offered.
             key_0: the first half of the decision's uid, a signed little-endian integer.
             key_1: the second half.
 
@@ -94,6 +99,15 @@ class Policy(Protocol):
         """
 
     def prepare(
-        self, posterior: Posterior, *, grid: Grid | None, previous: Prepared | None = None
+        self,
+        posterior: Posterior,
+        *,
+        grid: Grid | None,
+        previous: Prepared | None = None,
+        offered: NDArray[np.int64] | None = None,
     ) -> Prepared:
-        """Make `posterior` ready; rows unchanged since `previous` on the same grid are kept."""
+        """Make `posterior` ready; rows unchanged since `previous` on the same grid are kept.
+
+        `offered` are the rows, distinct and ascending, that stand for the whole catalogue where no
+        candidates are named, contiguous and writable; None for every row.
+        """

@@ -21,12 +21,10 @@ Integers = NDArray[np.int64]
 
 @request_kernel
 def _in_order(candidates: Integers, n_arms: int, slots: int) -> Integers:
-    n_rows = len(arranged(candidates, n_arms))
-    slate = np.full((min(slots, n_rows), 3), WEIGHT_ONE)
+    slate = np.full((min(slots, len(arranged(candidates, n_arms))), 3), WEIGHT_ONE)
     taken = np.zeros(n_arms, dtype=np.bool_)
     slot = 0
-    for at in range(max(len(candidates), n_rows)):
-        row = candidates[at] if len(candidates) > 0 else at
+    for row in candidates:
         if slot < len(slate) and not taken[row]:
             taken[row] = True
             slate[slot, 0] = row
@@ -53,18 +51,19 @@ def _draw(candidates: Integers, n_arms: int, in_order: bool, key_0: int, key_1: 
 
 
 @request_kernel
-def _any_arm(n_arms: int, key_0: int, key_1: int) -> Drawn:
-    weight = integer_weights(np.full(1, 1.0 / n_arms), 0.0)[0]
-    total = weight * np.uint64(n_arms)
+def _any_of(rows: Integers, key_0: int, key_1: int) -> Drawn:
+    weight = integer_weights(np.full(1, 1.0 / len(rows)), 0.0)[0]
+    total = weight * np.uint64(len(rows))
     left = word_below(total, np.uint64(key_0), np.uint64(key_1), np.uint64(0))
-    return int(left // weight), int(weight), int(total)
+    return rows[int(left // weight)], int(weight), int(total)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PreparedControl:
     """The caller's own order, or equal weights; it learns nothing."""
 
     n_arms: int
+    offered: Integers
     mode: Literal["caller", "uniform"]
     floor: ClassVar[float] = 0.0
     # Following the caller's order costs nothing, in any slot.
@@ -84,14 +83,15 @@ class PreparedControl:
         if len(candidates) > 0:
             return _draw(candidates, self.n_arms, self.mode == "caller", key_0, key_1)
         if self.mode == "caller":
-            return 0, WEIGHT_ONE, WEIGHT_ONE
-        return _any_arm(self.n_arms, key_0, key_1)
+            return int(self.offered[0]), WEIGHT_ONE, WEIGHT_ONE
+        return _any_of(self.offered, key_0, key_1)
 
     def slate(self, candidates: Integers, slots: int, key_0: int, key_1: int) -> list[list[int]]:
         """Fill up to `slots` slots."""
+        rows = candidates if len(candidates) > 0 else self.offered
         if self.mode == "caller":
-            return _in_order(candidates, self.n_arms, slots).tolist()
-        return _at_random(candidates, self.n_arms, slots, key_0, key_1).tolist()
+            return _in_order(rows, self.n_arms, slots).tolist()
+        return _at_random(rows, self.n_arms, slots, key_0, key_1).tolist()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,8 +113,14 @@ class Control:
         return None
 
     def prepare(
-        self, posterior: Posterior, *, grid: Grid | None, previous: Prepared | None = None
+        self,
+        posterior: Posterior,
+        *,
+        grid: Grid | None,
+        previous: Prepared | None = None,
+        offered: Integers | None = None,
     ) -> PreparedControl:
-        """Only the number of arms matters."""
+        """Only which arms there are matters."""
         del grid, previous
-        return PreparedControl(n_arms=posterior.n_arms, mode=self.mode)
+        rows = posterior.rows if offered is None else offered
+        return PreparedControl(n_arms=posterior.n_arms, offered=rows, mode=self.mode)

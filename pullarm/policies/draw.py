@@ -80,7 +80,7 @@ def choose(
         policy: the configured policy; its floor applies in each slot.
         prepared: what `policy.prepare` made of a posterior.
         candidates: arm rows in the caller's order; duplicates count once. Only control looks
-            at the order. None for all arms, in the order of their rows, which costs less.
+            at the order. None for `prepared.offered`, which costs less.
         slots: at least 1; the slate ends early when the candidates do.
         uid: the decision's 16 bytes, which key the generator.
 
@@ -94,7 +94,7 @@ def choose(
             that is not 16 bytes, or a `prepared` of a policy with another floor.
     """
     rows = _EVERY if candidates is None else _packed(candidates)
-    if (prepared.n_arms if candidates is None else len(rows)) == 0:
+    if len(prepared.offered if candidates is None else rows) == 0:
         raise ValueError("candidates is empty; give at least one arm row")
     if slots < 1:
         raise ValueError(f"slots must be at least 1, not {slots}")

@@ -62,8 +62,8 @@ def _draw(means: Words, candidates: Integers, epsilon: float, key_0: int, key_1:
 
 
 @background_kernel
-def _ends(means: Words, epsilon: float) -> Words:
-    return cumulated(_shares(means, np.arange(means.shape[1]), epsilon), 0.0)
+def _ends(means: Words, offered: Integers, epsilon: float) -> Words:
+    return cumulated(_shares(means, offered, epsilon), offered, means.shape[1], 0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -71,8 +71,9 @@ class PreparedEgreedy:
     """Posterior means as fractions of whole millionths."""
 
     means: Words  # (2, n_arms) prior alpha + rewards; prior alpha + prior beta + serves
+    offered: Integers
     epsilon: float
-    ends: Words  # (n_arms,) cumulated integer weights of the whole catalogue
+    ends: Words  # (n_arms,) cumulated integer weights of the rows offered
     floor: ClassVar[float] = 0.0
     recomputed_slots: ClassVar[int] = RECOMPUTED_SLOTS
 
@@ -93,7 +94,8 @@ class PreparedEgreedy:
 
     def slate(self, candidates: Integers, slots: int, key_0: int, key_1: int) -> list[list[int]]:
         """Fill up to `slots` slots."""
-        return _slate(self.means, candidates, self.epsilon, slots, key_0, key_1).tolist()
+        rows = candidates if len(candidates) > 0 else self.offered
+        return _slate(self.means, rows, self.epsilon, slots, key_0, key_1).tolist()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +120,12 @@ class Egreedy:
         return None
 
     def prepare(
-        self, posterior: Posterior, *, grid: Grid | None, previous: Prepared | None = None
+        self,
+        posterior: Posterior,
+        *,
+        grid: Grid | None,
+        previous: Prepared | None = None,
+        offered: Integers | None = None,
     ) -> PreparedEgreedy:
         """Add the prior, in millionths."""
         del grid, previous
@@ -126,4 +133,6 @@ class Egreedy:
         both = alpha + round(self.prior_beta * MICRO)
         sums = np.stack((posterior.rewards_micro + alpha, posterior.serves_micro + both))
         means, epsilon = sums.astype(np.uint64), float(self.epsilon)
-        return PreparedEgreedy(means=means, epsilon=epsilon, ends=_ends(means, epsilon))
+        rows = posterior.rows if offered is None else offered
+        ends = _ends(means, rows, epsilon)
+        return PreparedEgreedy(means=means, offered=rows, epsilon=epsilon, ends=ends)

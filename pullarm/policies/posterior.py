@@ -56,6 +56,11 @@ class Posterior:
         """The number of arm rows."""
         return len(self.serves_micro)
 
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """Every arm row, ascending, (n_arms,)."""
+        return np.arange(self.n_arms)
+
     def _refuse(self, wrong: NDArray[np.bool_], problem: str) -> None:
         if wrong.any():
             raise ValueError(f"arm row {int(np.argmax(wrong))}: {problem}")

@@ -22,12 +22,7 @@ _ONE = np.uint64(1)
 
 @kernel
 def arranged(candidates: Integers, n_arms: int) -> Integers:
-    """The distinct rows among `candidates`, ascending; all rows if there are no candidates.
-
-    It is empty if a candidate is no row from 0 to n_arms - 1.
-    """
-    if len(candidates) == 0:
-        return np.arange(n_arms)
+    """The distinct rows among `candidates`, ascending; empty if one is no row from 0 to n_arms - 1."""
     marks = np.zeros((n_arms + 63) >> 6, dtype=np.uint64)
     distinct = 0
     for row in candidates:
@@ -97,17 +92,20 @@ def first_of(slate: Integers) -> tuple[int, int, int]:
 
 
 @kernel
-def cumulated(weights: Doubles, floor: float) -> NDArray[np.uint64]:
-    """The integer weights of a whole catalogue (k,), each with all before it added."""
-    ends = integer_weights(weights, floor)
-    for i in range(1, len(ends)):
-        ends[i] += ends[i - 1]
+def cumulated(weights: Doubles, rows: Integers, n_arms: int, floor: float) -> NDArray[np.uint64]:
+    """The integer weights (k,) of `rows` by arm row, 0 for the others, each with all before it added."""
+    integers = integer_weights(weights, floor)
+    ends = np.zeros(n_arms, dtype=np.uint64)
+    for i in range(len(rows)):
+        ends[rows[i]] = integers[i]
+    for row in range(1, n_arms):
+        ends[row] += ends[row - 1]
     return ends
 
 
 @request_kernel
 def draw_from(ends: NDArray[np.uint64], key_0: int, key_1: int) -> tuple[int, int, int]:
-    """The first slot of a slate from cumulated weights (k,), k >= 1: row, weight and total."""
+    """The first slot of a slate from cumulated weights (n_arms,), not all 0: row, weight and total."""
     total = ends[-1]
     left = word_below(total, np.uint64(key_0), np.uint64(key_1), np.uint64(0))
     low, high = 0, len(ends) - 1

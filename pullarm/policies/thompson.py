@@ -75,8 +75,8 @@ def _draw(
 
 
 @background_kernel
-def _ends(slab: Singles, places: Integers, floor: float) -> Words:
-    return cumulated(probability_best(slab, places, np.arange(len(places))), floor)
+def _ends(slab: Singles, places: Integers, offered: Integers, floor: float) -> Words:
+    return cumulated(probability_best(slab, places, offered), offered, len(places), floor)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -84,13 +84,14 @@ class PreparedThompson:
     """Tables of every arm's log CDF and hazard at the nodes where its density matters."""
 
     posterior: Posterior
+    offered: Integers
     prior: tuple[float, float]
     floor: float
     grid: Grid
     tables: GridTables
     slab: Slab
     places: Integers  # (n_arms, 3) the offset of each row in the slab, and its nodes [low, high)
-    ends: Words  # (n_arms,) cumulated integer weights of the whole catalogue
+    ends: Words  # (n_arms,) cumulated integer weights of the rows offered
     recomputed_slots: ClassVar[int] = RECOMPUTED_SLOTS
 
     @property
@@ -120,9 +121,8 @@ class PreparedThompson:
 
     def slate(self, candidates: Integers, slots: int, key_0: int, key_1: int) -> list[list[int]]:
         """Fill up to `slots` slots."""
-        return _slate(
-            self.slab.values, self.places, candidates, self.floor, slots, key_0, key_1
-        ).tolist()
+        rows = candidates if len(candidates) > 0 else self.offered
+        return _slate(self.slab.values, self.places, rows, self.floor, slots, key_0, key_1).tolist()
 
     def extends(self, prior: tuple[float, float], grid: Grid) -> bool:
         """Whether rows of this one may be kept for `prior` on `grid`."""
@@ -166,7 +166,12 @@ class Thompson:
         return Grid(number=0, points=points)
 
     def prepare(
-        self, posterior: Posterior, *, grid: Grid | None, previous: Prepared | None = None
+        self,
+        posterior: Posterior,
+        *,
+        grid: Grid | None,
+        previous: Prepared | None = None,
+        offered: Integers | None = None,
     ) -> PreparedThompson:
         """Tabulate every arm, or only those that changed since `previous` on the same grid.
 
@@ -178,36 +183,38 @@ class Thompson:
             raise ValueError("thompson needs the grid that was published with the posterior")
         prior = (float(self.prior_alpha), float(self.prior_beta))
         floor = float(self.floor)
+        rows = posterior.rows if offered is None else offered
         if isinstance(previous, PreparedThompson) and previous.extends(prior, grid):
-            extended = _extended(previous, posterior, grid, floor)
+            extended = _extended(previous, posterior, rows, grid, floor)
             if extended is not None:
                 return extended
-        return _tabulated(posterior, prior, grid, floor)
+        return _tabulated(posterior, rows, prior, grid, floor)
 
 
 def _tabulated(
-    posterior: Posterior, prior: tuple[float, float], grid: Grid, floor: float
+    posterior: Posterior, offered: Integers, prior: tuple[float, float], grid: Grid, floor: float
 ) -> PreparedThompson:
     tables = tabulate_grid(grid.points)
-    exponents, places, size = _measured(posterior, np.arange(posterior.n_arms), prior, tables)
+    exponents, places, size = _measured(posterior, posterior.rows, prior, tables)
     # Room for as much again: all is tabulated anew after every arm has changed about once.
     slab = Slab(size + min(size, _MOST_SPARE) + _LEAST_SPARE)
     slab.take(size)
     fill_rows(tables, exponents, places, slab.values)
     return PreparedThompson(
         posterior=posterior,
+        offered=offered,
         prior=prior,
         floor=floor,
         grid=grid,
         tables=tables,
         slab=slab,
         places=places,
-        ends=_ends(slab.values, places, floor),
+        ends=_ends(slab.values, places, offered, floor),
     )
 
 
 def _extended(
-    previous: PreparedThompson, posterior: Posterior, grid: Grid, floor: float
+    previous: PreparedThompson, posterior: Posterior, offered: Integers, grid: Grid, floor: float
 ) -> PreparedThompson | None:
     """`previous` with the rows of changed arms appended; None if the slab is full."""
     changed = previous.changed(posterior)
@@ -222,8 +229,15 @@ def _extended(
     kept = min(posterior.n_arms, previous.n_arms)
     places[:kept] = previous.places[:kept]
     places[changed] = appended
-    ends = _ends(slab.values, places, floor)
-    return replace(previous, posterior=posterior, floor=floor, grid=grid, places=places, ends=ends)
+    return replace(
+        previous,
+        posterior=posterior,
+        offered=offered,
+        floor=floor,
+        grid=grid,
+        places=places,
+        ends=_ends(slab.values, places, offered, floor),
+    )
 
 
 def _measured(

@@ -86,8 +86,8 @@ def _draw(
 
 
 @background_kernel
-def _ends(sums: Integers, exploration: float, floor: float) -> Words:
-    return cumulated(_shares(sums, np.arange(sums.shape[1]), exploration), floor)
+def _ends(sums: Integers, offered: Integers, exploration: float, floor: float) -> Words:
+    return cumulated(_shares(sums, offered, exploration), offered, sums.shape[1], floor)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -95,9 +95,10 @@ class PreparedUcb:
     """The sums as they were folded."""
 
     sums: Integers  # (2, n_arms) serves and rewards, millionths
+    offered: Integers
     exploration: float
     floor: float
-    ends: Words  # (n_arms,) cumulated integer weights of the whole catalogue
+    ends: Words  # (n_arms,) cumulated integer weights of the rows offered
     recomputed_slots: ClassVar[int] = RECOMPUTED_SLOTS
 
     @property
@@ -117,9 +118,8 @@ class PreparedUcb:
 
     def slate(self, candidates: Integers, slots: int, key_0: int, key_1: int) -> list[list[int]]:
         """Fill up to `slots` slots."""
-        return _slate(
-            self.sums, candidates, self.exploration, self.floor, slots, key_0, key_1
-        ).tolist()
+        rows = candidates if len(candidates) > 0 else self.offered
+        return _slate(self.sums, rows, self.exploration, self.floor, slots, key_0, key_1).tolist()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,11 +142,17 @@ class Ucb:
         return None
 
     def prepare(
-        self, posterior: Posterior, *, grid: Grid | None, previous: Prepared | None = None
+        self,
+        posterior: Posterior,
+        *,
+        grid: Grid | None,
+        previous: Prepared | None = None,
+        offered: Integers | None = None,
     ) -> PreparedUcb:
         """Keep the sums."""
         del grid, previous
         sums = np.stack((posterior.serves_micro, posterior.rewards_micro))
         exploration, floor = float(self.exploration), float(self.floor)
-        ends = _ends(sums, exploration, floor)
-        return PreparedUcb(sums=sums, exploration=exploration, floor=floor, ends=ends)
+        rows = posterior.rows if offered is None else offered
+        ends = _ends(sums, rows, exploration, floor)
+        return PreparedUcb(sums=sums, offered=rows, exploration=exploration, floor=floor, ends=ends)
