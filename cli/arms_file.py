@@ -5,13 +5,14 @@ import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from control.arm_list import from_csv
 from pullarm.domain.errors import invalid
 
 Arms = list[object]
 
 
 def read_arms(path: Path) -> Arms:
-    """Ids, or objects with id and label, as the REST API takes them; raises InvalidInput that names the file."""
+    """Ids, or objects, as the REST API takes them; raises InvalidInput that names the file."""
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise invalid("--arms", f"{path}: use a file that ends in {', '.join(_READERS)}")
@@ -20,7 +21,9 @@ def read_arms(path: Path) -> Arms:
     except (OSError, ValueError, csv.Error) as error:
         raise invalid("--arms", f"{path} cannot be read: {error}") from error
     if not isinstance(arms, list):
-        raise invalid("--arms", f'{path} must hold a list of ids, or of objects {{"id", "label"}}')
+        raise invalid(
+            "--arms", f'{path} must hold a list of ids, or of objects {{"id", "label", ...}}'
+        )
     if not arms:
         raise invalid("--arms", f"{path} holds no arms")
     return arms
@@ -31,27 +34,12 @@ def _from_json(text: str) -> object:
     return content.get("arms") if isinstance(content, dict) else content
 
 
-def _from_csv(text: str) -> Arms:
-    """Columns id and, if there is one, label; a first line that names them is recognised."""
-    rows = [row for row in csv.reader(text.splitlines(), strict=True) if any(row)]
-    head = [name.strip().lower() for name in rows[0]] if rows else []
-    if "id" in head:
-        rows = rows[1:]
-    else:
-        head = ["id", "label"]
-    return [_arm(dict(zip(head, row, strict=False))) for row in rows]
-
-
-def _arm(row: Mapping[str, str]) -> dict[str, str]:
-    return {name: row[name].strip() for name in ("id", "label") if name in row}
-
-
 def _from_lines(text: str) -> Arms:
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 _READERS: Mapping[str, Callable[[str], object]] = {
     ".json": _from_json,
-    ".csv": _from_csv,
+    ".csv": from_csv,
     ".txt": _from_lines,
 }

@@ -39,6 +39,7 @@ def document(
             "attributes": decision.attributes,
             "request_id": decision.request_id,
             "unlisted_candidates": decision.unlisted,
+            "withheld_candidates": decision.withheld,
             "kernel": decision.kernel,
         },
         "assignment": {

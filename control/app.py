@@ -9,6 +9,7 @@ from litestar import Litestar
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
 
+from control.arms import Arms
 from control.dashboard import dashboard, find_web
 from control.experiments import Experiments
 from control.health import Health, Probe, Probes
@@ -45,7 +46,7 @@ def create_app(
     overview = Overview(lifecycle, stores.summaries, clock, monotonic)
     probes = Probes(stores.probes)
     return Litestar(
-        route_handlers=[Experiments, Health, *dashboard(web or find_web())],
+        route_handlers=[Experiments, Arms, Health, *dashboard(web or find_web())],
         dependencies={
             "lifecycle": Provide(lambda: lifecycle, sync_to_thread=False),
             "overview": Provide(lambda: overview, sync_to_thread=False),

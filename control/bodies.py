@@ -1,28 +1,37 @@
-"""Request bodies: read as plain JSON and checked by `control/drafts.py`, described here for the OpenAPI document."""
+"""Request bodies: read as plain values, to be checked by whoever knows their fields, and described for OpenAPI."""
 
+import csv
 from dataclasses import dataclass
 
 import msgspec
 from litestar.openapi.spec import OpenAPIMediaType, Operation, RequestBody, Schema
 from litestar.openapi.spec.enums import OpenAPIType
 
+from control.arm_list import from_csv
 from control.problems import AnyRequest, Malformed, NotJson
 
 _JSON = "application/json"
+_CSV = "text/csv"
 _LAUNCH = {
     "name": "Bandit Test v1",
     "traffic_pct": 0.8,
     "default_policy": "thompson",
     "notes": "Production bandit experiment",
 }
+_ARMS = [
+    {"id": "sunset", "payload_hash": "3f1c", "prior_serves": 200, "prior_rewards": 9.5},
+    {"id": "harbour", "status": "paused"},
+    "forest",
+]
+_ARMS_CSV = "id,payload_hash,prior_serves,prior_rewards\nsunset,3f1c,200,9.5\nforest,,,\n"
 _CHANGE = {"traffic_pct": 0.4, "policies": [{"name": "thompson", "weight": 2.0}, "control"]}
 
 
 async def read_json(request: AnyRequest) -> object:
     """The body as plain values; raises NotJson where it does not claim to be JSON, Malformed where it is not."""
     # A form of any web page may send the other types without asking.
-    media_type = request.content_type[0]
-    if media_type.lower() != _JSON:
+    media_type = _media_type(request)
+    if media_type != _JSON:
         raise NotJson(
             detail=f"the body is {media_type[:80] or 'of no type'}; send JSON with Content-Type: {_JSON}"
         )
@@ -31,6 +40,20 @@ async def read_json(request: AnyRequest) -> object:
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise Malformed(detail=f"the body is not JSON that can be read: {error}") from error
     return value
+
+
+async def read_arms(request: AnyRequest) -> object:
+    """A list of arms as plain values, from JSON or CSV; raises NotJson for other types, Malformed where it is none."""
+    if _media_type(request) != _CSV:
+        return await read_json(request)
+    try:
+        return from_csv((await request.body()).decode("utf-8-sig"))
+    except (ValueError, csv.Error) as error:
+        raise Malformed(detail=f"the body is not CSV that can be read: {error}") from error
+
+
+def _media_type(request: AnyRequest) -> str:
+    return request.content_type[0].lower()
 
 
 def _body(example: dict[str, object]) -> RequestBody:
@@ -53,3 +76,20 @@ class Change(Operation):
 
     def __post_init__(self) -> None:
         self.request_body = _body(_CHANGE)
+
+
+@dataclass
+class StateArms(Operation):
+    """Documents the body of a list of arms."""
+
+    def __post_init__(self) -> None:
+        arm = Schema(type=[OpenAPIType.STRING, OpenAPIType.OBJECT])
+        schema = Schema(one_of=[Schema(type=OpenAPIType.ARRAY, items=arm), arm])
+        csv_text = Schema(type=OpenAPIType.STRING)
+        self.request_body = RequestBody(
+            content={
+                _JSON: OpenAPIMediaType(schema=schema, example=_ARMS),
+                _CSV: OpenAPIMediaType(schema=csv_text, example=_ARMS_CSV),
+            },
+            required=True,
+        )

@@ -5,15 +5,15 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 
+from control.arm_list import agreed, read_stated
 from control.fields import Fields, Problems, shown
 from control.rewards import REWARD_FIELDS, read_reward
 from control.splits import read_policies
+from pullarm.domain.arms import MAX_ARMS
 from pullarm.domain.errors import invalid
 from pullarm.domain.experiment import Arm, CandidateLog, Catalogue, PolicySpec, Spec
 from pullarm.policies import registry
 
-MAX_ARMS = 10_000
-MAX_ID_BYTES = 128
 KEY = re.compile(r"(?!exp_)[a-z0-9][a-z0-9_-]{0,63}")
 
 DEFAULTS = Spec(
@@ -63,8 +63,8 @@ def read_draft(body: object) -> Draft:
         given.note("name", "is required")
     base = replace(DEFAULTS, catalogue=Catalogue.CLOSED if "arms" in given else DEFAULTS.catalogue)
     spec = _read_spec(given, base)
-    arms = _read_arms(given, spec)
     key = _read_key(given)
+    arms = agreed((), read_stated(given), spec, problems)
     problems.raise_if_any()
     return Draft(key=key, spec=spec, arms=arms)
 
@@ -177,18 +177,3 @@ def _read_key(given: Fields) -> str | None:
         f"and not with exp_; got {shown(value)}",
     )
     return None
-
-
-def _read_arms(given: Fields, spec: Spec) -> tuple[Arm, ...]:
-    arms: dict[str, Arm] = {}
-    for one in given.entries("arms", MAX_ARMS, "id"):
-        one.only(("id", "label"))
-        arm_id = one.text("id", "", limit_bytes=MAX_ID_BYTES)
-        label = one.text("label", "", limit_bytes=512, empty=True)
-        if arm_id in arms:
-            one.note("id", f"{shown(arm_id)} is listed twice")
-        elif arm_id:
-            arms[arm_id] = Arm(arm_no=len(arms) + 1, arm_id=arm_id, label=label)
-    if spec.catalogue is Catalogue.OPEN and len(arms) > spec.max_arms:
-        given.note("arms", f"has {len(arms)} entries, more than max_arms, {spec.max_arms}")
-    return tuple(arms.values())

@@ -71,17 +71,17 @@ class Lifecycle:
 
     async def edit(self, reference: str, body: object, expected: Expected = None) -> Experiment:
         """Change a draft or running experiment; a change of nothing makes no version."""
-        return await self._revise(reference, expected, lambda found: _edited(found, body))
+        return await self.revise(reference, expected, lambda found: _edited(found, body))
 
     async def start(self, reference: str, expected: Expected = None) -> Experiment:
         """Let a draft take its traffic; raises Conflict where nothing could be shown."""
-        return await self._revise(reference, expected, _started)
+        return await self.revise(reference, expected, _started)
 
     async def stop(
         self, reference: str, expected: Expected = None
     ) -> tuple[Experiment, tuple[str, ...]]:
         """End an experiment for good; also warnings about what could not be done at once."""
-        experiment = await self._revise(reference, expected, _stopped)
+        experiment = await self.revise(reference, expected, _stopped)
         try:
             await self._halts.halt(experiment.number, State.STOPPED)
         except Unavailable as error:
@@ -103,7 +103,7 @@ class Lifecycle:
         )
         return await self._experiments.create(new, self._clock())
 
-    async def _revise(
+    async def revise(
         self,
         reference: str,
         expected: Expected,
@@ -176,8 +176,8 @@ def _moved(experiment: Experiment, action: str, state: State) -> Revision:
 
 
 def _refuse_without_arms(experiment: Experiment, spec: Spec) -> None:
-    if spec.catalogue is Catalogue.CLOSED and not experiment.arms:
+    if spec.catalogue is Catalogue.CLOSED and not experiment.active():
         raise Conflict(
-            "a closed catalogue without arms has nothing to show; create the experiment with arms, or PATCH it "
+            "a closed catalogue without active arms has nothing to show; add some (POST .../arms), or PATCH it "
             'with {"catalogue": "open"}, which makes arms of the candidates it sees'
         )

@@ -1,11 +1,18 @@
 """What the REST API answers; every configured value is there, defaults included."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
 
-from pullarm.domain.assignment import BUCKETS
-from pullarm.domain.experiment import POLICY_NUMBERS, CandidateLog, Experiment, RewardDefinition
+from pullarm.domain.assignment import BUCKETS, MICRO
+from pullarm.domain.experiment import (
+    POLICY_NUMBERS,
+    Arm,
+    CandidateLog,
+    Experiment,
+    RewardDefinition,
+)
 from pullarm.domain.summary import PolicyFigures, Summary
 from pullarm.statistics import wilson
 
@@ -23,10 +30,24 @@ class PolicyView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArmView:
-    """An arm."""
+    """One version of an arm."""
 
     id: str
     label: str
+    arm_no: int
+    version: int
+    payload_hash: str
+    status: str
+    prior_serves: float
+    """Pseudo-counts that every policy starts from beside its prior."""
+    prior_rewards: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmList:
+    """Arms, by number."""
+
+    arms: tuple[ArmView, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +82,7 @@ class ExperimentView(ListedExperiment):
     """An experiment with its arms."""
 
     arms: tuple[ArmView, ...]
+    """Those that are not retired."""
     warnings: tuple[str, ...]
     """What was done in part only and what becomes of the rest; what the configuration rules out."""
 
@@ -115,6 +137,8 @@ class SummaryView:
     voided: dict[str, int]
     """Answered and never seen, by the policy the user was assigned to."""
     unlisted_candidates: int
+    withheld_candidates: int
+    """Named while their arms were paused or retired."""
     first_decision_at: datetime | None
     last_decision_at: datetime | None
     fold_no: int
@@ -162,8 +186,27 @@ def whole(experiment: Experiment, warnings: tuple[str, ...] = ()) -> ExperimentV
     """An experiment with everything that is configured."""
     return ExperimentView(
         **_values(listed(experiment)),
-        arms=tuple(ArmView(id=arm.arm_id, label=arm.label) for arm in experiment.arms),
+        arms=tuple(map(arm_view, experiment.live())),
         warnings=(*warnings, *_warnings(experiment)),
+    )
+
+
+def arm_list(arms: Iterable[Arm]) -> ArmList:
+    """Arms as they are listed."""
+    return ArmList(arms=tuple(map(arm_view, arms)))
+
+
+def arm_view(arm: Arm) -> ArmView:
+    """One version of an arm."""
+    return ArmView(
+        id=arm.arm_id,
+        label=arm.label,
+        arm_no=arm.arm_no,
+        version=arm.version,
+        payload_hash=arm.payload_hash,
+        status=arm.status.value,
+        prior_serves=arm.prior_serves_micro / MICRO,
+        prior_rewards=arm.prior_rewards_micro / MICRO,
     )
 
 

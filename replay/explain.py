@@ -78,7 +78,7 @@ def redo(decision: Decision, published: Published, *, kernel: int = KERNEL) -> R
     limit = experiment.spec.gate_limit
     differences = _misassigned(decision, published, experiment, unit, limit)
     name = POLICY_NAMES[decision.token.acting] if decision.token.acting else "control"
-    candidates = _candidates(decision, differences)
+    candidates = _candidates(decision, experiment, differences)
     scored: tuple[Scored | None, ...] = (None,) * len(candidates)
     slots: tuple[tuple[int, int, int], ...] = ()
     verdict = Verdict.REPRODUCED
@@ -110,9 +110,16 @@ def redo(decision: Decision, published: Published, *, kernel: int = KERNEL) -> R
     )
 
 
-def _candidates(decision: Decision, differences: list[str]) -> tuple[int, ...]:
+def _candidates(
+    decision: Decision, experiment: Experiment, differences: list[str]
+) -> tuple[int, ...]:
+    if decision.all_arms:
+        active = tuple(arm.arm_no for arm in experiment.active())
+        if len(active) != decision.all_arms:
+            differences.append(f"active arms: logged {decision.all_arms}, redone {len(active)}")
+        return active
     try:
-        return unpack_arms(decision.candidates) or tuple(range(1, decision.all_arms + 1))
+        return unpack_arms(decision.candidates)
     except struct.error:
         size = len(decision.candidates)
         differences.append(f"candidates: logged {size} bytes, which are no numbers of four each")

@@ -45,7 +45,7 @@ def decide(
     """
     experiment = served.experiment
     unit = unit_of(experiment.salt, query.user)
-    all_arms = len(served.arms.ids) if query.rows is None else 0
+    all_arms = len(served.arms.numbers) if query.rows is None else 0
     known = all_arms if query.rows is None else len(query.rows)
     offered = len(query.names) if query.names else known
     reason, assigned = _assign(served, unit, known, room=room)
@@ -62,8 +62,7 @@ def decide(
         if query.names:
             names = query.names
             candidates = pack_arms([served.arms.number(name) for name in names])
-        if query.rows is not None:
-            numbers = unpack_arms(candidates)
+        numbers = served.arms.numbers if query.rows is None else unpack_arms(candidates)
     arms, arm_ids, weights, totals, propensities = [], [], [], [], []
     for drawn, weight, total in choices:
         number = numbers[drawn] if numbers else drawn + 1
@@ -100,8 +99,9 @@ def decide(
         query.request_id,
         offered - known,
         _newcomers(served, query.names) if offered > known else [],
-        hash_of(candidates) if hashed else 0,
+        hash_of(candidates) if hashed and candidates else 0,
         all_arms,
+        query.withheld,
     )
     return Answer(decision, POLICY_NAMES[acting], arm_ids, propensities)
 

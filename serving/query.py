@@ -37,14 +37,16 @@ class Query(NamedTuple):
 
     user: str
     rows: Rows | None
-    """The arms among the candidates, distinct and in the caller's order; None: every arm is offered."""
+    """The active arms among the candidates, distinct and in the caller's order; None: all of them are offered."""
     arms: bytes
     """The same as packed arm numbers; empty where every arm is offered."""
     names: Sequence[str] | None
-    """All distinct candidates, where not all are arms."""
+    """All distinct candidates but those withheld, where not all are arms."""
     slots: int
     attributes: dict[str, str]
     request_id: str
+    withheld: int = 0
+    """How many candidates are left out because their arms are paused or retired."""
 
 
 @kernel
@@ -56,20 +58,19 @@ def _hash(text: Bytes | bytes, start: int, end: int) -> np.uint64:
 
 
 @request_kernel
-def _hashed(names: Bytes, ends: Rows) -> NDArray[np.int32]:
-    """A table of row + 1 by hash, 0 where nothing is; collisions are in the places behind."""
+def _hashed(names: Bytes, ends: Rows, rows: Rows) -> NDArray[np.int32]:
+    """A table of row + 1 by hash for `rows`, 0 where nothing is; collisions are in the places behind."""
     size = 4
-    while size < 2 * len(ends):
+    while size < 2 * len(rows):
         size *= 2
     table = np.zeros(size, dtype=np.int32)
     mask = np.uint64(size - 1)
-    start = 0
-    for row in range(len(ends)):
+    for row in rows:
+        start = ends[row - 1] if row > 0 else 0
         place = _hash(names, start, ends[row]) & mask
         while table[place] != 0:
             place = (place + _ONE) & mask
         table[place] = row + 1
-        start = ends[row]
     return table
 
 
@@ -171,20 +172,31 @@ def reference(request: bytes) -> bytes:
 
 
 class Arms:
-    """An experiment's arms by row, by name, and as compiled code finds them."""
+    """An experiment's arms by row, by name, and as compiled code finds them; `active` are the rows of those that may be
+    shown, ascending, all where it is None.
 
-    def __init__(self, ids: Sequence[str]) -> None:
+    What may not be shown is in no table: a request that names it is not plain, and is left out on the way that is.
+    """
+
+    def __init__(self, ids: Sequence[str], active: Sequence[int] | None = None) -> None:
         encoded = [arm_id.encode() for arm_id in ids]
         self.ids = tuple(ids)
-        """By row; row r is arm number r + 1."""
-        self.rows = {arm_id: row for row, arm_id in enumerate(ids)}
+        """By row; row r is arm number r + 1. Versions of one arm share an id."""
+        self.offered = np.array(range(len(ids)) if active is None else active, np.int64)
+        """The rows of all that may be shown, ascending."""
+        self.numbers = tuple((self.offered + 1).tolist())
+        """The arm numbers of the same."""
+        self.rows = {ids[number - 1]: number - 1 for number in self.numbers}
+        """By id, of those that may be shown."""
+        self.withheld = frozenset(ids) - self.rows.keys()
+        """Ids of paused and retired arms."""
         # Arrays of one's own memory, as all kernels want them.
         self._names = np.frombuffer(bytearray(b"".join(encoded)), np.uint8)
         self._ends = np.cumsum([len(name) for name in encoded], dtype=np.int64)
-        self._table = _hashed(self._names, self._ends)
+        self._table = _hashed(self._names, self._ends, self.offered)
 
     def number(self, name: str) -> int:
-        """The arm number of a candidate, UNLISTED if it is no arm."""
+        """The arm number of a candidate, UNLISTED if it is no active arm."""
         row = self.rows.get(name)
         return UNLISTED if row is None else row + 1
 

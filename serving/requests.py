@@ -13,7 +13,7 @@ from pullarm.domain.decision_id import KeyRing, encode
 from pullarm.domain.errors import InvalidInput, Problem, invalid
 from pullarm.v1 import selection_pb2 as pb
 from serving.decider import Answer
-from serving.query import MAX_CANDIDATES, MAX_ID_BYTES, MAX_SLOTS, Query, reference
+from serving.query import MAX_CANDIDATES, MAX_ID_BYTES, MAX_SLOTS, Arms, Query, reference
 from serving.rewards import Report
 from serving.snapshot import Served, Snapshot
 
@@ -73,23 +73,26 @@ def read(snapshot: Snapshot, data: bytes) -> tuple[Served, Query]:
         return served, plain
     request = parse(pb.SelectRequest, data)
     served = snapshot.by_reference.get(request.experiment_id.encode())
-    asked = query(request, served.arms.rows if served else {})
+    asked = query(request, served.arms if served else None)
     return served or snapshot.find(request.experiment_id), asked
 
 
-def query(request: pb.SelectRequest, arms: Mapping[str, int]) -> Query:
-    """A checked selection, plain or not. `arms` has the row of each arm; its name was checked when it became one."""
-    _raise_if_any(_query_problems(request, arms))
-    names = list(dict.fromkeys(request.candidate_ids))
-    rows = [arms[name] for name in names if name in arms]
+def query(request: pb.SelectRequest, arms: Arms | None) -> Query:
+    """A checked selection, plain or not; the name of an arm was checked when it became one."""
+    known, withheld = (arms.rows, arms.withheld) if arms else ({}, ())
+    _raise_if_any(_query_problems(request, known))
+    named = dict.fromkeys(request.candidate_ids)
+    names = [name for name in named if name not in withheld]
+    rows = [known[name] for name in names if name in known]
     return Query(
         user=request.user_id,
-        rows=np.array(rows, np.int64) if names else None,
+        rows=np.array(rows, np.int64) if named else None,
         arms=pack_arms([row + 1 for row in rows]),
         names=names if len(rows) < len(names) else None,
         slots=request.slots or 1,
         attributes=dict(request.attributes),
         request_id=request.request_id,
+        withheld=len(named) - len(names),
     )
 
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from pullarm.domain.decision import (
     GRACE_MS,
     SKEW_MS,
+    UNLISTED,
     Reward,
     RewardStatus,
     Token,
@@ -126,11 +127,13 @@ def _slot(served: Served, token: Token, arm_id: str) -> int:
         raise _unknown_arm(
             "arm_id", f"is empty; the decision filled {len(token.arms)} slots, name the arm"
         )
-    arm_no = served.arms.number(arm_id)
-    if arm_no in token.arms:
-        return token.arms.index(arm_no) + 1
+    ids = served.arms.ids  # by number: whatever has become of the arm since, and of its id
+    for slot, arm_no in enumerate(token.arms, start=1):
+        if UNLISTED < arm_no <= len(ids) and ids[arm_no - 1] == arm_id:
+            return slot
     if token.acting == 0:
-        return 1  # a fallback may have shown what is no arm: its id is not in the token, nor is it credited
+        # A fallback may have shown what is no arm: its id is not in the token, nor is it credited.
+        return token.arms.index(UNLISTED) + 1 if UNLISTED in token.arms else 1
     raise _unknown_arm("arm_id", f"{arm_id!r} was not chosen by this decision")
 
 

@@ -79,7 +79,7 @@ class SelectionService:
                 request = pb.SelectRequest(
                     experiment_id=served.experiment.id,
                     user_id=f"rehearsal-{number}",
-                    candidate_ids=served.arms.ids[:10],
+                    candidate_ids=list(served.arms.rows)[:10],
                 )
                 self.tell(self.decide(request.SerializeToString()))
 

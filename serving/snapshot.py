@@ -8,6 +8,7 @@ from pullarm.domain.decision import Reason
 from pullarm.domain.errors import NotFound, Unavailable
 from pullarm.domain.experiment import (
     POLICY_NUMBERS,
+    ArmStatus,
     Catalogue,
     Experiment,
     RewardKind,
@@ -101,6 +102,7 @@ def serve(published: Published, before: Served | None) -> Served:
     same = before is not None and before.experiment is experiment
     _check(experiment, head)
     grid = _grid(published, before)
+    arms = before.arms if same and before else _arms(experiment)
     state = published.halt or experiment.state
     return Served(
         head=head,
@@ -109,11 +111,16 @@ def serve(published: Published, before: Served | None) -> Served:
         halt=published.halt,
         standing=standing(state),
         gate_limit=experiment.spec.gate_limit,
-        arms=before.arms if same and before else Arms([arm.arm_id for arm in experiment.arms]),
-        policies=_policies(experiment, published, grid, before),
+        arms=arms,
+        policies=_policies(experiment, published, grid, arms, before),
         fallback=fallback(experiment.spec.params_of("control")),
         kinds={kind.name: kind for kind in experiment.spec.reward.kinds},
     )
+
+
+def _arms(experiment: Experiment) -> Arms:
+    active = [row for row, arm in enumerate(experiment.arms) if arm.status is ArmStatus.ACTIVE]
+    return Arms([arm.arm_id for arm in experiment.arms], active)
 
 
 def _check(experiment: Experiment, head: Head) -> None:
@@ -141,7 +148,11 @@ def _grid(published: Published, before: Served | None) -> Grid | None:
 
 
 def _policies(
-    experiment: Experiment, published: Published, grid: Grid | None, before: Served | None
+    experiment: Experiment,
+    published: Published,
+    grid: Grid | None,
+    arms: Arms,
+    before: Served | None,
 ) -> dict[int, ServedPolicy]:
     served: dict[int, ServedPolicy] = {}
     for spec in experiment.spec.policies:
@@ -152,7 +163,7 @@ def _policies(
             policy = old.policy
         posterior = _posterior(published.posteriors[number], published.head.arms)
         previous = old.prepared if old is not None and old.policy is policy else None
-        prepared = policy.prepare(posterior, grid=grid, previous=previous)
+        prepared = policy.prepare(posterior, grid=grid, previous=previous, offered=arms.offered)
         served[number] = ServedPolicy(policy=policy, prepared=prepared)
     return served
 

@@ -220,7 +220,7 @@ def query(
 def ask(snapshot: Snapshot, asked: pb.SelectRequest, *, entropy: bytes = ENTROPY) -> Answer:
     """The decision of one request at START_MS, whichever way it is read."""
     served, read = requests.read(snapshot, asked.SerializeToString())
-    checked = requests.query(asked, served.arms.rows)
+    checked = requests.query(asked, served.arms)
     answer = decide(served, read, START_MS, entropy)
     assert decide(served, checked, START_MS, entropy) == answer
     return answer

@@ -108,7 +108,9 @@ class Decision(NamedTuple):
     candidates_hash: int = 0
     """Signed 64 bits over the arm numbers, where they are not logged themselves."""
     all_arms: int = 0
-    """How many arms there were, where the caller named no candidates and all were offered."""
+    """How many arms were active, where the caller named no candidates and all of those were offered."""
+    withheld: int = 0
+    """How many candidates were left out because they are paused or retired arms."""
 
 
 class Reward(NamedTuple):

@@ -170,14 +170,32 @@ class Spec:
         return next((each.params for each in self.policies if each.name == policy), {})
 
 
+class ArmStatus(StrEnum):
+    """Whether an arm may be shown."""
+
+    ACTIVE = "active"
+    PAUSED = "paused"
+    """Not shown until it is resumed; rewards of what was shown still count."""
+    RETIRED = "retired"
+    """Never shown again; a new version of it may be."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arm:
-    """One thing that can be shown."""
+    """One version of one thing that can be shown."""
 
     arm_no: int
     """From 1, never reused; 0 means unlisted."""
     arm_id: str
     label: str = ""
+    version: int = 1
+    payload_hash: str = ""
+    """The caller's word for what is shown; empty where it was never stated."""
+    status: ArmStatus = ArmStatus.ACTIVE
+    prior_serves_micro: int = 0
+    """Pseudo-counts that every policy starts from beside its prior, in millionths."""
+    prior_rewards_micro: int = 0
+    """At most prior_serves_micro."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,11 +214,19 @@ class Experiment:
     buckets: bytes = field(repr=False)
     """10,000 bytes: the policy number of each bucket."""
     arms: tuple[Arm, ...]
-    """Ascending by number."""
+    """Every version of each, ascending by number from 1 without gaps."""
     created_at: datetime
     updated_at: datetime
     started_at: datetime | None = None
     end_at: datetime | None = None
+
+    def live(self) -> tuple[Arm, ...]:
+        """The arms that are not retired: one version of each."""
+        return tuple(arm for arm in self.arms if arm.status is not ArmStatus.RETIRED)
+
+    def active(self) -> tuple[Arm, ...]:
+        """The arms that may be shown."""
+        return tuple(arm for arm in self.arms if arm.status is ArmStatus.ACTIVE)
 
     def policy_weights(self) -> dict[int, float]:
         """Relative traffic weight by policy number."""

@@ -108,6 +108,8 @@ class Revision:
     allocation_epoch: int
     guard_epoch: int
     actor: str = ""
+    arms: tuple[Arm, ...] | None = None
+    """All of them, as they become; None leaves them as they are."""
 
 
 class Board(Protocol):

@@ -1,9 +1,10 @@
 """What the publisher hands to serving: a numbered state of one experiment's configuration and posteriors."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from pullarm.domain.experiment import Experiment, State
+from pullarm.domain.experiment import POLICY_NUMBERS, Arm, Experiment, State
 
 
 class Head(NamedTuple):
@@ -24,6 +25,32 @@ class Head(NamedTuple):
 
 PosteriorCell = tuple[int, int, int, int]
 """Policy number, arm number, serves in millionths, rewards in millionths."""
+
+
+def warmed(
+    cells: list[PosteriorCell], arms: Sequence[Arm], *, since: int = 0
+) -> list[PosteriorCell]:
+    """What is published of learnt cells: with the pseudo-counts of their arms added, for every policy alike.
+
+    Arms with a number above `since` bring cells of their own where nothing was learnt of them yet.
+    """
+    priors = {
+        arm.arm_no: (arm.prior_serves_micro, arm.prior_rewards_micro)
+        for arm in arms
+        if arm.prior_serves_micro
+    }
+    if not priors:
+        return cells
+    learnt = {(policy, arm_no): (serves, rewards) for policy, arm_no, serves, rewards in cells}
+    for arm_no in priors:
+        if arm_no > since:
+            for policy in POLICY_NUMBERS.values():
+                learnt.setdefault((policy, arm_no), (0, 0))
+    return [
+        (policy, arm_no, serves + prior_serves, rewards + prior_rewards)
+        for (policy, arm_no), (serves, rewards) in learnt.items()
+        for prior_serves, prior_rewards in (priors.get(arm_no, (0, 0)),)
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -54,6 +54,8 @@ class Summary:
     voided: dict[str, int]
     """Decisions that nobody was shown, by assigned policy."""
     unlisted_candidates: int
+    withheld_candidates: int
+    """Named while their arms were paused or retired."""
     first_decision_at: datetime | None
     last_decision_at: datetime | None
     fold_no: int

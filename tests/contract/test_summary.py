@@ -69,6 +69,7 @@ async def test_an_experiment_without_events_has_figures_of_zero(scene: Scene) ->
         unattributed_rewards={},
         voided={},
         unlisted_candidates=0,
+        withheld_candidates=0,
         first_decision_at=None,
         last_decision_at=None,
         fold_no=0,
@@ -119,8 +120,8 @@ async def test_voids_and_answers_without_a_policy_are_told_apart(scene: Scene) -
     await scene.fold(
         scene.make.decision(void),
         void,
-        scene.make.decision(served)._replace(unlisted=2),
-        scene.make.decision(fallback)._replace(unlisted=1),
+        scene.make.decision(served)._replace(unlisted=2, withheld=1),
+        scene.make.decision(fallback)._replace(unlisted=1, withheld=4),
         scene.make.reward(fallback, status=RewardStatus.NOT_IN_EXPERIMENT),
         scene.make.reward(void),
         scene.make.reward(stub),
@@ -128,11 +129,8 @@ async def test_voids_and_answers_without_a_policy_are_told_apart(scene: Scene) -
     summary = await scene.summary()
     thompson = summary.policies["thompson"]
     assert (thompson.serves, thompson.rewards, thompson.rate) == (2, 1, 0.5)
-    assert (summary.decisions, summary.voided, summary.unlisted_candidates) == (
-        3,
-        {"thompson": 1},
-        3,
-    )
+    assert (summary.decisions, summary.voided) == (3, {"thompson": 1})
+    assert (summary.unlisted_candidates, summary.withheld_candidates) == (3, 5)
     assert summary.decisions_by_reason == {"ASSIGNED": 2, "NOT_IN_TRAFFIC": 1}
     assert summary.rewards_by_status == {"ACCEPTED": 2, "NOT_IN_EXPERIMENT": 1}
 

@@ -39,7 +39,7 @@ def assert_as_protobuf_reads(data: bytes, arms: Arms = ARMS) -> bool:
         return False
     message = pb.SelectRequest.FromString(data)
     assert message.experiment_id.encode() == reference(data)
-    assert comparable(plain) == comparable(requests.query(message, arms.rows))
+    assert comparable(plain) == comparable(requests.query(message, arms))
     return True
 
 

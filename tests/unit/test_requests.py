@@ -15,7 +15,7 @@ from pullarm.domain.decision_id import decode
 from pullarm.domain.errors import InvalidInput
 from pullarm.v1 import selection_pb2 as pb
 from serving import requests
-from serving.query import Query
+from serving.query import Arms, Query
 from serving.rewards import Report
 from tests.builders import KEYS, ask, experiment, published, query, snapshot_of
 
@@ -46,7 +46,7 @@ def fields_at_fault(call: Callable[[], object]) -> dict[str, str]:
 
 
 def checked(request: pb.SelectRequest) -> Query:
-    return requests.query(request, {})
+    return requests.query(request, None)
 
 
 TEXTS: dict[str, Callable[[str], object]] = {
@@ -110,9 +110,9 @@ def test_candidates_up_to_the_limit_are_taken_in_order() -> None:
 
 
 def test_arms_are_not_checked_again() -> None:
-    taken = requests.query(select(candidate_ids=["", "a"]), {"": 4})
+    taken = requests.query(select(candidate_ids=["", "a"]), Arms(["b", ""]))
     assert taken.rows is not None
-    assert taken.rows.tolist() == [4]
+    assert taken.rows.tolist() == [1]
 
 
 @pytest.mark.parametrize(("slots", "wanted"), [(0, 1), (1, 1), (2, 2), (100, 100)])
@@ -211,11 +211,11 @@ def test_message_stays_short_enough_for_a_status() -> None:
 
 def test_query_says_what_was_asked() -> None:
     asked = select("e", "u", ["b", "a", "b"], slots=3, attributes={"k": "v"}, request_id="r")
-    taken = requests.query(asked, {"a": 5})
+    taken = requests.query(asked, Arms(["c", "a"]))
     assert taken.rows is not None
-    assert taken.rows.tolist() == [5]
+    assert taken.rows.tolist() == [1]
     assert taken._replace(rows=None) == Query(
-        "u", None, pack_arms([6]), ["b", "a"], 3, {"k": "v"}, "r"
+        "u", None, pack_arms([2]), ["b", "a"], 3, {"k": "v"}, "r"
     )
 
 

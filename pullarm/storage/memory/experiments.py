@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
+from pullarm.domain.arms import first_seen
 from pullarm.domain.errors import NotFound, VersionMismatch, invalid
-from pullarm.domain.experiment import Aggregation, Arm, Catalogue, Experiment, Exposure, State
+from pullarm.domain.experiment import Aggregation, Experiment, Exposure, State
 from pullarm.domain.ports import NewExperiment, Revision
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -84,6 +85,7 @@ class MemoryExperiments:
             buckets=change.buckets,
             allocation_epoch=change.allocation_epoch,
             guard_epoch=change.guard_epoch,
+            arms=newest.arms if change.arms is None else change.arms,
             config_no=newest.config_no + 1,
             updated_at=now,
             started_at=now if starts else newest.started_at,
@@ -96,14 +98,13 @@ class MemoryExperiments:
         if number not in self._history:
             return 0
         newest = self._history[number][-1].became
-        last = newest.arms[-1].arm_no if newest.arms else 0
-        room = newest.spec.max_arms - last if newest.spec.catalogue is Catalogue.OPEN else 0
-        known = {arm.arm_id for arm in newest.arms}
-        fresh = [arm_id for arm_id in dict.fromkeys(arm_ids) if arm_id not in known]
-        added = [
-            Arm(arm_no=arm_no, arm_id=arm_id)
-            for arm_no, arm_id in enumerate(fresh[: max(room, 0)], start=last + 1)
-        ]
+        added = first_seen(
+            arm_ids,
+            newest.spec,
+            known={arm.arm_id for arm in newest.arms},
+            live=len(newest.live()),
+            last=len(newest.arms),
+        )
         if added:
             arms, config_no = (*newest.arms, *added), newest.config_no + 1
             grown = replace(newest, arms=arms, config_no=config_no, updated_at=at(now_ms))

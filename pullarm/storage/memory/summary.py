@@ -34,6 +34,7 @@ class MemorySummary:
             unattributed_rewards=_named(self._ledger.refused(NO_EXPERIMENT)),
             voided=dict(Counter(POLICY_NAMES[f.token.assigned] for f in facts if f.voided)),
             unlisted_candidates=sum(decision.unlisted for decision in whole),
+            withheld_candidates=sum(decision.withheld for decision in whole),
             first_decision_at=at(min(made_ms)) if made_ms else None,
             last_decision_at=at(max(made_ms)) if made_ms else None,
             fold_no=len(self._ledger.folds(experiment.number)),

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import asyncpg
 import msgspec
 
+from pullarm.domain.arms import first_seen
 from pullarm.domain.errors import NotFound, VersionMismatch, invalid
-from pullarm.domain.experiment import Arm, Catalogue, Experiment, Spec, State
+from pullarm.domain.experiment import Arm, ArmStatus, Experiment, Spec, State
 from pullarm.domain.ports import NewExperiment, Revision
 from pullarm.storage.postgres.database import Connection, Database, queries
 from pullarm.storage.postgres.times import at
@@ -41,7 +42,7 @@ class PostgresExperiments:
             number: int = row["experiment_id"]
             await connection.execute(_SQL["create_head"], number)
             await connection.execute(_SQL["add_revision"], number, "create", "")
-            await _add_arms(connection, number, draft.arms, config_no=1)
+            await _write_arms(connection, row, (), draft.arms)
             return _experiment(row, draft.arms)
 
     async def get(self, reference: str) -> Experiment:
@@ -76,7 +77,9 @@ class PostgresExperiments:
             await connection.execute(
                 _SQL["add_revision"], experiment.number, change.action, change.actor
             )
-            return _experiment(row, experiment.arms)
+            arms = experiment.arms if change.arms is None else change.arms
+            await _write_arms(connection, row, experiment.arms, arms)
+            return _experiment(row, arms)
 
     async def register_arms(self, number: int, arm_ids: Sequence[str], now_ms: int) -> int:
         """Make first-seen candidates arms of an open catalogue, up to its max_arms; how many were new."""
@@ -88,16 +91,13 @@ class PostgresExperiments:
             known = {
                 r["arm_id"] for r in await connection.fetch(_SQL["known_arms"], number, arm_ids)
             }
-            last: int = await connection.fetchval(_SQL["last_arm"], number)
-            room = spec.max_arms - last if spec.catalogue is Catalogue.OPEN else 0
-            fresh = [arm_id for arm_id in dict.fromkeys(arm_ids) if arm_id not in known]
-            arms = [
-                Arm(arm_no=arm_no, arm_id=arm_id)
-                for arm_no, arm_id in enumerate(fresh[: max(room, 0)], start=last + 1)
-            ]
+            counted = await connection.fetchrow(_SQL["count_arms"], number)
+            assert counted is not None  # an aggregate has one row
+            arms = first_seen(arm_ids, spec, known=known, **dict(counted))
             if arms:
-                config_no = await connection.fetchval(_SQL["touch"], number, at(now_ms))
-                await _add_arms(connection, number, arms, config_no=config_no)
+                row = await connection.fetchrow(_SQL["touch"], number, at(now_ms))
+                assert row is not None  # locked above
+                await _write_arms(connection, row, (), arms)
                 await connection.execute(_SQL["add_revision"], number, "register_arms", "worker")
             return len(arms)
 
@@ -112,20 +112,46 @@ async def read_experiment(connection: Connection, number: int) -> Experiment:
 
 async def _arms(connection: Connection, number: int) -> tuple[Arm, ...]:
     rows = await connection.fetch(_SQL["arms"], number)
-    return tuple(Arm(arm_no=r["arm_no"], arm_id=r["arm_id"], label=r["label"]) for r in rows)
-
-
-async def _add_arms(
-    connection: Connection, number: int, arms: Sequence[Arm], *, config_no: int
-) -> None:
-    await connection.execute(
-        _SQL["add_arms"],
-        number,
-        [arm.arm_no for arm in arms],
-        [arm.arm_id for arm in arms],
-        [arm.label for arm in arms],
-        [config_no] * len(arms),
+    return tuple(
+        Arm(
+            arm_no=row["arm_no"],
+            arm_id=row["arm_id"],
+            label=row["label"],
+            version=row["version"],
+            payload_hash=row["payload_hash"],
+            status=ArmStatus(row["status"]),
+            prior_serves_micro=row["prior_serves"],
+            prior_rewards_micro=row["prior_rewards"],
+        )
+        for row in rows
     )
+
+
+async def _write_arms(
+    connection: Connection, experiment: asyncpg.Record, before: Sequence[Arm], after: Sequence[Arm]
+) -> None:
+    """Write what is new or changed in this version; `before` are the first ones of `after`, by number."""
+    version = experiment["experiment_id"], experiment["config_no"]
+    changed = [arm for arm, was in zip(after, before, strict=False) if arm != was]
+    added = after[len(before) :]
+    if changed:  # before the new ones, because of one id no two versions may be shown
+        columns = [(arm.arm_no, arm.status.value, arm.payload_hash) for arm in changed]
+        await connection.execute(_SQL["change_arms"], version[0], *zip(*columns, strict=True))
+    if added:
+        rows = [
+            (
+                *(arm.arm_no, arm.arm_id, arm.label, arm.version, arm.payload_hash),
+                *(arm.status.value, arm.prior_serves_micro, arm.prior_rewards_micro),
+            )
+            for arm in added
+        ]
+        await connection.execute(_SQL["add_arms"], *version, *zip(*rows, strict=True))
+    was_active = dict.fromkeys((arm.arm_no for arm in added), ArmStatus.ACTIVE)
+    statuses = {arm.arm_no: arm.status for arm in before} | was_active
+    moved = [a for a in (*changed, *added) if a.status is not statuses[a.arm_no]]
+    if moved:
+        numbers, became = [arm.arm_no for arm in moved], [arm.status.value for arm in moved]
+        await connection.execute(_SQL["add_statuses"], *version, numbers, became)
 
 
 def _experiment(row: asyncpg.Record, arms: tuple[Arm, ...]) -> Experiment:

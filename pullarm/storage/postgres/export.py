@@ -5,7 +5,7 @@ every row that they replace. So a log is not of one moment: each page is as the 
 """
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -15,9 +15,10 @@ from uuid import UUID
 import msgspec
 from asyncpg import Record
 
+from pullarm.domain.arms import statuses_at
 from pullarm.domain.assignment import MICRO
 from pullarm.domain.decision import NO_POLICY, Reason, hash_of, make_uid, pack_arms, unpack_arms
-from pullarm.domain.experiment import POLICY_NAMES, POLICY_NUMBERS, Experiment, Spec
+from pullarm.domain.experiment import POLICY_NAMES, POLICY_NUMBERS, ArmStatus, Experiment, Spec
 from pullarm.domain.log_row import KindCredit, LogRow
 from pullarm.policies.registry import check
 from pullarm.storage.postgres.database import Connection, Database, queries
@@ -65,7 +66,7 @@ class PostgresExport:
                 if versions is None or versions.newest < max(d["config_no"] for d in decisions):
                     versions = await _versions(connection, experiment)
                 credits = await _credits(connection, experiment.number, decisions)
-            yield [row for decision in decisions for row in versions.rows(decision, credits)]
+            yield versions.page(decisions, credits)
             start = UUID(int=decisions[-1]["uid"].int + 1)
 
 
@@ -91,10 +92,13 @@ async def _credits(connection: Connection, experiment: int, decisions: list[Reco
 
 async def _versions(connection: Connection, experiment: Experiment) -> "_Versions":
     arms = await connection.fetch(_SQL["arms"], experiment.number)
+    statuses = await connection.fetch(_SQL["statuses"], experiment.number)
     revisions = await connection.fetch(_SQL["revisions"], experiment.number)
     return _Versions(
         experiment=experiment.id,
         arm_ids={row["arm_no"]: row["arm_id"] for row in arms},
+        brought={row["arm_no"]: row["config_no"] for row in arms},
+        moves=[(row["config_no"], row["arm_no"], ArmStatus(row["status"])) for row in statuses],
         specs={row["config_no"]: msgspec.convert(row["spec"], Spec) for row in revisions},
     )
 
@@ -105,6 +109,10 @@ class _Versions:
 
     experiment: str
     arm_ids: Mapping[int, str]
+    brought: Mapping[int, int]
+    """By arm number: the version that brought it."""
+    moves: Sequence[tuple[int, int, ArmStatus]]
+    """(version, arm number, status), in the order of versions."""
     specs: Mapping[int, Spec]
 
     @cached_property
@@ -139,9 +147,21 @@ class _Versions:
         share = params.get("floor", params.get("epsilon"))
         return float(share) if share else None
 
-    def rows(self, decision: Record, credits: _Credits) -> list[LogRow]:
-        """One for each slot."""
-        candidate_nos, candidates_hash = _candidates(decision)
+    def page(self, decisions: list[Record], credits: _Credits) -> list[LogRow]:
+        """A row for each slot of these decisions."""
+        offering_all = {each["config_no"] for each in decisions if each["all_arms"]}
+        offered = {config_no: self._active(config_no) for config_no in offering_all}
+        return [row for each in decisions for row in self._rows(each, offered, credits)]
+
+    def _active(self, config_no: int) -> tuple[int, ...]:
+        """The numbers of the arms that were active in a version."""
+        statuses = statuses_at(self.brought, self.moves, config_no)
+        return tuple(arm for arm, status in statuses.items() if status is ArmStatus.ACTIVE)
+
+    def _rows(
+        self, decision: Record, offered: Mapping[int, tuple[int, ...]], credits: _Credits
+    ) -> list[LogRow]:
+        candidate_nos, candidates_hash = _candidates(decision, offered)
         candidates = None if candidate_nos is None else tuple(map(self.arm_ids.get, candidate_nos))
         slots = zip(decision["arms"], decision["weights"], decision["totals"], strict=True)
         return [
@@ -178,14 +198,19 @@ class _Versions:
         ]
 
 
-def _candidates(decision: Record) -> tuple[tuple[int, ...] | None, str]:
-    """The arm numbers that were offered, None where only their hash is logged; and the hash."""
+def _candidates(
+    decision: Record, offered: Mapping[int, tuple[int, ...]]
+) -> tuple[tuple[int, ...] | None, str]:
+    """The arm numbers that were offered, None where only their hash is logged; and the hash.
+
+    `offered` has those of each version where a decision offered all.
+    """
     hashed = decision["candidates_hash"]
     if hashed is not None:
         return None, _hex(hashed)
-    numbers = unpack_arms(decision["candidates"]) or tuple(
-        range(1, (decision["all_arms"] or 0) + 1)
-    )
+    numbers = unpack_arms(decision["candidates"])
+    if decision["all_arms"]:
+        numbers = offered[decision["config_no"]]
     return numbers, _hex(hash_of(pack_arms(numbers)))
 
 

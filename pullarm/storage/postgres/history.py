@@ -1,7 +1,7 @@
 """The past as the ledger has it: any decision, and what was published for it, to the last integer."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import replace
 from struct import iter_unpack, pack_into
 from uuid import UUID
@@ -12,9 +12,9 @@ from asyncpg import Record
 from pullarm.domain.assignment import MICRO
 from pullarm.domain.decision import Decision, Reward, Token
 from pullarm.domain.errors import NotFound
-from pullarm.domain.experiment import POLICY_NUMBERS, Experiment, Spec, State
+from pullarm.domain.experiment import POLICY_NUMBERS, Arm, ArmStatus, Experiment, Spec, State
 from pullarm.domain.history import Logged
-from pullarm.domain.publication import Head, Published
+from pullarm.domain.publication import Head, Published, warmed
 from pullarm.storage.postgres.database import Connection, Database, queries
 from pullarm.storage.postgres.experiments import read_experiment
 from pullarm.storage.postgres.publications import CELL
@@ -56,8 +56,8 @@ class PostgresHistory:
     async def published(self, experiment: int, pub_no: int) -> Published:
         """A publication as serving read it.
 
-        Of the experiment, started_at and end_at are today's; `halt` is the stop or rollback that came next, which
-        serving may have obeyed already. Raises NotFound.
+        Of the experiment, started_at, end_at and payload hashes are today's; `halt` is the stop or rollback that came
+        next, which serving may have obeyed already. Raises NotFound.
         """
         async with self._database.snapshot() as connection:
             row = await connection.fetchrow(_SQL["publication"], experiment, pub_no)
@@ -69,8 +69,9 @@ class PostgresHistory:
             revision = await connection.fetchrow(_SQL["revision"], experiment, row["config_no"])
             assert revision is not None  # versions are append-only, and publications read them
             today = await read_experiment(connection, experiment)
+            statuses = await connection.fetch(_SQL["statuses"], experiment, row["config_no"])
             posterior = await _posterior(connection, experiment, row["fold_no"])
-        then = _as_revised(today, row["config_no"], revision)
+        then = _as_revised(today, row["config_no"], revision, statuses)
         return Published(
             head=Head(
                 incarnation=str(row["incarnation"]),
@@ -83,7 +84,7 @@ class PostgresHistory:
                 arms=len(then.arms),
             ),
             experiment=then,
-            posteriors=_vectors(posterior, len(then.arms)),
+            posteriors=_vectors(posterior, then.arms),
             grid=row["points"],
             halt=State(revision["halt"]) if revision["halt"] else None,
         )
@@ -101,7 +102,10 @@ async def _posterior(connection: Connection, experiment: int, fold_no: int) -> P
     return {cell: found for cell, found in sums.items() if any(found)}
 
 
-def _as_revised(today: Experiment, config_no: int, revision: Record) -> Experiment:
+def _as_revised(
+    today: Experiment, config_no: int, revision: Record, statuses: Sequence[Record]
+) -> Experiment:
+    moved = {row["arm_no"]: ArmStatus(row["status"]) for row in statuses}
     return replace(
         today,
         config_no=config_no,
@@ -110,16 +114,20 @@ def _as_revised(today: Experiment, config_no: int, revision: Record) -> Experime
         allocation_epoch=revision["allocation_epoch"],
         guard_epoch=revision["guard_epoch"],
         buckets=revision["buckets"],
-        arms=today.arms[: revision["arms"]],
+        arms=tuple(
+            replace(arm, status=moved.get(arm.arm_no, ArmStatus.ACTIVE))
+            for arm in today.arms[: revision["arms"]]
+        ),
         updated_at=revision["at"],
     )
 
 
-def _vectors(posterior: Mapping[tuple[int, int], tuple[int, int]], arms: int) -> dict[int, bytes]:
-    vectors = {policy: bytearray(arms * _PAIR_BYTES) for policy in POLICY_NUMBERS.values()}
-    for (policy, arm), (serves, rewards) in posterior.items():
-        if 0 < arm <= arms:
-            pack_into(_PAIR, vectors[policy], (arm - 1) * _PAIR_BYTES, serves * MICRO, rewards)
+def _vectors(posterior: Posterior, arms: Sequence[Arm]) -> dict[int, bytes]:
+    vectors = {policy: bytearray(len(arms) * _PAIR_BYTES) for policy in POLICY_NUMBERS.values()}
+    cells = [(policy, arm, n * MICRO, s) for (policy, arm), (n, s) in posterior.items()]
+    for policy, arm, serves, rewards in warmed(cells, arms):
+        if 0 < arm <= len(arms):
+            pack_into(_PAIR, vectors[policy], (arm - 1) * _PAIR_BYTES, serves, rewards)
     return {policy: bytes(vector) for policy, vector in vectors.items()}
 
 
@@ -155,6 +163,7 @@ def _decision(row: Record, token: Token) -> Decision:
         newcomers=[],
         candidates_hash=row["candidates_hash"] or 0,
         all_arms=row["all_arms"] or 0,
+        withheld=row["withheld"] or 0,
     )
 
 

@@ -24,7 +24,7 @@ _DECISION_COLUMNS = [
     *("uid", "decided_at", "experiment_id", "allocation_epoch", "assigned", "acting", "reason"),
     *("learn_slots", "unit_hash", "cohort", "arms", "batch_no", "stub"),
     *("config_no", "pub_no", "kernel", "unit", "bucket", "candidates", "weights", "totals"),
-    *("attributes", "request_id", "unlisted", "candidates_hash", "all_arms"),
+    *("attributes", "request_id", "unlisted", "candidates_hash", "all_arms", "withheld"),
 ]
 _REWARD_COLUMNS = [
     *("uid", "reward_uid", "received_at", "occurred_at", "experiment_id", "slot", "kind"),
@@ -234,7 +234,7 @@ def _facts(token: Token, batch_no: int, decision: Decision | None) -> tuple[obje
         decision is None,
     )
     if decision is None:
-        return (*known, *(None,) * 13)
+        return (*known, *(None,) * 14)
     return (
         *known,
         decision.config_no,
@@ -250,6 +250,7 @@ def _facts(token: Token, batch_no: int, decision: Decision | None) -> tuple[obje
         decision.unlisted,
         decision.candidates_hash or None,
         decision.all_arms or None,
+        decision.withheld or None,
     )
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from pullarm.domain.assignment import MICRO
 from pullarm.domain.experiment import Experiment
-from pullarm.domain.publication import Head, PosteriorCell, Publication
+from pullarm.domain.publication import Head, PosteriorCell, Publication, warmed
 from pullarm.storage.postgres.database import Connection, Database, queries
 from pullarm.storage.postgres.experiments import read_experiment
 from pullarm.storage.postgres.times import at
@@ -113,6 +113,8 @@ class Publishing:
                 return None
             complete = have_pub_no != previous or newest is None
             cells = await self._cells(complete=complete, since=folded)
+            told = 0 if complete else await self._arms_in(config_no, experiment)
+            cells = warmed(cells, experiment.arms, since=told)
             planned = await plan(experiment, grid_no, complete, cells)
             published = Head(
                 incarnation=str(head["incarnation"]),
@@ -142,6 +144,12 @@ class Publishing:
             experiment = await read_experiment(self.connection, self.number)
             known = self.read[self.number] = _Read((incarnation, config_no), experiment)
         return known.experiment
+
+    async def _arms_in(self, config_no: int, experiment: Experiment) -> int:
+        """How many arms an earlier version of the experiment had."""
+        if config_no == experiment.config_no:
+            return len(experiment.arms)
+        return int(await self.connection.fetchval(_SQL["arms_in"], self.number, config_no))
 
     async def _cells(self, *, complete: bool, since: int) -> list[PosteriorCell]:
         if complete:

@@ -45,6 +45,7 @@ class PostgresSummary:
             unattributed_rewards=_refused(refused, NO_EXPERIMENT),
             voided={POLICY_NAMES[row["policy"]]: row["decisions"] for row in voided},
             unlisted_candidates=totals["unlisted_candidates"],
+            withheld_candidates=totals["withheld_candidates"],
             first_decision_at=totals["first_at"],
             last_decision_at=totals["last_at"],
             fold_no=fold["fold_no"],

@@ -14,8 +14,19 @@ SELECT experiment_id, config_no, $2, $3, updated_at, state, allocation_epoch, gu
 FROM experiment WHERE experiment_id = $1;
 
 -- add_arms --
-INSERT INTO arm (experiment_id, arm_no, arm_id, label, config_no)
-SELECT $1, * FROM unnest($2::integer[], $3::text[], $4::text[], $5::integer[]);
+INSERT INTO arm (experiment_id, config_no, arm_no, arm_id, label, version, payload_hash, status, prior_serves,
+                 prior_rewards)
+SELECT $1, $2, * FROM unnest($3::integer[], $4::text[], $5::text[], $6::integer[], $7::text[], $8::text[], $9::bigint[],
+                             $10::bigint[]);
+
+-- change_arms --
+UPDATE arm SET status = became.status, payload_hash = became.payload_hash
+FROM unnest($2::integer[], $3::text[], $4::text[]) AS became (arm_no, status, payload_hash)
+WHERE experiment_id = $1 AND arm.arm_no = became.arm_no;
+
+-- add_statuses --
+INSERT INTO arm_status (experiment_id, config_no, arm_no, status)
+SELECT $1, $2, * FROM unnest($3::integer[], $4::text[]);
 
 -- by_reference --
 -- An id wins over a key that looks like one.
@@ -25,7 +36,8 @@ SELECT * FROM experiment WHERE id = $1 OR key = $1 ORDER BY id = $1 DESC LIMIT 1
 SELECT * FROM experiment WHERE experiment_id = $1;
 
 -- arms --
-SELECT arm_no, arm_id, label FROM arm WHERE experiment_id = $1 ORDER BY arm_no;
+SELECT arm_no, arm_id, label, version, payload_hash, status, prior_serves, prior_rewards
+FROM arm WHERE experiment_id = $1 ORDER BY arm_no;
 
 -- list --
 SELECT * FROM experiment ORDER BY created_at DESC, experiment_id DESC;
@@ -45,8 +57,10 @@ SELECT * FROM experiment WHERE experiment_id = $1 FOR UPDATE;
 -- known_arms --
 SELECT arm_id FROM arm WHERE experiment_id = $1 AND arm_id = ANY($2::text[]);
 
--- last_arm --
-SELECT coalesce(max(arm_no), 0) FROM arm WHERE experiment_id = $1;
+-- count_arms --
+SELECT coalesce(max(arm_no), 0) AS last, count(*) FILTER (WHERE status <> 'retired') AS live
+FROM arm WHERE experiment_id = $1;
 
 -- touch --
-UPDATE experiment SET config_no = config_no + 1, updated_at = $2 WHERE experiment_id = $1 RETURNING config_no;
+UPDATE experiment SET config_no = config_no + 1, updated_at = $2 WHERE experiment_id = $1
+RETURNING experiment_id, config_no;

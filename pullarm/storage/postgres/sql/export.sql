@@ -27,7 +27,10 @@ WHERE c.uid = ANY($1::uuid[])
 GROUP BY c.uid, c.slot, c.kind;
 
 -- arms --
-SELECT arm_no, arm_id FROM arm WHERE experiment_id = $1;
+SELECT arm_no, arm_id, config_no FROM arm WHERE experiment_id = $1 ORDER BY arm_no;
+
+-- statuses --
+SELECT config_no, arm_no, status FROM arm_status WHERE experiment_id = $1 ORDER BY config_no;
 
 -- revisions --
 SELECT config_no, spec FROM experiment_revision WHERE experiment_id = $1 ORDER BY config_no;

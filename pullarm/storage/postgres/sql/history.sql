@@ -18,6 +18,11 @@ SELECT r.at, r.state, r.allocation_epoch, r.guard_epoch, r.spec, r.buckets,
         ORDER BY h.config_no LIMIT 1) AS halt
 FROM experiment_revision r WHERE r.experiment_id = $1 AND r.config_no = $2;
 
+-- statuses --
+-- Of the arms that were moved up to a version, the status they had in it.
+SELECT DISTINCT ON (arm_no) arm_no, status FROM arm_status
+WHERE experiment_id = $1 AND config_no <= $2 ORDER BY arm_no, config_no DESC;
+
 -- checkpoint --
 SELECT fold_no, cells FROM checkpoint WHERE experiment_id = $1 AND fold_no <= $2 ORDER BY fold_no DESC LIMIT 1;
 

@@ -36,6 +36,9 @@ FROM (SELECT DISTINCT unnest(changed) AS cell FROM fold_log WHERE experiment_id 
 JOIN posterior p ON p.experiment_id = $1 AND p.policy = c.cell % 8 AND p.arm_no = c.cell / 8
 GROUP BY p.policy, p.arm_no ORDER BY p.policy, p.arm_no;
 
+-- arms_in --
+SELECT count(*) FROM arm WHERE experiment_id = $1 AND config_no <= $2;
+
 -- grid --
 SELECT points FROM grid WHERE experiment_id = $1 AND grid_no = $2;
 

@@ -24,7 +24,7 @@ GROUP BY d.assigned ORDER BY d.assigned;
 
 -- totals --
 SELECT count(*) FILTER (WHERE NOT stub) AS decisions,
-       coalesce(sum(unlisted), 0) AS unlisted_candidates,
+       coalesce(sum(unlisted), 0) AS unlisted_candidates, coalesce(sum(withheld), 0) AS withheld_candidates,
        min(decided_at) AS first_at, max(decided_at) AS last_at
 FROM decision WHERE experiment_id = $1;
 

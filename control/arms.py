@@ -1,0 +1,95 @@
+"""An experiment's arms over REST."""
+
+from http import HTTPStatus
+
+from litestar import Controller, Response, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath
+
+from control import bodies
+from control.arm_list import moving, read_list, stating
+from control.experiments import PATH, IfMatch, expected
+from control.lifecycle import Lifecycle
+from control.problems import AnyRequest
+from control.views import ArmList, ArmView, arm_list, arm_view
+from pullarm.domain.arms import newest
+from pullarm.domain.experiment import Experiment
+
+
+class Arms(Controller):
+    """`/api/experiments/{reference}/arms`; changes are live in serving within a second."""
+
+    path = f"{PATH}/{{reference:str}}/arms"
+    tags = ("Arms",)
+
+    @get()
+    async def list(
+        self, reference: FromPath[str], lifecycle: NamedDependency[Lifecycle]
+    ) -> Response[ArmList]:
+        """List every version of every arm, retired ones included."""
+        experiment = await lifecycle.find(reference)
+        return Response(arm_list(experiment.arms), headers=_tag(experiment))
+
+    @post(operation_class=bodies.StateArms, status_code=HTTPStatus.OK)
+    async def state(
+        self,
+        reference: FromPath[str],
+        request: AnyRequest,
+        lifecycle: NamedDependency[Lifecycle],
+        if_match: IfMatch = None,
+    ) -> Response[ArmList]:
+        """Add arms, one or thousands, as JSON or CSV; all of them or, where one is at fault, none.
+
+        An arm that is there with the same payload_hash stays; another payload_hash opens a new version, which learns
+        anew. A `status` moves an arm that is there, too. The answer lists the arms named, as they are now.
+        """
+        stated = read_list(await bodies.read_arms(request))
+        experiment = await lifecycle.revise(reference, expected(if_match), stating(stated))
+        arms = newest(experiment.arms)
+        named = [arms[each.arm_id] for each in stated]
+        return Response(arm_list(named), headers=_tag(experiment))
+
+    @post("/{arm_id:str}/pause", status_code=HTTPStatus.OK)
+    async def pause(
+        self,
+        reference: FromPath[str],
+        arm_id: FromPath[str],
+        lifecycle: NamedDependency[Lifecycle],
+        if_match: IfMatch = None,
+    ) -> Response[ArmView]:
+        """Show an arm no more until it is resumed; rewards of what was shown still count."""
+        return await _move(lifecycle, reference, arm_id, "pause", if_match)
+
+    @post("/{arm_id:str}/resume", status_code=HTTPStatus.OK)
+    async def resume(
+        self,
+        reference: FromPath[str],
+        arm_id: FromPath[str],
+        lifecycle: NamedDependency[Lifecycle],
+        if_match: IfMatch = None,
+    ) -> Response[ArmView]:
+        """Show a paused arm again, with what was learnt of it."""
+        return await _move(lifecycle, reference, arm_id, "resume", if_match)
+
+    @post("/{arm_id:str}/retire", status_code=HTTPStatus.OK)
+    async def retire(
+        self,
+        reference: FromPath[str],
+        arm_id: FromPath[str],
+        lifecycle: NamedDependency[Lifecycle],
+        if_match: IfMatch = None,
+    ) -> Response[ArmView]:
+        """Show an arm no more for good; added again it is a new version."""
+        return await _move(lifecycle, reference, arm_id, "retire", if_match)
+
+
+async def _move(
+    lifecycle: Lifecycle, reference: str, arm_id: str, action: str, if_match: str | None
+) -> Response[ArmView]:
+    plan = moving(arm_id, action)
+    experiment = await lifecycle.revise(reference, expected(if_match), plan)
+    return Response(arm_view(newest(experiment.arms)[arm_id]), headers=_tag(experiment))
+
+
+def _tag(experiment: Experiment) -> dict[str, str]:
+    return {"ETag": f'"{experiment.config_no}"'}
