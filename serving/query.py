@@ -186,7 +186,7 @@ class Arms:
         """The rows of all that may be shown, ascending."""
         self.numbers = tuple((self.offered + 1).tolist())
         """The arm numbers of the same."""
-        self.rows = {ids[number - 1]: number - 1 for number in self.numbers}
+        self.rows: dict[str, int] = {ids[number - 1]: number - 1 for number in self.numbers}
         """By id, of those that may be shown."""
         self.withheld = frozenset(ids) - self.rows.keys()
         """Ids of paused and retired arms."""

@@ -20,13 +20,14 @@ from pullarm.domain.experiment import (
     Aggregation,
     Arm,
     Catalogue,
+    Experiment,
     Exposure,
     PolicySpec,
     RewardDefinition,
     Spec,
     policy_weights,
 )
-from pullarm.domain.ports import NewExperiment
+from pullarm.domain.ports import NewExperiment, Revision
 
 HOUR_MS = 3_600_000
 START_MS = 489_000 * HOUR_MS  # 14 October 2025, 00:00 UTC
@@ -60,6 +61,19 @@ def draft(
         salt=b"0123456789abcdef",
         buckets=allocate(policy_weights(spec)),
         arms=tuple(Arm(arm_no=n, arm_id=arm_id) for n, arm_id in enumerate(arms, start=1)),
+    )
+
+
+def rearmed(experiment: Experiment, arms: tuple[Arm, ...]) -> Revision:
+    """The change of an experiment that gives it these arms."""
+    return Revision(
+        action="state_arms",
+        spec=experiment.spec,
+        state=experiment.state,
+        buckets=experiment.buckets,
+        allocation_epoch=experiment.allocation_epoch,
+        guard_epoch=experiment.guard_epoch,
+        arms=arms,
     )
 
 

@@ -63,7 +63,12 @@ async def test_decision_comes_back_as_it_was_logged(scene: Scene) -> None:
     number = (await scene.running("logged")).number
     token = scene.make.token(number, arms=[2, 1])
     decision = scene.make.decision(token)._replace(
-        candidates=b"", attributes={"ä": "ö"}, request_id="again", unlisted=3, all_arms=17
+        candidates=b"",
+        attributes={"ä": "ö"},
+        request_id="again",
+        unlisted=3,
+        all_arms=17,
+        withheld=2,
     )
     rewards = [scene.make.reward(token, credit=0.25, after_ms=9), scene.make.reward(token)]
     await scene.fold(decision, *rewards)

@@ -131,10 +131,39 @@ def test_the_whole_catalogue_follows_changed_and_joining_arms(policy: Policy) ->
     assert choose(policy, old, None, slots=4, uid=UID) == first
 
 
+@pytest.mark.parametrize("policy", ALL, ids=repr)
+@pytest.mark.parametrize("offered", [[0], [64], [1, 2, 63, 64], list(range(3, 65, 2))], ids=len)
+def test_the_rows_offered_are_to_the_bit_the_whole_catalogue(
+    policy: Policy, offered: list[int]
+) -> None:
+    given = catalogue(65, 1)
+    grid = policy.plan_grid(given, None)
+    whole = policy.prepare(given, grid=grid)
+    ready = policy.prepare(given, grid=grid, previous=whole, offered=np.array(offered))
+    rng = np.random.default_rng(2)
+    for slots in (1,) * 60 + (3, 65):
+        uid = rng.bytes(16)
+        named = choose(policy, whole, offered, slots=slots, uid=uid)
+        assert choose(policy, ready, None, slots=slots, uid=uid) == named
+    assert choose(policy, ready, [5, 7], slots=2, uid=UID) == choose(
+        policy, whole, [5, 7], slots=2, uid=UID
+    )
+
+
 def test_the_whole_of_no_arms_is_refused() -> None:
     policy = registry.build("ucb", {})
     with pytest.raises(ValueError, match="candidates is empty"):
         choose(policy, prepared(policy, posterior([], [])), None, slots=1, uid=UID)
+
+
+@pytest.mark.parametrize("policy", ALL, ids=repr)
+def test_no_rows_offered_are_refused_and_named_ones_are_not(policy: Policy) -> None:
+    given = catalogue(5, 1)
+    nothing = np.empty(0, dtype=np.int64)
+    ready = policy.prepare(given, grid=policy.plan_grid(given, None), offered=nothing)
+    with pytest.raises(ValueError, match="candidates is empty"):
+        choose(policy, ready, None, slots=1, uid=UID)
+    assert choose(policy, ready, [3], slots=1, uid=UID)[0].row == 3
 
 
 @pytest.mark.parametrize("policy", ALL, ids=repr)

@@ -111,6 +111,19 @@ def test_every_arm_of_many_is_found_at_its_row() -> None:
         assert unpack_arms(found.arms) == tuple(arms.rows[name] + 1 for name in names)
 
 
+def test_requests_that_name_what_is_withheld_are_not_plain() -> None:
+    arms = Arms(["old", "a", "b", "old", "paused"], active=[1, 2, 3])
+    assert arms.rows == {"a": 1, "b": 2, "old": 3}
+    assert arms.withheld == {"paused"}
+    assert assert_as_protobuf_reads(EXPERIMENT + USER + candidates(["b", "old"]), arms)
+    assert assert_as_protobuf_reads(EXPERIMENT + USER, arms)
+    found = arms.read(EXPERIMENT + USER + candidates(["old", "a"]))
+    assert found is not None
+    assert found.rows is not None
+    assert (found.rows.tolist(), unpack_arms(found.arms)) == ([3, 1], (4, 2))
+    assert arms.read(EXPERIMENT + USER + candidates(["a", "paused"])) is None
+
+
 def test_no_arms_at_all() -> None:
     none = Arms(())
     assert assert_as_protobuf_reads(EXPERIMENT + USER, none)

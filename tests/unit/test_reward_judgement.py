@@ -16,7 +16,13 @@ from pullarm.domain.decision import (
     make_uid,
 )
 from pullarm.domain.errors import InvalidInput, NotFound, Unavailable
-from pullarm.domain.experiment import Aggregation, Experiment, RewardDefinition, RewardKind
+from pullarm.domain.experiment import (
+    Aggregation,
+    ArmStatus,
+    Experiment,
+    RewardDefinition,
+    RewardKind,
+)
 from serving.rewards import Report, judge
 from serving.snapshot import Snapshot
 from tests.builders import ENTROPY, TOKEN, ask, experiment, published, query, snapshot_of
@@ -251,6 +257,19 @@ def test_fallback_that_showed_no_arm_can_be_rewarded_by_what_it_showed() -> None
     assert slots == [1, 2, 2]
     registered_since = judged(report(FALLBACK._replace(arms=[0]), arm_id="one"))
     assert (registered_since.slot, registered_since.status) == (1, RewardStatus.NOT_IN_EXPERIMENT)
+
+
+@pytest.mark.parametrize("status", [ArmStatus.PAUSED, ArmStatus.RETIRED])
+def test_reward_finds_the_version_that_was_shown_whatever_has_become_of_it(
+    status: ArmStatus,
+) -> None:
+    made = experiment(arms=("one", "two", "three", "two"))
+    one, two, three, new = made.arms
+    of = replace(made, arms=(one, replace(two, status=status), three, replace(new, version=2)))
+    assert judged(report(SLATE, arm_id="two"), of=of).slot == 1
+    newer = TOKEN._replace(arms=[3, 4])
+    assert judged(report(newer, arm_id="two"), of=of).slot == 2
+    refused(report(TOKEN._replace(arms=[1, 3]), arm_id="two"), "arm_id", "was not chosen", of=of)
 
 
 def test_assigned_unit_without_known_candidates_is_not_in_the_experiment() -> None:

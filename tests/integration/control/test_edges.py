@@ -105,6 +105,10 @@ async def test_the_api_describes_itself(client: AsyncClient) -> None:
     assert set(paths) == {
         "/api/experiments",
         "/api/experiments/{reference}",
+        "/api/experiments/{reference}/arms",
+        "/api/experiments/{reference}/arms/{arm_id}/pause",
+        "/api/experiments/{reference}/arms/{arm_id}/resume",
+        "/api/experiments/{reference}/arms/{arm_id}/retire",
         "/api/experiments/{reference}/start",
         "/api/experiments/{reference}/stop",
         "/api/experiments/{reference}/summary",
