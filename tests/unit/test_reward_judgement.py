@@ -1,5 +1,6 @@
 """The edge judges every reward once: what it is worth, in time or not, and for which slot."""
 
+from dataclasses import replace
 from math import inf, nan
 from typing import Any
 
@@ -269,7 +270,8 @@ def test_reward_finds_the_version_that_was_shown_whatever_has_become_of_it(
     assert judged(report(SLATE, arm_id="two"), of=of).slot == 1
     newer = TOKEN._replace(arms=[3, 4])
     assert judged(report(newer, arm_id="two"), of=of).slot == 2
-    refused(report(TOKEN._replace(arms=[1, 3]), arm_id="two"), "arm_id", "was not chosen", of=of)
+    other = report(TOKEN._replace(arms=[1, 3]), arm_id="two")
+    refused(other, RewardStatus.UNKNOWN_ARM, "arm_id", "was not chosen", of=of)
 
 
 def test_assigned_unit_without_known_candidates_is_not_in_the_experiment() -> None:
