@@ -77,9 +77,10 @@ class PostgresExperiments:
             await connection.execute(
                 _SQL["add_revision"], experiment.number, change.action, change.actor
             )
-            arms = experiment.arms if change.arms is None else change.arms
-            await _write_arms(connection, row, experiment.arms, arms)
-            return _experiment(row, arms)
+            if change.arms is None:
+                return _experiment(row, experiment.arms)
+            await _write_arms(connection, row, experiment.arms, change.arms)
+            return _experiment(row, change.arms)
 
     async def register_arms(self, number: int, arm_ids: Sequence[str], now_ms: int) -> int:
         """Make first-seen candidates arms of an open catalogue, up to its max_arms; how many were new."""
@@ -134,21 +135,22 @@ async def _write_arms(
     version = experiment["experiment_id"], experiment["config_no"]
     changed = [arm for arm, was in zip(after, before, strict=False) if arm != was]
     added = after[len(before) :]
-    if changed:  # before the new ones, because of one id no two versions may be shown
-        columns = [(arm.arm_no, arm.status.value, arm.payload_hash) for arm in changed]
-        await connection.execute(_SQL["change_arms"], version[0], *zip(*columns, strict=True))
+    if changed:  # ahead of the new ones, because of one id no two versions may be shown
+        changes = [(arm.arm_no, arm.status.value, arm.payload_hash) for arm in changed]
+        await connection.execute(_SQL["change_arms"], version[0], *zip(*changes, strict=True))
     if added:
-        rows = [
+        records = [
             (
                 *(arm.arm_no, arm.arm_id, arm.label, arm.version, arm.payload_hash),
                 *(arm.status.value, arm.prior_serves_micro, arm.prior_rewards_micro),
             )
             for arm in added
         ]
-        await connection.execute(_SQL["add_arms"], *version, *zip(*rows, strict=True))
-    was_active = dict.fromkeys((arm.arm_no for arm in added), ArmStatus.ACTIVE)
-    statuses = {arm.arm_no: arm.status for arm in before} | was_active
-    moved = [a for a in (*changed, *added) if a.status is not statuses[a.arm_no]]
+        await connection.execute(_SQL["add_arms"], *version, *zip(*records, strict=True))
+    was = {arm.arm_no: arm.status for arm in before}  # a new arm is active unless it is moved
+    moved = [
+        arm for arm in (*changed, *added) if arm.status is not was.get(arm.arm_no, ArmStatus.ACTIVE)
+    ]
     if moved:
         numbers, became = [arm.arm_no for arm in moved], [arm.status.value for arm in moved]
         await connection.execute(_SQL["add_statuses"], *version, numbers, became)
