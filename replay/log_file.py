@@ -205,7 +205,7 @@ def _schema(kinds: Sequence[str]) -> "pa.Schema":
         "candidates": pa.list_(pa.string()),
         "candidate_nos": pa.list_(pa.int32()),
         "attributes": pa.map_(pa.string(), pa.string()),
-        "voided": pa.bool_(),
+        **dict.fromkeys(("voided", "excluded"), pa.bool_()),
     }
     kind_types: Mapping[str, pa.DataType] = {
         **dict.fromkeys(("credit", "booked"), pa.float64()),

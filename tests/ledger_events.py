@@ -148,6 +148,7 @@ class Events:
         feeds: bool = True,
         retract: bool = False,
         after_ms: int = 1_000,
+        source: str = "test",
     ) -> Reward:
         at_ms = uid_ms(token.uid) + after_ms
         return Reward(
@@ -156,7 +157,7 @@ class Events:
             slot=slot,
             kind=kind,
             reward_id=reward_id,
-            source="test",
+            source=source,
             value=credit,
             credit_micro=round(credit * MICRO),
             feeds=feeds,

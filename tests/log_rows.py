@@ -49,6 +49,7 @@ def slate(random: Random, slots: int = 2, at: datetime = START) -> list[LogRow]:
             attributes={"country": "de", "note": 'says "null",\nand more'},
             request_id="",
             voided=False,
+            excluded=False,
             window_hours=24.0,
             rewards={"click": came} if slot == 1 else {},
         )

@@ -65,6 +65,8 @@ class LogRow:
     request_id: str
     voided: bool
     """It was logged and never answered."""
+    excluded: bool
+    """A rebuild left it out: its rewards are worth nothing, and an estimate should do without it."""
     window_hours: float
     """The longest attribution window from the decision's version on: rewards are judged by the version they meet."""
     rewards: Mapping[str, KindCredit] = field(default_factory=dict)

@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from pullarm.domain.assignment import MICRO
-from pullarm.domain.experiment import Aggregation, Exposure
+from pullarm.domain.experiment import Aggregation, Experiment, Exposure
+from pullarm.domain.rebuild import Author, Exclusion
 from pullarm.storage.memory import MemoryExperiments, MemoryLedger
-from pullarm.storage.postgres import Database, PostgresExperiments, PostgresLedger
+from pullarm.storage.memory.experiments import at
+from pullarm.storage.postgres import Database, PostgresExperiments, PostgresLedger, PostgresRepair
 from tests.ledger_events import START_MS, Event, batch, draft
 
 
@@ -30,6 +32,16 @@ class LedgerScene:
         real, imitated = [(await store.create(new, START_MS)).number for store in self._stores]
         assert real == imitated
         return real
+
+    async def found(self, number: int) -> Experiment:
+        """The experiment of this number, as PostgreSQL has it."""
+        return next(each for each in await self._stores[0].all() if each.number == number)
+
+    async def exclude(self, number: int, exclusion: Exclusion) -> None:
+        """In both ledgers."""
+        author = Author("somebody", "test")
+        await PostgresRepair(self.database).rebuild(number, exclusion, author, at(START_MS))
+        self.oracle.exclusions[number].append(exclusion)
 
     async def fold(self, events: Iterable[Event]) -> None:
         """Into PostgreSQL only."""

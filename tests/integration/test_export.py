@@ -88,6 +88,7 @@ async def test_slot_has_all_that_was_logged_of_it(scene: Scene) -> None:
         attributes={"country": "de"},
         request_id="again",
         voided=False,
+        excluded=False,
         window_hours=24.0,
         rewards={},
     )

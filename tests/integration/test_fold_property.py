@@ -1,7 +1,7 @@
 """The binding property of the fold: its result is a function of the set of events.
 
-Every permutation and split of a set, folded by one worker or by two at once, with events delivered twice, leaves the
-state that the oracle computes from the set (ledger.md, Fold).
+Every permutation and split of a set, folded by one worker or by two at once, with events delivered twice, and rows
+excluded before, meanwhile or afterwards, leaves the state that the oracle computes from the set (ledger.md, Fold).
 """
 
 import asyncio
@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 
 from pullarm.domain.decision import RewardStatus, Token, uid_ms
 from pullarm.domain.experiment import Aggregation, Exposure
+from pullarm.domain.rebuild import Exclusion
+from pullarm.storage.memory.experiments import at
 from tests.integration.ledger_scene import LedgerScene, ledger_scene
 from tests.ledger_events import HOUR_MS, START_MS, Event, Events
 
@@ -36,6 +38,7 @@ class RewardPlan:
     retract: bool
     status: RewardStatus
     after_ms: int
+    source: str
     twice: bool
 
 
@@ -72,6 +75,7 @@ class DecisionPlan:
                 feeds=plan.feeds,
                 retract=plan.retract,
                 after_ms=plan.after_ms,
+                source=plan.source,
             )
             events += [reward] * (1 + plan.twice)
         return events
@@ -91,6 +95,7 @@ _rewards = st.builds(
     retract=_mostly(False, True),
     status=_mostly(RewardStatus.ACCEPTED, RewardStatus.LATE, RewardStatus.NOT_IN_EXPERIMENT),
     after_ms=st.sampled_from([0, 1_000, 3 * HOUR_MS]),
+    source=_mostly("test", "bot"),
     twice=st.booleans(),
 )
 _decisions = st.builds(
@@ -103,6 +108,15 @@ _decisions = st.builds(
     delivered=_mostly(1, 0, 2),
     voids=_mostly(0, 1, 2),
     rewards=st.lists(_rewards, max_size=5),
+)
+
+
+_exclusions = st.sampled_from(
+    [
+        Exclusion(source="bot"),
+        Exclusion(from_at=at(START_MS + HOUR_MS), to_at=at(START_MS + 24 * HOUR_MS)),
+        Exclusion(source="bot", to_at=at(START_MS + HOUR_MS)),
+    ]
 )
 
 
@@ -129,6 +143,7 @@ def _batches(events: list[Event], random: Random) -> list[list[Event]]:
     plans=st.lists(_decisions, min_size=1, max_size=7),
     aggregations=st.tuples(*[st.sampled_from(Aggregation)] * 2),
     exposures=st.tuples(*[st.sampled_from(Exposure)] * 2),
+    exclusions=st.lists(_exclusions, max_size=1),
     workers=st.integers(1, 2),
     random=st.randoms(use_true_random=False),
 )
@@ -137,6 +152,7 @@ async def test_any_order_split_and_number_of_workers_gives_the_same_state(
     plans: list[DecisionPlan],
     aggregations: tuple[Aggregation, Aggregation],
     exposures: tuple[Exposure, Exposure],
+    exclusions: list[Exclusion],
     workers: int,
     random: Random,
 ) -> None:
@@ -155,7 +171,12 @@ async def test_any_order_split_and_number_of_workers_gives_the_same_state(
             await asyncio.sleep(pause_s)
             await scene.fold(one)
 
-    await asyncio.gather(*map(work, shares))
+    async def unlearn() -> None:
+        for exclusion in exclusions:
+            await asyncio.sleep(random.choice([0, 0, 0.01, 0.03]))
+            await scene.exclude(numbers[0], exclusion)
+
+    await asyncio.gather(*map(work, shares), unlearn())
     await scene.check(numbers, events)
 
 

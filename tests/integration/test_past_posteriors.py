@@ -14,15 +14,18 @@ import pytest
 from pullarm.domain.decision import RewardStatus
 from pullarm.domain.experiment import Aggregation, Experiment, Exposure
 from pullarm.domain.publication import PosteriorCell
+from pullarm.domain.rebuild import Author, Exclusion, Restoration
 from pullarm.storage.postgres import (
     Database,
     PostgresExperiments,
     PostgresHistory,
     PostgresLedger,
     PostgresPublications,
+    PostgresRepair,
 )
 from pullarm.storage.postgres.database import queries
 from pullarm.storage.postgres.publications import Planned
+from pullarm.storage.postgres.times import at
 from tests.ledger_events import HOUR_MS, START_MS, Event, Events, batch, draft
 
 _KEEP = """
@@ -54,10 +57,12 @@ class Scene:
 
     database: Database
     made: int = field(default=0)
+    now_ms: int = field(default=START_MS)
 
     def __post_init__(self) -> None:
         self.ledger = PostgresLedger(self.database)
         self.history = PostgresHistory(self.database)
+        self.repair = PostgresRepair(self.database)
         self.publications = PostgresPublications(self.database, checkpoint_folds=3)
 
     async def experiment(
@@ -70,12 +75,16 @@ class Scene:
         return (await PostgresExperiments(self.database).create(new, START_MS)).number
 
     async def fold(self, *events: Event) -> None:
-        await self.ledger.fold(batch(*events), START_MS)
+        self.now_ms += 1
+        await self.ledger.fold(batch(*events), self.now_ms)
 
     async def publish(self, number: int) -> None:
         async with self.publications.owning(number) as publishing:
             if publishing is not None:
                 await publishing.next(have_pub_no=None, as_of_ms=0, kernel=1, plan=_no_grid)
+
+    async def rebuild(self, number: int, change: Exclusion | Restoration) -> None:
+        await self.repair.rebuild(number, change, Author("", "test"), at(self.now_ms))
 
     async def check(self, number: int) -> int:
         """Every posterior since the beginning; how many folds there were."""
@@ -91,6 +100,7 @@ class Scene:
                 if row["fold_no"] == fold_no and (row["n"], row["s"]) != (0, 0)
             }
             assert await self.history.posterior(number, fold_no) == there_was, fold_no
+        assert await self.ledger.verify(number) == []
         return folds
 
     async def count(self, query: str, number: int) -> int:
@@ -131,14 +141,28 @@ def _eventful(make: Events, numbers: Sequence[int], random: Random) -> list[Even
                 retract=random.random() < 0.2,
                 status=random.choice([RewardStatus.ACCEPTED] * 4 + [RewardStatus.LATE]),
                 after_ms=random.choice([0, 1_000, 3 * HOUR_MS]),
+                source=random.choice(["test", "bot"]),
             )
             events += [reward] * random.choice([1, 1, 2])
     return random.sample(events, len(events))
 
 
+def _rebuilds(random: Random, now_ms: int) -> list[Exclusion | Restoration]:
+    """A few rebuilds, the second of which may take back the first."""
+    changes: list[Exclusion | Restoration] = [
+        Exclusion(source="bot"),
+        Exclusion(from_at=at(START_MS), to_at=at(START_MS + random.choice([1, 2, 24]) * HOUR_MS)),
+        Exclusion(until=at(now_ms + 3)),
+        Exclusion(source="bot", until=at(now_ms + 2)),
+        Exclusion(),
+    ]
+    first = random.choice(changes[:4])
+    return [first, random.choice([*changes, Restoration(1)])][: random.choice([0, 1, 2, 2])]
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 async def test_every_past_posterior_is_the_one_there_was(scene: Scene, workers: int) -> None:
-    """Two experiments in the same batches, folded by one worker or by two at once, and published now and then."""
+    """Two experiments in the same batches, folded by one worker or by two at once, published and rebuilt meanwhile."""
     folds = 0
     for seed in range(25):
         random = Random(f"{workers} {seed}")
@@ -156,9 +180,18 @@ async def test_every_past_posterior_is_the_one_there_was(scene: Scene, workers: 
                 if random.random() < 0.5:
                     await scene.publish(random.choice(numbers))
 
+        async def unlearn(number: int, random: Random) -> None:
+            for change in _rebuilds(random, scene.now_ms):
+                await asyncio.sleep(random.choice([0, 0.03, 0.1]))
+                await scene.rebuild(number, change)
+
         shares = [events[worker::workers] for worker in range(workers)]
         await asyncio.gather(
-            *(work(share, Random(f"{seed} {place}"), numbers) for place, share in enumerate(shares))
+            *(
+                work(share, Random(f"{seed} {place}"), numbers)
+                for place, share in enumerate(shares)
+            ),
+            *(unlearn(number, Random(f"{workers} {number}")) for number in numbers),
         )
         folds += sum([await scene.check(number) for number in numbers])
     assert folds > 500

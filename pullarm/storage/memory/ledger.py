@@ -22,7 +22,8 @@ from pullarm.domain.decision import (
 )
 from pullarm.domain.experiment import Exposure
 from pullarm.domain.ports import FoldResult
-from pullarm.storage.memory.experiments import MemoryExperiments
+from pullarm.domain.rebuild import Exclusion
+from pullarm.storage.memory.experiments import MemoryExperiments, at
 
 _HOUR_MS = 3_600_000
 
@@ -34,6 +35,7 @@ class Fact(NamedTuple):
     decision: Decision | None
     """None while only its rewards, or its voiding, have come."""
     voided: bool
+    """Or excluded."""
 
 
 class MemoryLedger:
@@ -47,6 +49,8 @@ class MemoryLedger:
         self._rewards: defaultdict[bytes, dict[bytes, Reward]] = defaultdict(dict)
         self._minutes: dict[tuple[int, int, int, str], ServingMinute] = {}
         self._folds: defaultdict[int, list[int]] = defaultdict(list)
+        self.exclusions: defaultdict[int, list[Exclusion]] = defaultdict(list)
+        """By experiment, those that hold. Which fold brought a row is not known here, so `until` must be None."""
         self.quarantined: dict[str, tuple[int, str, bytes]] = {}
         """By entry: when it was set aside, what was wrong with it, and its bytes."""
 
@@ -79,7 +83,7 @@ class MemoryLedger:
         """Every decision of an experiment, as far as it is known."""
         for uid, token in self._tokens.items():
             if token.experiment == experiment:
-                yield Fact(token, self._decisions.get(uid), uid in self._voided)
+                yield Fact(token, self._decisions.get(uid), self._taken_back(token))
 
     def rewards(self, experiment: int) -> list[Reward]:
         """Every reward call of an experiment, repetitions included."""
@@ -105,7 +109,7 @@ class MemoryLedger:
         for token in self._tokens.values():
             if token.experiment != experiment or token.acting == NO_POLICY:
                 continue
-            if token.uid in self._voided:
+            if self._taken_back(token):
                 continue
             for slot, arm in enumerate(token.arms[: token.learn_slots], start=1):
                 cell = (token.acting, arm, uid_ms(token.uid) // _HOUR_MS)
@@ -120,6 +124,10 @@ class MemoryLedger:
             return True
         return any(counting(rewards) for rewards in self._accepted(token, slot).values())
 
+    def _taken_back(self, token: Token) -> bool:
+        decided_at, exclusions = at(uid_ms(token.uid)), self.exclusions[token.experiment]
+        return token.uid in self._voided or any(e.takes_decision(decided_at) for e in exclusions)
+
     def _learned(self, token: Token, slot: int) -> int:
         """The credit of one slot: of the first kind by name that feeds the posterior."""
         by_kind = self._accepted(token, slot)
@@ -128,9 +136,12 @@ class MemoryLedger:
 
     def _accepted(self, token: Token, slot: int) -> dict[str, list[Reward]]:
         by_kind: defaultdict[str, list[Reward]] = defaultdict(list)
+        exclusions = self.exclusions[token.experiment]
         for reward in self._rewards.get(token.uid, {}).values():
             if reward.slot == slot and reward.status == RewardStatus.ACCEPTED:
-                by_kind[reward.kind].append(reward)
+                received_at = at(uid_ms(reward.reward_uid))
+                if not any(e.takes_reward(reward.source, received_at) for e in exclusions):
+                    by_kind[reward.kind].append(reward)
         return by_kind
 
     async def verify(self, experiment: int) -> list[str]:

@@ -6,6 +6,7 @@ from pullarm.storage.postgres.history import PostgresHistory
 from pullarm.storage.postgres.ledger import PostgresLedger
 from pullarm.storage.postgres.migrate import migrate
 from pullarm.storage.postgres.publications import PostgresPublications
+from pullarm.storage.postgres.repair import PostgresRepair
 from pullarm.storage.postgres.summary import PostgresSummary
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "PostgresHistory",
     "PostgresLedger",
     "PostgresPublications",
+    "PostgresRepair",
     "PostgresSummary",
     "migrate",
 ]

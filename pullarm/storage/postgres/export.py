@@ -191,6 +191,7 @@ class _Versions:
                 attributes=decision["attributes"],
                 request_id=decision["request_id"],
                 voided=decision["voided"],
+                excluded=decision["excluded"],
                 window_hours=self.window_hours[decision["config_no"]],
                 rewards=credits.get((decision["uid"], slot), {}),
             )

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 from struct import iter_unpack, pack_into
 from uuid import UUID
 
@@ -96,9 +97,10 @@ async def _posterior(connection: Connection, experiment: int, fold_no: int) -> P
     await connection.execute(_SQL["prepare"])
     brought = await connection.fetch(_SQL["brought"], experiment, since, fold_no)
     sums: defaultdict[tuple[int, int], tuple[int, int]] = defaultdict(lambda: (0, 0))
-    for policy, arm, serves, rewards in [*iter_unpack(CELL, packed), *brought]:
+    added = ((row["policy"], row["arm_no"], row["n"], row["s"]) for row in brought)
+    for policy, arm, serves, rewards in chain(iter_unpack(CELL, packed), added):
         n, s = sums[policy, arm]
-        sums[policy, arm] = (n + int(serves), s + int(rewards))
+        sums[policy, arm] = (n + serves, s + rewards)
     return {cell: found for cell, found in sums.items() if any(found)}
 
 

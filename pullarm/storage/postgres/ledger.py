@@ -91,8 +91,8 @@ class PostgresLedger:
             for r in cells
         ] + [
             f"credit {r['uid']} slot {r['slot']} {r['kind']}: "
-            f"stored value={r['stored_value']} booked={r['stored_booked']} serves={r['stored_serves']}, "
-            f"ledger value={r['ledger_value']} booked={r['ledger_booked']} serves={r['ledger_serves']}"
+            f"stored value={r['value']} booked={r['booked']} serves={r['serves']}, "
+            f"ledger value={r['due_value']} booked={r['due_booked']} serves={r['due_serves']}"
             for r in credits
         ]
 
@@ -125,6 +125,8 @@ async def _fold(
     connection: Connection, batch: Batch, tokens: Sequence[Token], now: datetime
 ) -> FoldResult:
     await connection.execute(_SQL["prepare"])
+    experiments = sorted({token.experiment for token in tokens})
+    await connection.execute(_SQL["share"], experiments)
     batch_no: int = await connection.fetchval(_SQL["next_batch"])
     await connection.copy_records_to_table(
         "incoming_decision", records=_decision_records(batch, batch_no), columns=_DECISION_COLUMNS
@@ -144,8 +146,8 @@ async def _fold(
     deltas = {cell: (n, s) for cell, (n, s) in sorted(changes.items()) if n or s}
     await _add_to_posterior(connection, deltas)
     await _store_minutes(connection, batch.minutes)
-    experiments = await _advance(connection, tokens, batch_no, now, deltas)
-    return FoldResult(experiments, total["n"], rewards)
+    advanced = await _advance(connection, experiments, batch_no, now, deltas)
+    return FoldResult(advanced, total["n"], rewards)
 
 
 def _collect(
@@ -189,12 +191,11 @@ async def _store_minutes(connection: Connection, minutes: Sequence[ServingMinute
 
 async def _advance(
     connection: Connection,
-    tokens: Sequence[Token],
+    experiments: Sequence[int],
     batch_no: int,
     now: datetime,
     changes: Iterable[_Cell],
 ) -> tuple[int, ...]:
-    experiments = sorted({token.experiment for token in tokens})
     cells = sorted({(experiment, arm * 8 + policy) for experiment, policy, arm, _ in changes})
     await connection.execute(_SQL["lock_heads"], experiments)
     advanced = await connection.fetch(

@@ -176,6 +176,11 @@ class Publishing:
         )
         last = await self.connection.fetchval(_SQL["last_checkpoint"], self.number)
         if head.fold_no >= last + self.checkpoint_folds:
-            cells = await self._cells(complete=True, since=0)
-            packed = b"".join(pack(CELL, p, a, n // MICRO, s) for p, a, n, s in cells)
-            await self.connection.execute(_SQL["add_checkpoint"], self.number, head.fold_no, packed)
+            await keep_checkpoint(self.connection, self.number, head.fold_no)
+
+
+async def keep_checkpoint(connection: Connection, number: int, fold_no: int) -> None:
+    """Keep the posterior as it is as that of a fold, which the transaction must see as the newest."""
+    cells = await connection.fetch(_SQL["all_cells"], number)
+    packed = b"".join(pack(CELL, r["policy"], r["arm_no"], r["n"], r["s"]) for r in cells)
+    await connection.execute(_SQL["add_checkpoint"], number, fold_no, packed)

@@ -6,7 +6,8 @@ SET LOCAL jit = off;
 -- page --
 -- The next decisions by uid. Stubs are left out: nothing is known of their draw yet.
 SELECT uid, decided_at, allocation_epoch, config_no, pub_no, kernel, unit, bucket, assigned, acting, reason, arms,
-       weights, totals, candidates, candidates_hash, all_arms, attributes, request_id, voided
+       weights, totals, candidates, candidates_hash, all_arms, attributes, request_id, voided,
+       EXISTS (SELECT FROM decision_excluded(NULL, experiment_id, decided_at, batch_no)) AS excluded
 FROM decision
 WHERE experiment_id = $1 AND uid >= $2 AND uid < $3 AND NOT stub
 ORDER BY uid LIMIT $4;
@@ -21,6 +22,7 @@ LEFT JOIN (
            NOT bool_or(retract) OVER same AND row_number() OVER (same ORDER BY reward_uid) = 1 AS counts
     FROM reward
     WHERE uid = ANY($1::uuid[]) AND experiment_id = $2 AND status = 1
+      AND NOT EXISTS (SELECT FROM reward_excluded(NULL, experiment_id, source, received_at, batch_no))
     WINDOW same AS (PARTITION BY uid, slot, kind, reward_id)
 ) AS r ON r.counts AND (r.uid, r.slot, r.kind) = (c.uid, c.slot, c.kind)
 WHERE c.uid = ANY($1::uuid[])

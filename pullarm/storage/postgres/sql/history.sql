@@ -30,23 +30,24 @@ SELECT fold_no, cells FROM checkpoint WHERE experiment_id = $1 AND fold_no <= $2
 SET LOCAL jit = off;
 
 -- brought --
--- What the folds after $2 up to $3 added to each cell of the posterior, from the rows that they brought: decisions count
--- with the fold that inserted them and are taken back by the fold that voided them; of a decision whose rewards or voiding
--- came in these folds, the credit is worked out as of both ends. Batches of other folds lie among those of these.
+-- What the folds after $2 up to $3 added to each hourly cell of the posterior, from the rows that they brought: decisions
+-- count with the fold that inserted them and are taken back by the fold that voided them; of a decision whose rewards or
+-- voiding came in these folds, the credit is worked out as of both ends. Batches of other folds lie among those of these.
+-- No rebuild lies among these folds, because each leaves a checkpoint: the same exclusions hold as of both ends.
 WITH folds AS MATERIALIZED (
     SELECT batch_no FROM fold_log WHERE experiment_id = $1 AND fold_no > $2 AND fold_no <= $3
 ), span AS MATERIALIZED (
     SELECT min(batch_no) AS first, max(batch_no) AS last FROM folds
 ), voided AS MATERIALIZED (
-    SELECT uid, acting, arms, learn_slots FROM decision
+    SELECT uid, acting, arms, learn_slots, decided_at, batch_no FROM decision
     WHERE experiment_id = $1 AND voided_batch BETWEEN (SELECT first FROM span) AND (SELECT last FROM span)
       AND voided_batch IN (SELECT batch_no FROM folds)
 ), served AS (
-    SELECT acting, arms, learn_slots, 1 AS n FROM decision
+    SELECT acting, arms, learn_slots, decided_at, batch_no, 1 AS n FROM decision
     WHERE experiment_id = $1 AND batch_no BETWEEN (SELECT first FROM span) AND (SELECT last FROM span)
       AND batch_no IN (SELECT batch_no FROM folds)
     UNION ALL
-    SELECT acting, arms, learn_slots, -1 AS n FROM voided
+    SELECT acting, arms, learn_slots, decided_at, batch_no, -1 AS n FROM voided
 ), concerned AS MATERIALIZED (
     SELECT uid FROM reward
     WHERE experiment_id = $1 AND batch_no BETWEEN (SELECT first FROM span) AND (SELECT last FROM span)
@@ -54,15 +55,16 @@ WITH folds AS MATERIALIZED (
     UNION
     SELECT uid FROM voided
 ), changes AS (
-    SELECT acting AS policy, arm_no, n, 0 AS s FROM served, unnest(arms[1:learn_slots]) AS arm_no
-    WHERE acting > 0
+    SELECT acting AS policy, arm_no, hour_of(decided_at) AS hour, n, 0 AS s
+    FROM served, unnest(arms[1:learn_slots]) AS arm_no
+    WHERE acting > 0 AND NOT EXISTS (SELECT FROM decision_excluded($3, $1, decided_at, batch_no))
       AND NOT EXISTS (SELECT FROM experiment WHERE experiment_id = $1 AND exposure = 'confirmed')
     UNION ALL
-    SELECT policy, arm_no, serves, booked FROM due_credit_at($3)
+    SELECT policy, arm_no, hour, serves, booked FROM due_credit_at($3)
     WHERE uid = ANY(ARRAY(SELECT uid FROM concerned)) AND decision_uid = ANY(ARRAY(SELECT uid FROM concerned))
     UNION ALL
-    SELECT policy, arm_no, -serves, -booked FROM due_credit_at($2)
+    SELECT policy, arm_no, hour, -serves, -booked FROM due_credit_at($2)
     WHERE uid = ANY(ARRAY(SELECT uid FROM concerned)) AND decision_uid = ANY(ARRAY(SELECT uid FROM concerned))
 )
-SELECT policy, arm_no, sum(n) AS n, sum(s) AS s FROM changes
-GROUP BY policy, arm_no HAVING sum(n) <> 0 OR sum(s) <> 0;
+SELECT policy, arm_no, hour, sum(n)::bigint AS n, sum(s)::bigint AS s FROM changes
+GROUP BY policy, arm_no, hour HAVING sum(n) <> 0 OR sum(s) <> 0;

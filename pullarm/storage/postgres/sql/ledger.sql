@@ -9,13 +9,19 @@ CREATE TEMPORARY TABLE IF NOT EXISTS incoming_reward (LIKE reward INCLUDING DEFA
 -- ensure_day --
 SELECT ensure_day($1::date);
 
+-- share --
+-- First of all, so that none of these experiments is rebuilt while this fold is under way: it may have read the exclusions.
+-- Folds share the lock (30 is its class); who waits for a rebuild here holds no row yet.
+SELECT pg_advisory_xact_lock_shared(30, experiment_id) FROM unnest($1::integer[]) AS e (experiment_id);
+
 -- next_batch --
 SELECT nextval('batch_no');
 
 -- merge_decisions --
 -- Fold step 1: insert decisions and stubs in order of uid. A conflict locks the row even where nothing is to be updated,
 -- so that from here on nobody else works on these decisions; a full decision completes its stub. Answers the serves that
--- are new, those of rows this batch inserted; and without a cell, how many whole decisions are new.
+-- are new, those of rows this batch inserted and no exclusion takes; and without a cell, how many whole decisions are
+-- new.
 WITH written AS (
     INSERT INTO decision AS d
     SELECT * FROM incoming_decision ORDER BY uid
@@ -31,21 +37,24 @@ WITH written AS (
 SELECT experiment_id, acting AS policy, arm_no, hour_of(decided_at) AS hour, count(*) AS n
 FROM written, unnest(arms[1:learn_slots]) AS arm_no
 WHERE batch_no = $1 AND acting > 0
+  AND NOT EXISTS (SELECT FROM decision_excluded(NULL, experiment_id, decided_at, batch_no))
   AND NOT EXISTS (SELECT FROM experiment e WHERE e.experiment_id = written.experiment_id AND exposure = 'confirmed')
 GROUP BY 1, 2, 3, 4
 UNION ALL
 SELECT NULL, NULL, NULL, NULL, count(*) FROM written WHERE NOT stub;
 
 -- void --
--- A voided decision was never shown: its serves are taken back, once. (Confirmed ones with their credits, below.)
+-- A voided decision was never shown: its serves are taken back, once, where they counted. (Confirmed ones with their
+-- credits, below.)
 WITH voided AS (
     UPDATE decision SET voided = true, voided_batch = $2
     WHERE uid = ANY($1::uuid[]) AND NOT voided
-    RETURNING experiment_id, acting, arms, learn_slots, decided_at
+    RETURNING experiment_id, acting, arms, learn_slots, decided_at, batch_no
 )
 SELECT experiment_id, acting AS policy, arm_no, hour_of(decided_at) AS hour, -count(*) AS n
 FROM voided, unnest(arms[1:learn_slots]) AS arm_no
 WHERE acting > 0
+  AND NOT EXISTS (SELECT FROM decision_excluded(NULL, experiment_id, decided_at, batch_no))
   AND NOT EXISTS (SELECT FROM experiment e WHERE e.experiment_id = voided.experiment_id AND exposure = 'confirmed')
 GROUP BY 1, 2, 3, 4;
 
@@ -116,41 +125,17 @@ ORDER BY policy, arm_no, hour;
 
 -- verify --
 -- The posterior as the ledger has it beside the posterior as it is stored; rows that differ.
-WITH serves AS (
-    SELECT acting AS policy, arm_no, hour_of(decided_at) AS hour, count(*) AS n
-    FROM decision, unnest(arms[1:learn_slots]) AS arm_no
-    WHERE experiment_id = $1 AND acting > 0 AND NOT voided
-      AND NOT EXISTS (SELECT FROM experiment WHERE experiment_id = $1 AND exposure = 'confirmed')
-    GROUP BY 1, 2, 3
-), credits AS (
-    SELECT policy, arm_no, hour, sum(serves) AS n, sum(booked)::bigint AS s FROM due_credit
-    WHERE experiment_id = $1 AND (booked, serves) <> (0, 0)
-    GROUP BY 1, 2, 3
-), ledger AS (
-    SELECT policy, arm_no, hour, coalesce(serves.n, 0) + coalesce(credits.n, 0) AS n, coalesce(s, 0) AS s
-    FROM serves FULL JOIN credits USING (policy, arm_no, hour)
-), stored AS (
+WITH stored AS (
     SELECT policy, arm_no, hour, n, s FROM posterior WHERE experiment_id = $1
 )
 SELECT policy, arm_no, hour, coalesce(l.n, 0) AS ledger_n, coalesce(l.s, 0) AS ledger_s,
        coalesce(p.n, 0) AS stored_n, coalesce(p.s, 0) AS stored_s
-FROM ledger l FULL JOIN stored p USING (policy, arm_no, hour)
+FROM due_posterior($1) l FULL JOIN stored p USING (policy, arm_no, hour)
 WHERE (coalesce(l.n, 0), coalesce(l.s, 0)) <> (coalesce(p.n, 0), coalesce(p.s, 0))
 ORDER BY 1, 2, 3;
 
 -- verify_credits --
--- Credits that are not what their rewards are worth, or not booked as they should be.
-WITH due AS (
-    SELECT uid, slot, kind, value, booked, serves FROM due_credit WHERE experiment_id = $1
-), stored AS (
-    SELECT uid, slot, kind, value, booked, serves FROM credit JOIN decision USING (uid) WHERE experiment_id = $1
-)
-SELECT uid, slot, kind,
-       due.value AS ledger_value, due.booked AS ledger_booked, due.serves AS ledger_serves,
-       stored.value AS stored_value, stored.booked AS stored_booked, stored.serves AS stored_serves
-FROM due FULL JOIN stored USING (uid, slot, kind)
-WHERE (due.value, due.booked, due.serves) IS DISTINCT FROM (stored.value, stored.booked, stored.serves)
-ORDER BY 1, 2, 3;
+SELECT * FROM amiss_credit($1) ORDER BY uid, slot, kind;
 
 -- quarantine --
 INSERT INTO quarantine (entry_id, at, problem, payload) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING;

@@ -3,7 +3,8 @@
 -- request only the last counts; where exposure is to be confirmed ($3), of those that were.
 WITH shown AS (
     SELECT uid, assigned, unit_hash, coalesce(request_id, '') AS request_id FROM decision d
-    WHERE experiment_id = $1 AND reason = 1 AND assigned > 0 AND NOT voided
+    CROSS JOIN LATERAL taken_back(NULL, experiment_id, decided_at, batch_no, voided, voided_batch) AS back
+    WHERE experiment_id = $1 AND reason = 1 AND assigned > 0 AND NOT back.it
       AND (NOT $3::boolean OR EXISTS (SELECT FROM credit c WHERE c.uid = d.uid AND c.slot = 1 AND c.serves > 0))
 ), decided AS (
     SELECT uid, assigned, unit_hash FROM shown WHERE request_id = ''
@@ -29,12 +30,15 @@ SELECT count(*) FILTER (WHERE NOT stub) AS decisions,
 FROM decision WHERE experiment_id = $1;
 
 -- voided --
+-- And those that an exclusion takes: neither are counted above.
 SELECT assigned AS policy, count(*) AS decisions FROM decision
-WHERE experiment_id = $1 AND voided GROUP BY assigned ORDER BY assigned;
+CROSS JOIN LATERAL taken_back(NULL, experiment_id, decided_at, batch_no, voided, voided_batch) AS back
+WHERE experiment_id = $1 AND back.it GROUP BY assigned ORDER BY assigned;
 
 -- reasons --
 SELECT reason, count(*) AS decisions FROM decision
-WHERE experiment_id = $1 AND NOT voided GROUP BY reason ORDER BY reason;
+CROSS JOIN LATERAL taken_back(NULL, experiment_id, decided_at, batch_no, voided, voided_batch) AS back
+WHERE experiment_id = $1 AND NOT back.it GROUP BY reason ORDER BY reason;
 
 -- reward_statuses --
 SELECT status, count(*) AS rewards, count(DISTINCT (uid, slot, kind, reward_id, retract)) AS distinct_rewards

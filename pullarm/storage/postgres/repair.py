@@ -1,0 +1,212 @@
+"""Rebuilds: the posterior made anew from the ledger, with rows left out or taken in again.
+
+The long part, reading the whole ledger of the experiment, goes beside the folds. Only then does a rebuild hold them up,
+to read what they brought meanwhile and to swap what differs, as a fold of its own kind.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from pullarm.domain.assignment import MICRO
+from pullarm.domain.errors import Conflict, NotFound
+from pullarm.domain.experiment import POLICY_NAMES
+from pullarm.domain.rebuild import Author, Exclusion, PastRebuild, Rebuilt, Restoration, Sums
+from pullarm.storage.postgres.database import Connection, Database, queries
+from pullarm.storage.postgres.publications import keep_checkpoint
+
+_SQL = queries("repair")
+_HISTORY = queries("history")
+
+
+class PostgresRepair:
+    """Rebuilds posteriors."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def preview(self, experiment: int, change: Exclusion | Restoration) -> Rebuilt:
+        """What a rebuild would change now; changes nothing. Raises as `rebuild` does."""
+        async with self._database.connection() as connection:
+            transaction = connection.transaction()
+            await transaction.start()
+            try:
+                return (await _stage(connection, experiment, change)).rebuilt
+            finally:
+                await transaction.rollback()
+
+    async def rebuild(
+        self, experiment: int, change: Exclusion | Restoration, author: Author, now: datetime
+    ) -> Rebuilt:
+        """Make the posterior anew under an exclusion, or without an earlier one, and swap it in.
+
+        Raises Conflict while another rebuild of the experiment is under way or where the earlier exclusion was lifted
+        before, NotFound where there is none.
+        """
+        async with self._database.transaction() as connection:
+            staged = await _stage(connection, experiment, change)
+            await connection.execute(_SQL["hold"], experiment)
+            fold_no = await _swap(connection, staged, now)
+            await _record(connection, staged, fold_no, author, now)
+        return staged.rebuilt
+
+    async def past(self, experiment: int) -> list[PastRebuild]:
+        """Every rebuild of an experiment, oldest first."""
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(_SQL["past"], experiment)
+        return [
+            PastRebuild(
+                rebuild_no=row["rebuild_no"],
+                fold_no=row["fold_no"],
+                at=row["at"],
+                actor=row["actor"],
+                note=row["note"],
+                source=row["source"],
+                from_at=row["from_at"],
+                to_at=row["to_at"],
+                folds=None
+                if row["after_fold"] is None
+                else (row["after_fold"] + 1, row["upto_fold"]),
+                restored=row["restored"],
+                lifted_fold=row["lifted_fold"],
+            )
+            for row in rows
+        ]
+
+
+class _Staged(NamedTuple):
+    """A rebuild worked out in temporary tables, as of the fold that `rebuilt` names."""
+
+    experiment: int
+    change: Exclusion | Restoration
+    rebuilt: Rebuilt
+
+
+async def _stage(
+    connection: Connection, experiment: int, change: Exclusion | Restoration
+) -> _Staged:
+    await connection.execute(_SQL["prepare"])
+    if not await connection.fetchval(_SQL["alone"], experiment):
+        raise Conflict("another rebuild of this experiment is under way; try again once it is done")
+    numbers = await connection.fetchrow(_SQL["numbers"], experiment)
+    assert numbers is not None  # made together with the experiment
+    if isinstance(change, Restoration):
+        await _lift(connection, experiment, change.rebuild_no)
+    elif not change.empty:
+        await _exclude(connection, experiment, change, numbers["rebuild_no"], numbers["fold_no"])
+    # Not of one moment: what is touched after the first look is worked out again under the lock, credits as well.
+    fold_no: int = await connection.fetchval(_SQL["stage"], experiment)
+    credits: str = await connection.execute(_SQL["stage_credits"], experiment)
+    cells = await connection.fetch(_SQL["difference"])
+    rebuilt = Rebuilt(
+        rebuild_no=numbers["rebuild_no"],
+        fold_no=fold_no,
+        before={(r["policy"], r["arm_no"]): (r["was_n"], r["was_s"]) for r in cells},
+        after={(r["policy"], r["arm_no"]): (r["n"], r["s"]) for r in cells},
+        credits=int(credits.rsplit(" ", 1)[1]),
+    )
+    return _Staged(experiment, change, rebuilt)
+
+
+async def _exclude(
+    connection: Connection, experiment: int, exclusion: Exclusion, number: int, head: int
+) -> None:
+    after_fold = upto_fold = None
+    if exclusion.until is not None:
+        upto_fold = head
+        after_fold = await connection.fetchval(
+            _SQL["last_fold_before"], experiment, exclusion.until
+        )
+    await connection.execute(
+        _SQL["exclude"],
+        experiment,
+        number,
+        exclusion.source,
+        exclusion.from_at,
+        exclusion.to_at,
+        after_fold,
+        upto_fold,
+    )
+
+
+async def _lift(connection: Connection, experiment: int, number: int) -> None:
+    found = await connection.fetchrow(_SQL["lifted"], experiment, number)
+    if found is None:
+        raise NotFound(f"no rebuild {number} of this experiment left anything out; see --list")
+    if found["lifted_fold"] is not None:
+        raise Conflict(f"what rebuild {number} left out was restored before; see --list")
+    await connection.execute(_SQL["lift"], experiment, number)
+
+
+async def _swap(connection: Connection, staged: _Staged, now: datetime) -> int:
+    """Under the lock: bring what is staged up to date and put it in place; answers the rebuild's fold."""
+    experiment, since = staged.experiment, staged.rebuilt.fold_no
+    head: int = await connection.fetchval(_SQL["numbers"], experiment)
+    await keep_checkpoint(connection, experiment, head)
+    touched = [row["uid"] for row in await connection.fetch(_SQL["touched"], experiment, since)]
+    await connection.execute(_SQL["forget_credits"], touched)
+    await connection.execute(_SQL["restage_credits"], touched)
+    brought = await connection.fetch(_HISTORY["brought"], experiment, since, head)
+    if brought:
+        await connection.execute(_SQL["add_cells"], *map(list, zip(*brought, strict=True)))
+    await connection.execute(_SQL["swap_credits"])
+    cells = [row["cell"] for row in await connection.fetch(_SQL["swap_cells"], experiment)]
+    fold_no: int = await connection.fetchval(
+        _SQL["advance"], experiment, now, cells, staged.rebuilt.rebuild_no
+    )
+    await keep_checkpoint(connection, experiment, fold_no)
+    return fold_no
+
+
+async def _record(
+    connection: Connection, staged: _Staged, fold_no: int, author: Author, now: datetime
+) -> None:
+    change, rebuilt = staged.change, staged.rebuilt
+    restored = change.rebuild_no if isinstance(change, Restoration) else None
+    await connection.execute(
+        _SQL["settle"], staged.experiment, fold_no, rebuilt.rebuild_no, restored
+    )
+    before = {"fold_no": rebuilt.fold_no, "cells": _cells(rebuilt.before, rebuilt.changed)}
+    after = {
+        "rebuild_no": rebuilt.rebuild_no,
+        "fold_no": fold_no,
+        "note": author.note,
+        "restored": restored,
+        "exclusion": None if isinstance(change, Restoration) else _conditions(change),
+        "credits": rebuilt.credits,
+        "cells": _cells(rebuilt.after, rebuilt.changed),
+    }
+    await connection.execute(
+        _SQL["audit"],
+        now,
+        author.actor,
+        author.origin,
+        staged.experiment,
+        "rebuild",
+        before,
+        after,
+    )
+
+
+def _conditions(exclusion: Exclusion) -> dict[str, object]:
+    return {
+        "source": exclusion.source,
+        "from_at": exclusion.from_at,
+        "to_at": exclusion.to_at,
+        "until": exclusion.until,
+    }
+
+
+def _cells(sums: Sums, changed: Sequence[tuple[int, int]]) -> list[dict[str, Any]]:
+    found = []
+    for policy, arm in changed:
+        serves, rewards = sums.get((policy, arm), (0, 0))
+        found.append(
+            {
+                "policy": POLICY_NAMES[policy],
+                "arm_no": arm,
+                "serves": serves,
+                "rewards": rewards / MICRO,
+            }
+        )
+    return found
