@@ -16,6 +16,7 @@ from pullarm.policies.draw import KERNEL
 from pullarm.policies.posterior import Posterior
 from pullarm.storage.postgres.times import at
 from replay.explain import Redone
+from replay.rebuilt import belief
 
 _ROWS = 40
 """Candidates in the table; all are in the document."""
@@ -103,7 +104,6 @@ def _facts(logged: Logged) -> dict[str, Any]:
 def _candidates(
     decision: Decision, published: Published, redone: Redone, names: Mapping[int, str]
 ) -> list[dict[str, Any]]:
-    params = redone.params
     acting = decision.token.acting
     learnt = Posterior.from_bytes(published.posteriors[acting]) if acting else None
     found: list[dict[str, Any]] = []
@@ -114,14 +114,8 @@ def _candidates(
         if learnt is not None and UNLISTED < arm <= learnt.n_arms:
             serves = int(learnt.serves_micro[arm - 1]) / MICRO
             rewards = int(learnt.rewards_micro[arm - 1]) / MICRO
-            alpha = beta = None
-            mean = rewards / serves if serves else None
-            if "prior_alpha" in params:
-                alpha = float(params["prior_alpha"]) + rewards
-                beta = float(params["prior_beta"]) + serves - rewards
-                mean = alpha / (alpha + beta)
-            row |= {"serves": serves, "rewards": rewards, "alpha": alpha, "beta": beta}
-            row["mean"] = mean
+            row |= {"serves": serves, "rewards": rewards}
+            row |= belief(redone.params, serves, rewards)._asdict()
         if scored is not None:
             row |= {"weight": scored.weight, "floored": scored.floored, "integer": scored.integer}
         found.append(row)

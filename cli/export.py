@@ -4,12 +4,13 @@ import asyncio
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, BinaryIO
 
 from typer import Argument, Option
 
+from cli.moments import moment
 from cli.verify import database_url
 from pullarm.domain.errors import invalid
 from pullarm.storage.postgres import Database, PostgresExperiments
@@ -37,21 +38,14 @@ def command(
     """
     if out is None and log_format is LogFormat.PARQUET:
         raise invalid("--out", "is needed with parquet; or write csv or jsonl to standard output")
-    span = _moment("--since", since), _moment("--until", until)
+    span = (
+        None if since is None else moment("--since", since),
+        None if until is None else moment("--until", until),
+    )
     url = database_url(state)
     with _opened(out) as stream:
         rows = asyncio.run(_export(url, experiment, span, log_format, stream))
     print(f"{rows:,} rows", file=sys.stderr)
-
-
-def _moment(option: str, text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise invalid(option, f"{text!r} is no ISO time, such as 2026-08-01T12:00Z") from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 @contextmanager
