@@ -1,0 +1,45 @@
+"""What a rebuild means for the policies."""
+
+import numpy as np
+import pytest
+
+from pullarm.domain.experiment import PolicySpec
+from pullarm.domain.rebuild import Rebuilt
+from replay.rebuilt import Belief, arm_changes, belief
+from tests.builders import experiment
+
+
+def test_belief_is_the_beta_posterior_or_the_plain_mean() -> None:
+    prior = {"prior_alpha": 2.0, "prior_beta": 3.0}
+    assert belief(prior, 10.0, 4.0) == Belief(6.0, 9.0, 0.4)
+    assert belief({}, 8.0, 2.0) == Belief(None, None, 0.25)
+    assert belief({}, 0.0, 0.0) == Belief(None, None, None)
+
+
+def test_weights_are_those_of_the_policy_over_the_whole_catalogue() -> None:
+    """Epsilon-greedy by hand: epsilon / 3 each, and the rest for the best mean, which is arm 1 and then arm 3."""
+    tried = experiment(PolicySpec(name="egreedy", params={"epsilon": 0.3}), "thompson")
+    rebuilt = Rebuilt(
+        rebuild_no=1,
+        fold_no=1,
+        before={(3, 1): (10, 9_000_000), (3, 3): (10, 5_000_000), (2, 1): (4, 0)},
+        after={(3, 1): (10, 1_000_000), (3, 3): (10, 5_000_000), (2, 1): (4, 0)},
+        credits=8,
+    )
+    (change,) = arm_changes(tried, rebuilt)
+    assert (change.policy, change.arm_no, change.arm_id) == ("egreedy", 1, "one")
+    assert (change.before.rewards, change.after.rewards) == (9.0, 1.0)
+    assert change.before.weight == pytest.approx(0.8)
+    assert change.after.weight == pytest.approx(0.1)
+
+
+def test_weights_of_thompson_are_probabilities() -> None:
+    before = {(2, arm): (100, arm * 10_000_000) for arm in (1, 2, 3)}
+    after = {(2, arm): (100, (4 - arm) * 10_000_000 + arm) for arm in (1, 2, 3)}
+    rebuilt = Rebuilt(rebuild_no=1, fold_no=1, before=before, after=after, credits=1)
+    changes = arm_changes(experiment("thompson"), rebuilt)
+    weights = np.array([(c.before.weight, c.after.weight) for c in changes])
+    assert weights.sum(axis=0) == pytest.approx(1.0)
+    assert weights[:, 0].argmax() == 2
+    assert weights[:, 1].argmax() == 0
+    assert weights.min() >= 0.05 / 3 - 1e-9
