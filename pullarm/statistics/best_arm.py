@@ -40,6 +40,20 @@ def probability_best(alpha: ArrayLike, beta: ArrayLike) -> NDArray[np.float64]:
         ArithmeticError: if the probabilities miss 1 by more than 1e-8 before normalisation (more
             beyond 10^6 serves, in proportion).
     """
+    joint, _ = _joint(alpha, beta)
+    probabilities = joint.sum(axis=1)
+    return np.asarray(probabilities / probabilities.sum(), dtype=np.float64)
+
+
+def expected_maximum(alpha: ArrayLike, beta: ArrayLike) -> float:
+    """E[max_j theta_j] by the same quadrature; arguments, error and exceptions as for `probability_best`."""
+    joint, rates = _joint(alpha, beta)
+    mass = joint.sum(axis=0)
+    return float(mass @ rates / mass.sum())
+
+
+def _joint(alpha: ArrayLike, beta: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """P(arm i is the best, and its rate is about r), (n_arms, n_nodes), and the rates r, (n_nodes,)."""
     a, b = np.asarray(alpha, dtype=np.float64), np.asarray(beta, dtype=np.float64)
     if a.ndim != 1 or a.shape != b.shape or len(a) == 0:
         raise ValueError(f"alpha and beta must be as long as the arms; got {a.shape}, {b.shape}")
@@ -47,13 +61,12 @@ def probability_best(alpha: ArrayLike, beta: ArrayLike) -> NDArray[np.float64]:
         raise ValueError("alpha and beta must be finite and at least 0.5")
     angles, weights = _nodes(_panels(a, b))
     log_density, log_cdf = _tables(a, b, angles)
-    others = log_cdf.sum(axis=0) - log_cdf
-    probabilities = np.exp(log_density + others) @ weights
-    total = float(probabilities.sum())
+    joint = np.exp(log_density + log_cdf.sum(axis=0) - log_cdf) * weights
+    total = float(joint.sum())
     # The incomplete beta function itself loses digits as its parameters grow.
     if abs(total - 1.0) > _TOLERANCE * max(1.0, float((a + b).max()) / 1e6):
         raise ArithmeticError(f"the probabilities of {len(a)} arms sum to {total!r}, not 1")
-    return np.asarray(probabilities / total, dtype=np.float64)
+    return joint, np.sin(angles) ** 2
 
 
 def _panels(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
