@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 _END = 8.0  # standard errors; beyond lies 6e-16
-_NODES = 16
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(16)
 # A panel's width, in standard errors of z and in deviations of a step between looks.
 _WIDEST, _STEPS = 2.0, 4.0
 _LEAST_GROWTH = 1e-3
@@ -123,7 +123,6 @@ def _panels(bound: float, width: float) -> tuple[NDArray[np.float64], NDArray[np
     top = min(bound, _END)
     count = math.ceil((top + _END) / min(width, _WIDEST))
     edges = np.linspace(-_END, top, count + 1)
-    nodes, weights = np.polynomial.legendre.leggauss(_NODES)
     half = (edges[1] - edges[0]) / 2.0
     middles = (edges[1:] + edges[:-1]) / 2.0
-    return (middles[:, None] + half * nodes).ravel(), np.tile(half * weights, count)
+    return (middles[:, None] + half * _NODES).ravel(), np.tile(half * _WEIGHTS, count)
