@@ -1,8 +1,5 @@
 """Thompson's weights against accurate integration: total variation by posterior class."""
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -14,10 +11,9 @@ from pullarm.policies.posterior import Posterior
 from pullarm.policies.thompson import PreparedThompson, Thompson
 from pullarm.statistics.best_arm import probability_best
 from tests.posteriors import classes, posterior
+from tests.vectors import vector
 
-VECTORS = json.loads(
-    (Path(__file__).parents[1] / "fixtures" / "vectors" / "ts_selection_probs.json").read_text()
-)
+VECTORS = vector("ts_selection_probs")
 CLASSES = list(classes(np.random.default_rng(0), 2))
 # Promised are 2e-3 up to 10^5 serves and 1e-2 beyond; measured are 1e-5 on a fresh grid and
 # 6e-5 on one that is about to be replaced.

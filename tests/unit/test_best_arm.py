@@ -1,16 +1,12 @@
 """The accurate P(best) against mpmath's and scipy's integrals and against closed forms."""
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from pullarm.statistics.best_arm import probability_best
+from tests.vectors import vector
 
-VECTORS = json.loads(
-    (Path(__file__).parents[1] / "fixtures" / "vectors" / "ts_selection_probs.json").read_text()
-)
+VECTORS = vector("ts_selection_probs")
 
 
 @pytest.mark.parametrize("case", VECTORS["cases"], ids=lambda case: case["name"])

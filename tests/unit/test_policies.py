@@ -1,7 +1,5 @@
 """Every policy's defined answers, and the properties that all of them share."""
 
-import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,10 +14,9 @@ from pullarm.policies.draw import WEIGHT_ONE, choose, integer_weights
 from pullarm.policies.parameters import SPECIFICATIONS
 from pullarm.policies.posterior import Posterior
 from tests.posteriors import posterior, prepared
+from tests.vectors import vector
 
-VECTORS = json.loads(
-    (Path(__file__).parents[1] / "fixtures" / "vectors" / "egreedy_ucb.json").read_text()
-)
+VECTORS = vector("egreedy_ucb")
 UID = bytes(range(16))
 LEARNING = ("thompson", "egreedy", "ucb")
 ALL = [

@@ -1,16 +1,13 @@
 """Wilson's interval against statsmodels."""
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pullarm.statistics import wilson
+from tests.vectors import vector
 
-VECTORS = json.loads(
-    (Path(__file__).parents[1] / "fixtures" / "vectors" / "wilson.json").read_text()
-)
+VECTORS = vector("wilson")
 
 
 @pytest.mark.parametrize("case", VECTORS["cases"], ids=lambda c: f"{c['k']}/{c['n']} {c['alpha']}")
