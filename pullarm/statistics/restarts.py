@@ -19,9 +19,9 @@ class Schedule:
     days gives 1/2 to 336 hourly starts and 1/2 to 14 daily ones. A test runs from its start to the end of the period
     and sees only what came since; at the next period all begin again, so alpha is per period.
 
-    The family's e-value is the mean of its tests', each being 1 until it starts: one threshold for all of them, never
-    above its Bonferroni split. It is a function of age and counters, so a check that was missed delays and does not
-    invalidate.
+    The family's e-value is the mean of its tests', each being 1 until it starts: one threshold for all, passed no later
+    than if alpha were split by the shares. It is a function of age and counters, so a check that was missed delays the
+    alarm and invalidates nothing.
 
     Source: Shin, Ramdas and Rinaldo, "E-detectors: a nonparametric framework for sequential change detection", New
     England Journal of Statistics in Data Science 2 (2024), section 2; the mean with weights that sum to 1 keeps alpha.

@@ -1,0 +1,98 @@
+"""The figures of the tests beside this file, at full size: `python -m tests.statistics.long_run [PART ...]`.
+
+Prints what was measured and how often. All parts take about twenty minutes of one core.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+import numpy as np
+
+from pullarm.statistics.bernoulli import ERRORS, SLOW
+from tests.statistics.arm_means import coverage
+from tests.statistics.guardrails import (
+    AT_ONCE,
+    CHECKS,
+    EVERY_TWO_DAYS,
+    days_to_a_drop,
+    false_drops,
+    share_trips,
+)
+from tests.statistics.population import CHECKS_A_DAY
+from tests.statistics.verdicts import POLICIES, rates
+
+ALL = range(CHECKS)
+HOURLY = range(11, CHECKS, 12)
+
+
+def verdicts() -> None:
+    """Any of three ships under no effect; one ships at +5 %; one is killed at -3 %."""
+    print(
+        "no effect, 10,000 users, 5,000 runs:", rates(10_000, [1.0] * POLICIES, seeds(2e7, 5_000))
+    )
+    print("+5 %, 40,000 users, 1,000 runs:", rates(40_000, [1.05], seeds(7.1e7, 1_000)))
+    print("-3 %, 40,000 users, 1,000 runs:", rates(40_000, [0.97], seeds(9e7, 1_000)))
+
+
+def drops() -> None:
+    """Reward drops: false ones in 14 days, and days until a true one is found."""
+    for name, schedule in (("from the start", AT_ONCE), ("every two days", EVERY_TWO_DAYS)):
+        found = false_drops(20.0, HOURLY, seeds(2.1e6, 400), schedule=schedule)
+        print(f"no drop, tests {name}, looks hourly, 400 runs:", found)
+    print("no drop, looks every 5 min, 200 runs:", false_drops(20.0, ALL, seeds(2.1e6, 200)))
+    looks = range(3 * CHECKS_A_DAY)
+    told("-10 %, 100 a check, 400 runs", days_to_a_drop(100.0, looks, seeds(2.5e6, 400)))
+    for name, schedule in (("from the start", AT_ONCE), ("every two days", EVERY_TWO_DAYS)):
+        took = days_to_a_drop(100.0, HOURLY, seeds(2.6e6, 100), from_day=5, schedule=schedule)
+        told(f"-10 % from day 5, tests {name}, 100 runs", took)
+
+
+def shares() -> None:
+    """Error rates and slow answers well below the limit, and after a jump on day 5."""
+    rng, onset = np.random.default_rng(20240115), 5 * CHECKS_A_DAY
+    for name, before, limit, prior, jumps in (
+        ("errors", 0.005, 0.01, ERRORS, (0.02, 0.10)),
+        ("slow", 0.035, 0.05, SLOW, (0.10,)),
+    ):
+        counts = rng.binomial(83, before, (200, CHECKS))
+        tripped = np.isfinite(share_trips(counts, 83, ALL, at_most=limit, prior=prior)).mean()
+        print(f"{name} {before}, every 5 min, 14 days, 200 runs: {tripped} trip")
+        for after in jumps:
+            share = np.where(np.arange(CHECKS) < onset, before, after)
+            counts = rng.binomial(83, share, (1_000, CHECKS))
+            looks = range(onset, onset + 100)
+            took = share_trips(counts, 83, looks, at_most=limit, prior=prior) - onset + 1
+            told(f"{name} {before} to {after}, 1,000 runs, minutes", 5.0 * took)
+
+
+def arms() -> None:
+    """Coverage of 95 % intervals of equal arms."""
+    for floor in (0.05, 0.10):
+        found = coverage([0.1] * 3, decisions=10_000, floor=floor, runs=2_000, seed=77_001)
+        print(f"three arms, floor {floor}, 10,000 decisions, 2,000 runs:", found)
+
+
+PARTS: dict[str, Callable[[], None]] = {
+    "verdicts": verdicts,
+    "drops": drops,
+    "shares": shares,
+    "arms": arms,
+}
+
+
+def seeds(first: float, runs: int) -> range:
+    """So many from the first on."""
+    return range(int(first), int(first) + runs)
+
+
+def told(what: str, took: np.ndarray) -> None:
+    """Print when something was found: the median, and the share found within 1, 3 and any number."""
+    within = ", ".join(f"{(took <= most).mean():.3f} by {most}" for most in (1, 3, np.inf))
+    print(f"{what}: median {np.median(took)}, {within}, {(took < 0).mean():.3f} before onset")
+
+
+if __name__ == "__main__":
+    for part in sys.argv[1:] or PARTS:
+        PARTS[part]()
