@@ -12,10 +12,11 @@ from pullarm.policies.base import Offer, Prepared
 from pullarm.policies.draw import integer_weights
 from pullarm.policies.grid import Grid
 from pullarm.policies.thompson import Thompson
-from pullarm.statistics.aipw import Sums, interval, scores
+from pullarm.statistics.aipw import LEAST_SUCCESSES, Sums, interval, scores, sequence
 from tests.posteriors import posterior
 
 BATCH = 100
+LOOK_EVERY = 5  # batches
 ALPHA = 0.05
 
 
@@ -28,6 +29,10 @@ class Coverage:
     """Of clicks / serves -+ 1.96 binomial errors."""
     rejected: float
     """Share of runs in which the last arm differs from the first at 0.05, by AIPW."""
+    missed: float
+    """Share of arms whose AIPW interval misses at some look, one every 500 decisions, from 50 successes on."""
+    missed_by_sequence: float
+    """The same of the sequence."""
 
 
 def coverage(
@@ -59,30 +64,63 @@ def coverage(
         serves += np.bincount(place.ravel(), minlength=runs * arms).reshape(runs, arms)
         clicked_at = place[clicked[batch]]
         clicks += np.bincount(clicked_at, minlength=runs * arms).reshape(runs, arms)
-    sums = [
-        _sums(taken[:, run], clicked[:, run], propensities[:, run], guesses[:, run])
+    looks = [
+        _looks(taken[:, run], clicked[:, run], propensities[:, run], guesses[:, run])
         for run in range(runs)
     ]
+    sums = [each[-1] for each in looks]
     half = interval(0.0, 1.0, alpha=ALPHA)[1]
     means, errors = (
         np.array(each) for each in zip(*((s.means, s.errors) for s in sums), strict=True)
     )
     differences = np.array([each.contrast(arms - 1, 0) for each in sums])
+    plain, sequences = zip(
+        *(_misses(each, clicked[:, run], taken[:, run], rates) for run, each in enumerate(looks)),
+        strict=True,
+    )
     shares = clicks / serves
     naive = np.sqrt(shares * (1.0 - shares) / serves)
     return Coverage(
         aipw=(np.abs(means - rates) <= half * errors).mean(axis=0),
         naive=(np.abs(shares - rates) <= half * naive).mean(axis=0),
         rejected=float((np.abs(differences[:, 0]) > half * differences[:, 1]).mean()),
+        missed=float(np.mean(plain)),
+        missed_by_sequence=float(np.mean(sequences)),
     )
 
 
-def _sums(
+def _looks(
     taken: NDArray[np.int64],
     clicked: NDArray[np.bool_],
     propensities: NDArray[np.float64],
     guesses: NDArray[np.float64],
-) -> Sums:
-    """Of one run: (n_batches, BATCH) of decisions, (n_batches, n_arms) of what held in each batch."""
-    offered, guessed = (np.repeat(each, BATCH, axis=0) for each in (propensities, guesses))
-    return Sums.of(scores(taken.ravel(), clicked.ravel(), offered, guessed), np.sqrt(offered))
+) -> list[Sums]:
+    """Of one run, up to each look: (n_batches, BATCH) of decisions, (n_batches, n_arms) of what held in a batch."""
+    found: list[Sums] = []
+    for start in range(0, len(taken), LOOK_EVERY):
+        part = slice(start, start + LOOK_EVERY)
+        offered, guessed = (np.repeat(of[part], BATCH, axis=0) for of in (propensities, guesses))
+        told = scores(taken[part].ravel(), clicked[part].ravel(), offered, guessed)
+        new = Sums.of(told, np.sqrt(offered))
+        found.append(found[-1] + new if found else new)
+    return found
+
+
+def _misses(
+    looks: list[Sums],
+    clicked: NDArray[np.bool_],
+    taken: NDArray[np.int64],
+    rates: Sequence[float],
+) -> tuple[list[bool], list[bool]]:
+    """Whether each arm's interval, and its sequence, misses at some look of one run."""
+    plain, sequences = [False] * len(rates), [False] * len(rates)
+    for number, sums in enumerate(looks, 1):
+        until = slice(number * LOOK_EVERY)
+        successes = np.bincount(taken[until][clicked[until]], minlength=len(rates))
+        means, errors = sums.means.tolist(), sums.errors.tolist()
+        for arm in np.flatnonzero(successes >= LEAST_SUCCESSES).tolist():
+            once = interval(means[arm], errors[arm], alpha=ALPHA)
+            always = sequence(means[arm], errors[arm], sums.n, alpha=ALPHA)
+            plain[arm] |= not once[0] <= rates[arm] <= once[1]
+            sequences[arm] |= not always[0] <= rates[arm] <= always[1]
+    return plain, sequences

@@ -12,3 +12,6 @@ def test_intervals_of_equal_arms_hold_what_they_say() -> None:
     assert 0.93 <= found.aipw.mean() <= 0.97
     assert found.naive.mean() <= 0.94
     assert found.rejected <= 0.09
+    # Looked at every 500 decisions only the sequence holds.
+    assert found.missed >= 0.10
+    assert found.missed_by_sequence <= 0.05
