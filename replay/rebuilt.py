@@ -9,10 +9,14 @@ from numpy.typing import NDArray
 
 from pullarm.domain.assignment import MICRO
 from pullarm.domain.experiment import POLICY_NAMES, Experiment
+from pullarm.domain.publication import warmed
 from pullarm.domain.rebuild import Rebuilt, Sums
 from pullarm.policies.base import Offer
 from pullarm.policies.posterior import Posterior
 from pullarm.policies.registry import build, check
+
+Warm = Mapping[tuple[int, int], tuple[int, int]]
+"""(policy, arm) -> (serves, rewards), both in millionths, with the arms' pseudo-counts: as published."""
 
 
 class Belief(NamedTuple):
@@ -41,8 +45,10 @@ class ArmFigures:
     serves: int
     rewards: float
     belief: Belief
+    """With the arm's pseudo-counts, which `serves` and `rewards` leave out."""
     weight: float | None
-    """The probability that the policy chooses it where all arms are offered; None where that cannot be said."""
+    """The probability that the policy chooses it where all active arms are offered; None where it is not among them, or
+    that cannot be said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,42 +67,53 @@ def arm_changes(experiment: Experiment, rebuilt: Rebuilt) -> list[ArmChange]:
     """The arms that a rebuild changed, by policy and arm number."""
     names = {arm.arm_no: arm.arm_id for arm in experiment.arms}
     policies = {policy for policy, _ in rebuilt.changed}
-    before = {policy: _weights(experiment, policy, rebuilt.before) for policy in policies}
-    after = {policy: _weights(experiment, policy, rebuilt.after) for policy in policies}
+    warm_before, warm_after = (_warm(experiment, s) for s in (rebuilt.before, rebuilt.after))
+    before = {policy: _weights(experiment, policy, warm_before) for policy in policies}
+    after = {policy: _weights(experiment, policy, warm_after) for policy in policies}
     return [
         ArmChange(
             policy=POLICY_NAMES[policy],
             arm_no=arm,
             arm_id=names.get(arm),
-            before=_figures(experiment, (policy, arm), rebuilt.before, before[policy]),
-            after=_figures(experiment, (policy, arm), rebuilt.after, after[policy]),
+            before=_figures(experiment, (policy, arm), rebuilt.before, warm_before, before[policy]),
+            after=_figures(experiment, (policy, arm), rebuilt.after, warm_after, after[policy]),
         )
         for policy, arm in rebuilt.changed
     ]
 
 
+def _warm(experiment: Experiment, sums: Sums) -> Warm:
+    cells = [(policy, arm, n * MICRO, s) for (policy, arm), (n, s) in sums.items()]
+    return {(policy, arm): (n, s) for policy, arm, n, s in warmed(cells, experiment.arms)}
+
+
 def _figures(
-    experiment: Experiment, cell: tuple[int, int], sums: Sums, weights: Mapping[int, float]
+    experiment: Experiment,
+    cell: tuple[int, int],
+    sums: Sums,
+    warm: Warm,
+    weights: Mapping[int, float],
 ) -> ArmFigures:
     serves, rewards_micro = sums.get(cell, (0, 0))
+    believed = [micro / MICRO for micro in warm.get(cell, (0, 0))]
     name = POLICY_NAMES[cell[0]]
     params = check(name, experiment.spec.params_of(name))
     return ArmFigures(
         serves=serves,
         rewards=rewards_micro / MICRO,
-        belief=belief(params, serves, rewards_micro / MICRO),
+        belief=belief(params, *believed),
         weight=weights.get(cell[1]),
     )
 
 
-def _weights(experiment: Experiment, number: int, sums: Sums) -> dict[int, float]:
-    """By arm number; empty where a posterior was so damaged that no policy takes it."""
-    arms = [arm.arm_no for arm in experiment.arms]
+def _weights(experiment: Experiment, number: int, warm: Warm) -> dict[int, float]:
+    """By number of the active arms; empty where a posterior was so damaged that no policy takes it."""
+    arms = [arm.arm_no for arm in experiment.active()]
     if not arms:
         return {}
-    found = np.array([sums.get((number, arm), (0, 0)) for arm in arms], dtype=np.int64)
+    found = np.array([warm.get((number, arm), (0, 0)) for arm in arms], dtype=np.int64)
     try:
-        posterior = Posterior(serves_micro=found[:, 0] * MICRO, rewards_micro=found[:, 1])
+        posterior = Posterior(serves_micro=found[:, 0], rewards_micro=found[:, 1])
     except ValueError:
         return {}
     name = POLICY_NAMES[number]

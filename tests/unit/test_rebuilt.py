@@ -1,9 +1,11 @@
 """What a rebuild means for the policies."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from pullarm.domain.experiment import PolicySpec
+from pullarm.domain.experiment import ArmStatus, PolicySpec
 from pullarm.domain.rebuild import Rebuilt
 from replay.rebuilt import Belief, arm_changes, belief
 from tests.builders import experiment
@@ -31,6 +33,31 @@ def test_weights_are_those_of_the_policy_over_the_whole_catalogue() -> None:
     assert (change.before.rewards, change.after.rewards) == (9.0, 1.0)
     assert change.before.weight == pytest.approx(0.8)
     assert change.after.weight == pytest.approx(0.1)
+
+
+def test_arms_have_their_pseudo_counts_and_only_active_ones_weigh() -> None:
+    """Arm 1 is paused; arm 3 has 20 of 20 beside the prior (1, 1) and what it learned: 0 of 10, then 10 of 10."""
+    made = experiment(PolicySpec(name="egreedy", params={"epsilon": 0.3}))
+    one, two, three = made.arms
+    arms = (
+        replace(one, status=ArmStatus.PAUSED),
+        two,
+        replace(three, prior_serves_micro=20_000_000, prior_rewards_micro=20_000_000),
+    )
+    rebuilt = Rebuilt(
+        rebuild_no=1,
+        fold_no=1,
+        before={(3, 1): (10, 9_000_000), (3, 2): (98, 98_000_000), (3, 3): (10, 0)},
+        after={(3, 1): (10, 0), (3, 2): (98, 0), (3, 3): (10, 10_000_000)},
+        credits=8,
+    )
+    paused, _, warm = arm_changes(replace(made, arms=arms), rebuilt)
+    assert (paused.before.weight, paused.after.weight) == (None, None)
+    assert (warm.before.serves, warm.before.rewards) == (10, 0.0)
+    assert warm.before.belief == Belief(21.0, 11.0, 21 / 32)
+    assert warm.after.belief == Belief(31.0, 1.0, 31 / 32)
+    assert warm.before.weight == pytest.approx(0.15)
+    assert warm.after.weight == pytest.approx(0.85)
 
 
 def test_weights_of_thompson_are_probabilities() -> None:
