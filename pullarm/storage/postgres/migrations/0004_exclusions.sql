@@ -53,11 +53,14 @@ $$;
 
 -- The exclusions that take a decision, or a reward, as of a fold. These return rows because PostgreSQL puts only such
 -- functions into the query that calls them where they read a table: ask EXISTS (SELECT FROM decision_excluded(...)).
+-- Whether there is any exclusion at all is looked up once a query: an empty table looked at for each row costs a fold a
+-- tenth.
 CREATE FUNCTION decision_excluded(as_of bigint, experiment integer, decided timestamptz, batch bigint)
 RETURNS TABLE (exclusion_no integer)
 LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT x.exclusion_no FROM exclusion x
-    WHERE x.experiment_id = experiment AND x.source IS NULL AND holds_for(x, as_of, decided, batch)
+    WHERE EXISTS (SELECT FROM exclusion)
+      AND x.experiment_id = experiment AND x.source IS NULL AND holds_for(x, as_of, decided, batch)
 $$;
 
 CREATE FUNCTION reward_excluded(
@@ -66,7 +69,8 @@ CREATE FUNCTION reward_excluded(
 RETURNS TABLE (exclusion_no integer)
 LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT x.exclusion_no FROM exclusion x
-    WHERE x.experiment_id = experiment AND (x.source IS NULL OR x.source = reported_by)
+    WHERE EXISTS (SELECT FROM exclusion)
+      AND x.experiment_id = experiment AND (x.source IS NULL OR x.source = reported_by)
       AND holds_for(x, as_of, received, batch)
 $$;
 
