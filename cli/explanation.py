@@ -9,9 +9,10 @@ from rich.text import Text
 
 from pullarm.domain.assignment import MICRO
 from pullarm.domain.decision import UNLISTED, Decision, Reason, Reward, RewardStatus, uid_ms
-from pullarm.domain.experiment import POLICY_NAMES
+from pullarm.domain.experiment import POLICY_NAMES, Learning
 from pullarm.domain.history import Logged
 from pullarm.domain.publication import Published
+from pullarm.domain.weighting import HOUR_MS, Weighting
 from pullarm.policies.draw import KERNEL
 from pullarm.policies.posterior import Posterior
 from pullarm.storage.postgres.times import at
@@ -60,6 +61,8 @@ def document(
             "kernel": head.kernel,
             "arms": head.arms,
         },
+        "weighting": _weighting(published.weighting, experiment.spec.learning),
+        "weights": _weights(published.weighting),
         "policy": {"name": redone.policy, "params": dict(redone.params)},
         "candidates": _candidates(decision, published, redone, names),
         "slots": [
@@ -99,6 +102,30 @@ def _facts(logged: Logged) -> dict[str, Any]:
         "allocation_epoch": token.allocation_epoch,
         "voided": logged.voided,
     }
+
+
+def _weighting(weighting: Weighting | None, learning: Learning) -> dict[str, Any]:
+    if weighting is None:
+        return {}
+    return {
+        "number": weighting.number,
+        "as_of": at(weighting.as_of_ms),
+        "delay": learning.delay.value,
+        "half_life_hours": learning.half_life_hours,
+    }
+
+
+def _weights(weighting: Weighting | None) -> list[dict[str, Any]]:
+    """What decisions count from each hour on."""
+    return [
+        {
+            "from": at(point.hour * HOUR_MS),
+            "kept": point.kept / MICRO,
+            "settled": point.settled / MICRO,
+            "pending": point.pending / MICRO,
+        }
+        for point in (weighting.points if weighting else ())
+    ]
 
 
 def _candidates(
@@ -153,7 +180,7 @@ def show(console: Console, explained: Mapping[str, Any]) -> None:
 
 def _overview(explained: Mapping[str, Any]) -> Table:
     table = Table(box=None, show_header=False)
-    for part in ("experiment", "decision", "assignment", "publication", "policy"):
+    for part in ("experiment", "decision", "assignment", "publication", "weighting", "policy"):
         said = [f"{name} {_said(value)}" for name, value in explained.get(part, {}).items()]
         if said:
             table.add_row(part, Text(", ".join(said)))

@@ -11,7 +11,15 @@ from control.rewards import REWARD_FIELDS, read_reward
 from control.splits import read_policies
 from pullarm.domain.arms import MAX_ARMS
 from pullarm.domain.errors import invalid
-from pullarm.domain.experiment import Arm, CandidateLog, Catalogue, PolicySpec, Spec
+from pullarm.domain.experiment import (
+    Arm,
+    CandidateLog,
+    Catalogue,
+    Delay,
+    Learning,
+    PolicySpec,
+    Spec,
+)
 from pullarm.policies import registry
 
 KEY = re.compile(r"(?!exp_)[a-z0-9][a-z0-9_-]{0,63}")
@@ -34,6 +42,7 @@ _CHANGEABLE = (
     "policies",
     "catalogue",
     "max_arms",
+    "learning",
     "learn_slots",
     "log_candidates",
     "duration_days",
@@ -43,6 +52,9 @@ _CHANGEABLE = (
 _FIXED = ("key", "arms")
 _CANDIDATE_LOGS = {kind.value: kind for kind in CandidateLog}
 _CATALOGUES = {kind.value: kind for kind in Catalogue}
+_DELAYS = {delay.value: delay for delay in Delay}
+_LEARNING = ("delay", "half_life_hours")
+_HALF_LIFE_HOURS = 1.0, 8_760.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +134,13 @@ def _with_defaults(current: Spec, raw: Mapping[str, object]) -> Spec:
     if "reward_threshold" in reset:
         kinds = [replace(k, threshold=None) if k.name == reward.learns else k for k in reward.kinds]
         reward = replace(reward, kinds=tuple(kinds))
-    return replace(base, reward=reward)
+    given = raw.get("learning")
+    unset = {
+        name: getattr(DEFAULTS.learning, name)
+        for name in _LEARNING
+        if isinstance(given, Mapping) and given.get(name, ...) is None
+    }
+    return replace(base, reward=reward, learning=replace(base.learning, **unset))
 
 
 def _read_spec(given: Fields, base: Spec) -> Spec:
@@ -139,6 +157,7 @@ def _read_spec(given: Fields, base: Spec) -> Spec:
         catalogue=given.choice("catalogue", base.catalogue, _CATALOGUES),
         max_arms=given.whole("max_arms", base.max_arms, 1, MAX_ARMS),
         reward=read_reward(given, base.reward),
+        learning=_read_learning(given.nested("learning"), base.learning),
         learn_slots=given.whole("learn_slots", base.learn_slots, 1, 100),
         log_candidates=given.choice("log_candidates", base.log_candidates, _CANDIDATE_LOGS),
         duration_days=_read_duration(given, base.duration_days),
@@ -156,6 +175,14 @@ def _read_traffic(given: Fields, default: float) -> float:
     return given.number(
         "traffic_pct", default, 0.0, 1.0, "is a fraction from 0 to 1: 0.8 means 80 %"
     )
+
+
+def _read_learning(given: Fields, base: Learning) -> Learning:
+    given.only(_LEARNING)
+    half_life = base.half_life_hours
+    if "half_life_hours" in given:
+        half_life = given.number("half_life_hours", 1.0, *_HALF_LIFE_HOURS)
+    return Learning(delay=given.choice("delay", base.delay, _DELAYS), half_life_hours=half_life)
 
 
 def _read_duration(given: Fields, default: float) -> float:

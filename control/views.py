@@ -11,6 +11,7 @@ from pullarm.domain.experiment import (
     Arm,
     CandidateLog,
     Experiment,
+    Learning,
     RewardDefinition,
 )
 from pullarm.domain.summary import PolicyFigures, Summary
@@ -65,6 +66,7 @@ class ListedExperiment:
     catalogue: str
     max_arms: int
     reward: RewardDefinition
+    learning: Learning
     learn_slots: int
     log_candidates: str
     duration_days: float
@@ -169,6 +171,7 @@ def listed(experiment: Experiment) -> ListedExperiment:
         catalogue=spec.catalogue.value,
         max_arms=spec.max_arms,
         reward=spec.reward,
+        learning=spec.learning,
         learn_slots=spec.learn_slots,
         log_candidates=spec.log_candidates.value,
         duration_days=spec.duration_days,

@@ -49,6 +49,7 @@ class Scene:
     database: Database
     redis: Redis
     make: Events = field(default_factory=Events)
+    clock: FixedClock = field(default_factory=FixedClock)
 
     def __post_init__(self) -> None:
         self.experiments = PostgresExperiments(self.database)
@@ -57,7 +58,7 @@ class Scene:
         self.refresher = Refresher(self.board)
 
     def another_publisher(self) -> Publisher:
-        return Publisher(PostgresPublications(self.database), self.board, FixedClock())
+        return Publisher(PostgresPublications(self.database), self.board, self.clock)
 
     async def running(self, key: str, catalogue: Catalogue = Catalogue.CLOSED) -> Experiment:
         arms = ("one", "two") if catalogue is Catalogue.CLOSED else ()

@@ -85,7 +85,7 @@ class Publisher:
         now = asyncio.get_running_loop().time()
         self._left = {
             number: self._left.get(number, now)
-            for number in await self._publications.due()
+            for number in await self._publications.due(self._clock())
             if not await self._publish_or_tell(number, whole=False)
         }
 

@@ -100,6 +100,17 @@ class CandidateLog(StrEnum):
     """A hash of those: smaller, and what another policy would have earned can then no longer be estimated."""
 
 
+class Delay(StrEnum):
+    """How a decision whose reward may still come counts in a published posterior."""
+
+    PROVISIONAL = "provisional"
+    """As a failure, until its reward comes."""
+    WEIGHTED = "weighted"
+    """As a failure by the share of rewards that would have come by its age, estimated from those that did."""
+    AT_CLOSE = "at_close"
+    """Not at all, nor its reward, before its attribution window has closed."""
+
+
 SHOWN = "shown"
 """The kind of reward that says no more than that a choice was shown."""
 
@@ -143,6 +154,15 @@ class RewardDefinition:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Learning:
+    """How the folded sums become the posteriors that are published; the ledger is the same under any."""
+
+    delay: Delay = Delay.PROVISIONAL
+    half_life_hours: float | None = None
+    """A decision counts half after so many hours; None counts all alike, for rates that stay."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Spec:
     """All that can be configured; every change of it is a new version."""
 
@@ -156,6 +176,7 @@ class Spec:
     catalogue: Catalogue = Catalogue.CLOSED
     max_arms: int = 1_000
     reward: RewardDefinition = field(default_factory=RewardDefinition)
+    learning: Learning = field(default_factory=Learning)
     learn_slots: int = 1
     log_candidates: CandidateLog = CandidateLog.ARMS
     duration_days: float = 14.0

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from pullarm.domain.experiment import POLICY_NUMBERS, Arm, Experiment, State
+from pullarm.domain.weighting import Weighting
 
 
 class Head(NamedTuple):
@@ -82,3 +83,5 @@ class Published:
     grid: bytes | None = field(default=None, repr=False)
     halt: State | None = None
     """A stop or rollback that holds whatever the configuration says."""
+    weighting: Weighting | None = None
+    """How the hours were weighted; only the ledger tells, and None where everything counts whole."""

@@ -93,6 +93,27 @@ async def test_decision_is_reproduced(
     assert [reward["status"] for reward in document["rewards"]] == ["ACCEPTED"]
 
 
+async def test_weights_of_a_decision_are_told(
+    platform: Platform, api: httpx.AsyncClient, fleet: Fleet, client: Client
+) -> None:
+    learning = {"delay": "weighted", "half_life_hours": 72}
+    launched = await launch(api, fleet, policies="thompson", arms=ARMS, learning=learning)
+    assert launched["learning"] == learning
+    selection = await client.select(launched["id"], "user-1", ARMS)
+    async with asyncio.timeout(PATIENCE_S):
+        while not (await answered(api.get(f"/{launched['id']}/summary")))["decisions"]:
+            await asyncio.sleep(0.05)
+    document = await explained(platform, selection.decision_id, 0)
+    assert document["verdict"] == "reproduced"
+    assert document["weighting"]["number"] >= 1
+    assert document["weighting"].items() >= learning.items()
+    newest = document["weights"][-1]
+    assert (newest["kept"], newest["settled"], newest["pending"]) == (1.0, 1.0, 1.0)
+    assert "delay weighted, half_life_hours 72" in (
+        await explain(platform, selection.decision_id)
+    ).output.replace("\n", " ")
+
+
 async def test_decision_is_shown_as_tables(
     platform: Platform, selections: dict[str, Selection], uids: dict[str, str]
 ) -> None:

@@ -91,7 +91,7 @@ def make() -> Events:
 
 async def test_first_publication_is_complete(publisher: Publisher, experiment: Experiment) -> None:
     number = experiment.number
-    assert await publisher.store.due() == [number]
+    assert await publisher.store.due(_AS_OF_MS) == [number]
     assert await publisher.store.experiments() == {number: 0}
     assert await publisher.published(number, None) == Publication(
         experiment=experiment,
@@ -110,7 +110,7 @@ async def test_first_publication_is_complete(publisher: Publisher, experiment: E
         reconfigured=True,
         cells=[],
     )
-    assert await publisher.store.due() == []
+    assert await publisher.store.due(_AS_OF_MS) == []
     assert await publisher.store.experiments() == {number: 1}
 
 
@@ -130,7 +130,7 @@ async def test_fold_makes_a_difference_of_the_changed_cells(
     later = make.token(number, at_ms=START_MS + 30 * HOUR_MS)
     await publisher.fold(make.decision(later))
     await publisher.fold(make.reward(one, credit=0.25))
-    assert await publisher.store.due() == [number]
+    assert await publisher.store.due(_AS_OF_MS) == [number]
     publication = await publisher.published(number, 1)
     assert publication.cells == [(THOMPSON, 1, 2 * MICRO, 250_000)]
     assert not publication.complete
@@ -190,7 +190,7 @@ async def test_change_of_configuration_is_published_without_cells(
     await publisher.fold(make.decision(make.token(experiment.number)))
     await publisher.published(experiment.number, None)
     revised = await publisher.revise(experiment)
-    assert await publisher.store.due() == [experiment.number]
+    assert await publisher.store.due(_AS_OF_MS) == [experiment.number]
     publication = await publisher.published(experiment.number, 1)
     assert publication.experiment == revised
     assert publication.reconfigured
@@ -279,7 +279,7 @@ async def test_due_names_exactly_the_experiments_that_are_behind(
         await publisher.published(number, None)
     await publisher.fold(make.decision(make.token(others[1])))
     await publisher.revise(experiment)
-    assert await publisher.store.due() == [experiment.number, others[1]]
+    assert await publisher.store.due(_AS_OF_MS) == [experiment.number, others[1]]
 
 
 async def test_differences_add_up_to_the_posterior(

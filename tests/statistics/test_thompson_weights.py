@@ -148,6 +148,16 @@ def test_variation_with_other_priors(prior: tuple[float, float]) -> None:
         assert worst(ready, policy, subsets(rng, given, (2, 5, 20))) < MOST_VARIATION
 
 
+def test_variation_of_weighted_sums() -> None:
+    """As a half-life and delays leave them: from a millionth of a serve up."""
+    rng = np.random.default_rng(37)
+    serves = 10.0 ** rng.uniform(-6.0, 5.0, 60)
+    given = posterior(serves, serves * rng.beta(2.0, 20.0, 60))
+    policy = Thompson()
+    ready = policy.prepare(given, grid=policy.plan_grid(given, None))
+    assert worst(ready, policy, subsets(rng, given, (2, 5, 20))) < MOST_VARIATION
+
+
 def test_variation_while_arms_mature_on_a_grid_that_is_kept() -> None:
     """Learning at 15 % a step: most steps keep the grid, and rows are rebuilt on it."""
     rng = np.random.default_rng(35)

@@ -10,7 +10,9 @@ from pullarm.domain.experiment import (
     Aggregation,
     CandidateLog,
     Catalogue,
+    Delay,
     Exposure,
+    Learning,
     RewardDefinition,
     RewardKind,
     Spec,
@@ -177,6 +179,11 @@ def test_every_problem_is_told_at_once() -> None:
         ("arms", "a", "arms"),
         ("arms", [str(number) for number in range(10_001)], "arms"),
         ("arms", [{"label": "A"}], "arms[0].id"),
+        ("learning", "weighted", "learning"),
+        ("learning", {"delay": "late"}, "learning.delay"),
+        ("learning", {"half_life": 24}, "learning.half_life"),
+        ("learning", {"half_life_hours": 0.5}, "learning.half_life_hours"),
+        ("learning", {"half_life_hours": 8761}, "learning.half_life_hours"),
         ("learn_slots", 0, "learn_slots"),
         ("learn_slots", 101, "learn_slots"),
         ("window_hours", 721, "window_hours"),
@@ -257,6 +264,19 @@ def test_candidates_are_logged_unless_only_their_hash_is_wanted() -> None:
     assert spec_of().log_candidates is CandidateLog.ARMS
     assert spec_of(log_candidates="hash").log_candidates is CandidateLog.HASH
     assert set(problems_of({"name": "x", "log_candidates": "no"})) == {"log_candidates"}
+
+
+def test_learning_keeps_what_is_not_given_of_it_and_null_unsets() -> None:
+    current = spec_of(learning={"delay": "weighted", "half_life_hours": 72})
+    assert current.learning == Learning(delay=Delay.WEIGHTED, half_life_hours=72.0)
+    changes: list[tuple[object, Learning]] = [
+        ({"delay": "at_close"}, Learning(delay=Delay.AT_CLOSE, half_life_hours=72.0)),
+        ({"half_life_hours": None}, Learning(delay=Delay.WEIGHTED)),
+        ({"delay": None}, Learning(half_life_hours=72.0)),
+        (None, Learning()),
+    ]
+    for change, learning in changes:
+        assert read_change({"learning": change}, current) == replace(current, learning=learning)
 
 
 def test_what_cannot_change_is_said() -> None:

@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import chain
 from struct import iter_unpack, pack_into
 from uuid import UUID
 
@@ -16,6 +15,8 @@ from pullarm.domain.errors import NotFound
 from pullarm.domain.experiment import POLICY_NUMBERS, Arm, ArmStatus, Experiment, Spec, State
 from pullarm.domain.history import Logged
 from pullarm.domain.publication import Head, Published, warmed
+from pullarm.domain.weighting import Weighting, published
+from pullarm.storage.postgres import weightings
 from pullarm.storage.postgres.database import Connection, Database, queries
 from pullarm.storage.postgres.experiments import read_experiment
 from pullarm.storage.postgres.publications import CELL
@@ -71,7 +72,8 @@ class PostgresHistory:
             assert revision is not None  # versions are append-only, and publications read them
             today = await read_experiment(connection, experiment)
             statuses = await connection.fetch(_SQL["statuses"], experiment, row["config_no"])
-            posterior = await _posterior(connection, experiment, row["fold_no"])
+            weighting = await weightings.read(connection, experiment, row["weighting_no"])
+            posterior = await _published(connection, experiment, row["fold_no"], weighting)
         then = _as_revised(today, row["config_no"], revision, statuses)
         return Published(
             head=Head(
@@ -88,20 +90,44 @@ class PostgresHistory:
             posteriors=_vectors(posterior, then.arms),
             grid=row["points"],
             halt=State(revision["halt"]) if revision["halt"] else None,
+            weighting=weighting,
         )
+
+
+async def _published(
+    connection: Connection, experiment: int, fold_no: int, weighting: Weighting | None
+) -> Posterior:
+    """As published after a fold under these weights: serves in millionths as well."""
+    if weighting is None:
+        sums = await _posterior(connection, experiment, fold_no)
+        return {cell: (serves * MICRO, rewards) for cell, (serves, rewards) in sums.items()}
+    since, weighted = await weightings.checkpoint(connection, experiment, weighting.number, fold_no)
+    for policy, arm, hour, n, s in await _brought(connection, experiment, since, fold_no):
+        settled, pending = weighted.get((policy, arm), (0, 0))
+        more = weighting.sums(policy, hour, n, s)
+        weighted[policy, arm] = settled + more[0], pending + more[1]
+    return {cell: published(*found) for cell, found in weighted.items()}
 
 
 async def _posterior(connection: Connection, experiment: int, fold_no: int) -> Posterior:
     checkpoint = await connection.fetchrow(_SQL["checkpoint"], experiment, fold_no)
     since, packed = (checkpoint["fold_no"], checkpoint["cells"]) if checkpoint else (0, b"")
-    await connection.execute(_SQL["prepare"])
-    brought = await connection.fetch(_SQL["brought"], experiment, since, fold_no)
     sums: defaultdict[tuple[int, int], tuple[int, int]] = defaultdict(lambda: (0, 0))
-    added = ((row["policy"], row["arm_no"], row["n"], row["s"]) for row in brought)
-    for policy, arm, serves, rewards in chain(iter_unpack(CELL, packed), added):
+    for policy, arm, serves, rewards in iter_unpack(CELL, packed):
+        sums[policy, arm] = serves, rewards
+    for policy, arm, _, serves, rewards in await _brought(connection, experiment, since, fold_no):
         n, s = sums[policy, arm]
-        sums[policy, arm] = (n + serves, s + rewards)
+        sums[policy, arm] = n + serves, s + rewards
     return {cell: found for cell, found in sums.items() if any(found)}
+
+
+async def _brought(
+    connection: Connection, experiment: int, since: int, fold_no: int
+) -> list[tuple[int, int, int, int, int]]:
+    """(policy, arm, hour, serves, rewards in millionths) that the folds after `since` added."""
+    await connection.execute(_SQL["prepare"])
+    rows = await connection.fetch(_SQL["brought"], experiment, since, fold_no)
+    return [(r["policy"], r["arm_no"], r["hour"], r["n"], r["s"]) for r in rows]
 
 
 def _as_revised(
@@ -126,7 +152,7 @@ def _as_revised(
 
 def _vectors(posterior: Posterior, arms: Sequence[Arm]) -> dict[int, bytes]:
     vectors = {policy: bytearray(len(arms) * _PAIR_BYTES) for policy in POLICY_NUMBERS.values()}
-    cells = [(policy, arm, n * MICRO, s) for (policy, arm), (n, s) in posterior.items()]
+    cells = [(*cell, *found) for cell, found in posterior.items()]
     for policy, arm, serves, rewards in warmed(cells, arms):
         if 0 < arm <= len(arms):
             pack_into(_PAIR, vectors[policy], (arm - 1) * _PAIR_BYTES, serves, rewards)

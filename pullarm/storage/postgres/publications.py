@@ -9,6 +9,8 @@ from typing import NamedTuple
 from pullarm.domain.assignment import MICRO
 from pullarm.domain.experiment import Experiment
 from pullarm.domain.publication import Head, PosteriorCell, Publication, warmed
+from pullarm.domain.weighting import Weighting, published
+from pullarm.storage.postgres import weightings
 from pullarm.storage.postgres.database import Connection, Database, queries
 from pullarm.storage.postgres.experiments import read_experiment
 from pullarm.storage.postgres.times import at
@@ -41,10 +43,11 @@ class PostgresPublications:
         self._read: dict[int, _Read] = {}
         """Experiments as last read: a thousand arms take longer than all else of a publication."""
 
-    async def due(self) -> list[int]:
-        """Experiments whose newest publication is behind their configuration or their fold."""
+    async def due(self, now_ms: int) -> list[int]:
+        """Experiments whose newest publication is behind their configuration, their fold or the time."""
         async with self._database.connection() as connection:
-            return [row["experiment_id"] for row in await connection.fetch(_SQL["due"])]
+            rows = await connection.fetch(_SQL["due"], at(now_ms))
+        return [row["experiment_id"] for row in rows]
 
     async def experiments(self) -> dict[int, int]:
         """The newest publication of every experiment; 0 before the first."""
@@ -103,20 +106,23 @@ class Publishing:
             head = await self.connection.fetchrow(_SQL["head"], self.number)
             assert head is not None  # made together with the experiment
             experiment = await self._experiment(str(head["incarnation"]), head["config_no"])
-            previous, folded, config_no, grid_no = (
-                (newest["pub_no"], newest["fold_no"], newest["config_no"], newest["grid_no"])
-                if newest
-                else (0, 0, 0, 0)
-            )
-            news = (folded, config_no) != (head["fold_no"], experiment.config_no)
+            previous, folded, config_no, grid_no, weighted = newest or (0, 0, 0, 0, 0)
+            weighting = await self._weighting(experiment, config_no, weighted, as_of_ms)
+            weighting_no = weighting.number if weighting else 0
+            reweighted = weighting_no != weighted
+            news = (folded, config_no) != (head["fold_no"], experiment.config_no) or reweighted
             if not news and have_pub_no is not None:
                 return None
-            complete = have_pub_no != previous or newest is None
-            cells = await self._cells(complete=complete, since=folded)
+            complete = have_pub_no != previous or newest is None or reweighted
+            if weighting is None:
+                cells = await self._cells(complete=complete, since=folded)
+            else:
+                since = None if complete else folded
+                cells = await self._weighted_cells(weighting, head["fold_no"], since)
             told = 0 if complete else await self._arms_in(config_no, experiment)
             cells = warmed(cells, experiment.arms, since=told)
             planned = await plan(experiment, grid_no, complete, cells)
-            published = Head(
+            next_head = Head(
                 incarnation=str(head["incarnation"]),
                 pub_no=previous + 1,
                 fold_no=head["fold_no"],
@@ -126,10 +132,10 @@ class Publishing:
                 kernel=kernel,
                 arms=experiment.arms[-1].arm_no if experiment.arms else 0,
             )
-            await self._record(published, planned, grid_no)
+            await self._record(next_head, planned, grid_no, weighting_no)
         return Publication(
             experiment=experiment,
-            head=published,
+            head=next_head,
             previous_pub_no=previous,
             complete=complete,
             reconfigured=complete or config_no != experiment.config_no,
@@ -151,6 +157,14 @@ class Publishing:
             return len(experiment.arms)
         return int(await self.connection.fetchval(_SQL["arms_in"], self.number, config_no))
 
+    async def _weighting(
+        self, experiment: Experiment, config_no: int, weighting_no: int, as_of_ms: int
+    ) -> Weighting | None:
+        """What the hours count now; under another configuration than the newest publication's, perhaps otherwise."""
+        same = weighting_no and config_no == experiment.config_no
+        newest = await weightings.read(self.connection, self.number, weighting_no) if same else None
+        return await weightings.current(self.connection, experiment, newest, as_of_ms)
+
     async def _cells(self, *, complete: bool, since: int) -> list[PosteriorCell]:
         if complete:
             rows = await self.connection.fetch(_SQL["all_cells"], self.number)
@@ -158,7 +172,28 @@ class Publishing:
             rows = await self.connection.fetch(_SQL["changed_cells"], self.number, since)
         return [(r["policy"], r["arm_no"], r["n"] * MICRO, r["s"]) for r in rows]
 
-    async def _record(self, head: Head, planned: Planned, previous_grid: int) -> None:
+    async def _weighted_cells(
+        self, weighting: Weighting, fold_no: int, since: int | None
+    ) -> list[PosteriorCell]:
+        """As published under these weights: all cells, or those changed by the folds after `since`.
+
+        All sums are kept when a weighting is new and whenever a checkpoint was, because a rebuild leaves one too.
+        """
+        sums = await weightings.sums(self.connection, self.number, weighting, since)
+        if await weightings.checkpoint_due(self.connection, self.number, weighting.number):
+            whole = (
+                await weightings.sums(self.connection, self.number, weighting)
+                if since is not None
+                else sums
+            )
+            await weightings.add_checkpoint(
+                self.connection, self.number, weighting.number, fold_no, whole
+            )
+        return [(*cell, *published(*found)) for cell, found in sums.items()]
+
+    async def _record(
+        self, head: Head, planned: Planned, previous_grid: int, weighting_no: int
+    ) -> None:
         if planned.points is not None and planned.number != previous_grid:
             await self.connection.execute(
                 _SQL["add_grid"], self.number, planned.number, planned.points
@@ -173,6 +208,7 @@ class Publishing:
             at(head.as_of_ms),
             head.grid_no,
             head.kernel,
+            weighting_no,
         )
         last = await self.connection.fetchval(_SQL["last_checkpoint"], self.number)
         if head.fold_no >= last + self.checkpoint_folds:

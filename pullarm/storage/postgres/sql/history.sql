@@ -5,7 +5,7 @@ SELECT * FROM decision WHERE uid = $1;
 SELECT * FROM reward WHERE uid = $1 ORDER BY reward_uid;
 
 -- publication --
-SELECT p.pub_no, p.incarnation, p.fold_no, p.config_no, p.as_of, p.grid_no, p.kernel, g.points
+SELECT p.pub_no, p.incarnation, p.fold_no, p.config_no, p.as_of, p.grid_no, p.kernel, p.weighting_no, g.points
 FROM publication p LEFT JOIN grid g USING (experiment_id, grid_no)
 WHERE p.experiment_id = $1 AND p.pub_no = $2;
 

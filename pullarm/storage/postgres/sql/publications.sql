@@ -1,13 +1,16 @@
 -- due --
--- Experiments whose newest publication is behind their configuration or their fold.
+-- Experiments whose newest publication is behind their configuration or their fold or, where anybody learns from them, is
+-- weighted for a time that has passed.
 SELECT e.experiment_id
 FROM experiment e
 JOIN fold_head f USING (experiment_id)
 LEFT JOIN LATERAL (
-    SELECT fold_no, config_no FROM publication p
+    SELECT fold_no, config_no, weighting_no FROM publication p
     WHERE p.experiment_id = e.experiment_id ORDER BY pub_no DESC LIMIT 1
 ) AS newest ON true
-WHERE newest IS NULL OR newest.fold_no < f.fold_no OR newest.config_no < e.config_no
+LEFT JOIN weighting w
+    ON w.experiment_id = e.experiment_id AND w.weighting_no = newest.weighting_no AND e.state IN ('running', 'shipped')
+WHERE newest IS NULL OR newest.fold_no < f.fold_no OR newest.config_no < e.config_no OR w.until <= $1
 ORDER BY e.experiment_id;
 
 -- try_lock --
@@ -18,7 +21,7 @@ SELECT pg_try_advisory_lock(20, $1);
 SELECT pg_advisory_unlock(20, $1);
 
 -- newest --
-SELECT pub_no, fold_no, config_no, grid_no, incarnation FROM publication
+SELECT pub_no, fold_no, config_no, grid_no, weighting_no FROM publication
 WHERE experiment_id = $1 ORDER BY pub_no DESC LIMIT 1;
 
 -- head --
@@ -46,8 +49,8 @@ SELECT points FROM grid WHERE experiment_id = $1 AND grid_no = $2;
 INSERT INTO grid (experiment_id, grid_no, points) VALUES ($1, $2, $3);
 
 -- add --
-INSERT INTO publication (experiment_id, pub_no, incarnation, fold_no, config_no, as_of, grid_no, kernel)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8);
+INSERT INTO publication (experiment_id, pub_no, incarnation, fold_no, config_no, as_of, grid_no, kernel, weighting_no)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9);
 
 -- last_checkpoint --
 SELECT coalesce(max(fold_no), 0) FROM checkpoint WHERE experiment_id = $1;

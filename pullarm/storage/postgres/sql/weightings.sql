@@ -1,0 +1,61 @@
+-- read --
+SELECT as_of, until, points FROM weighting WHERE experiment_id = $1 AND weighting_no = $2;
+
+-- add --
+INSERT INTO weighting (experiment_id, weighting_no, as_of, until, points)
+SELECT $1, coalesce(max(weighting_no), 0) + 1, $2, $3, $4 FROM weighting WHERE experiment_id = $1
+RETURNING weighting_no;
+
+-- first_hour --
+-- The first hour that anything was learned of, or this one.
+SELECT coalesce(min(hour), $2) FROM posterior WHERE experiment_id = $1;
+
+-- prepare --
+SET LOCAL jit = off;
+
+-- delays --
+-- When rewards that the posterior has came, by decision. From each of equal parts of the time of decision, so that what it
+-- costs has a bound however many rewards there are: at most 50, of the first 500 of whichever experiment.
+SELECT found.uid, min(found.received_at) AS received_at
+FROM (
+    SELECT $2::timestamptz + part * ($3::timestamptz - $2) / 200 AS start,
+           $2::timestamptz + (part + 1) * ($3::timestamptz - $2) / 200 AS stop
+    FROM generate_series(0, 199) AS part
+) AS slice
+CROSS JOIN LATERAL (
+    SELECT * FROM (
+        SELECT * FROM reward
+        WHERE uid >= uid_floor(slice.start) AND uid < uid_floor(slice.stop) ORDER BY uid, reward_uid LIMIT 500
+    ) AS first
+    WHERE experiment_id = $1 AND status = 1 AND NOT retract ORDER BY uid, reward_uid LIMIT 50
+) AS found
+JOIN credit USING (uid, slot, kind)
+WHERE credit.booked > 0
+GROUP BY found.uid, found.slot
+ORDER BY found.uid, found.slot;
+
+-- all_sums --
+SELECT policy, arm_no, sum(settled_sum) AS settled, sum(pending_sum) AS pending
+FROM weighted_posterior($2, $3, $4, $5, $6)
+WHERE experiment_id = $1 GROUP BY policy, arm_no ORDER BY policy, arm_no;
+
+-- changed_sums --
+-- Of the cells changed by the folds after this one.
+SELECT p.policy, p.arm_no, sum(p.settled_sum) AS settled, sum(p.pending_sum) AS pending
+FROM (SELECT DISTINCT unnest(changed) AS cell FROM fold_log WHERE experiment_id = $1 AND fold_no > $7) AS c
+JOIN weighted_posterior($2, $3, $4, $5, $6) p ON p.experiment_id = $1 AND p.policy = c.cell % 8 AND p.arm_no = c.cell / 8
+GROUP BY p.policy, p.arm_no ORDER BY p.policy, p.arm_no;
+
+-- checkpoint_due --
+SELECT NOT EXISTS (
+    SELECT FROM weighted_checkpoint WHERE experiment_id = $1 AND weighting_no = $2
+    AND fold_no >= (SELECT coalesce(max(fold_no), 0) FROM checkpoint WHERE experiment_id = $1)
+);
+
+-- add_checkpoint --
+INSERT INTO weighted_checkpoint (experiment_id, weighting_no, fold_no, cells) VALUES ($1, $2, $3, $4)
+ON CONFLICT DO NOTHING;
+
+-- checkpoint --
+SELECT fold_no, cells FROM weighted_checkpoint
+WHERE experiment_id = $1 AND weighting_no = $2 AND fold_no <= $3 ORDER BY fold_no DESC LIMIT 1;

@@ -1,0 +1,127 @@
+"""What the hours of a posterior count at a publication, and the posterior so weighted (pullarm/domain/weighting.py)."""
+
+from datetime import timedelta
+from struct import iter_unpack, pack
+
+from pullarm.domain.decision import GRACE_MS, uid_ms
+from pullarm.domain.experiment import Delay, Experiment
+from pullarm.domain.weighting import (
+    COUNTS_AT_ONCE,
+    HOUR_MS,
+    Reached,
+    Weighting,
+    all_reached,
+    step,
+    weights,
+)
+from pullarm.statistics import delay
+from pullarm.storage.postgres.database import Connection, queries
+from pullarm.storage.postgres.times import at, ms
+
+_SQL = queries("weightings")
+_CELL = "<qq16s16s"
+_OBSERVED = timedelta(days=7)
+"""Of how long a time of mature decisions the delays are looked at."""
+
+Sums = dict[tuple[int, int], tuple[int, int]]
+"""(policy, arm) -> settled and pending sum, in millionths of millionths."""
+
+
+async def current(
+    connection: Connection, experiment: Experiment, newest: Weighting | None, as_of_ms: int
+) -> Weighting | None:
+    """The weighting for a publication of this moment: the newest one's while its step lasts, else made and kept.
+
+    None where everything counts whole. `newest` is None as well where it was made for another configuration.
+    """
+    now = step(experiment.spec.learning, as_of_ms)
+    if now is None or (newest is not None and as_of_ms < newest.until_ms):
+        return newest if now else None
+    number, (began_ms, until_ms) = experiment.number, now
+    first_hour: int = await connection.fetchval(_SQL["first_hour"], number, began_ms // HOUR_MS)
+    reached = await _reached(connection, experiment, as_of_ms)
+    points = weights(experiment.spec, began_ms, until_ms, first_hour, reached)
+    made = Weighting(number=0, as_of_ms=began_ms, until_ms=until_ms, points=points)
+    numbered: int = await connection.fetchval(
+        _SQL["add"], number, at(began_ms), at(until_ms), made.to_bytes()
+    )
+    return Weighting(number=numbered, as_of_ms=began_ms, until_ms=until_ms, points=points)
+
+
+async def read(connection: Connection, experiment: int, weighting_no: int) -> Weighting | None:
+    """A weighting by its number; None for 0."""
+    row = await connection.fetchrow(_SQL["read"], experiment, weighting_no)
+    if row is None:
+        return None
+    return Weighting.from_bytes(weighting_no, ms(row["as_of"]), ms(row["until"]), row["points"])
+
+
+async def sums(
+    connection: Connection, experiment: int, weighting: Weighting, since: int | None = None
+) -> Sums:
+    """The posterior under these weights: every cell, or those changed by the folds after `since`."""
+    given = [
+        experiment,
+        *(list(column) for column in zip(*weighting.points, strict=True)),
+        COUNTS_AT_ONCE,
+    ]
+    rows = (
+        await connection.fetch(_SQL["all_sums"], *given)
+        if since is None
+        else await connection.fetch(_SQL["changed_sums"], *given, since)
+    )
+    return {(r["policy"], r["arm_no"]): (int(r["settled"]), int(r["pending"])) for r in rows}
+
+
+async def checkpoint_due(connection: Connection, experiment: int, weighting_no: int) -> bool:
+    """Whether there is a checkpoint of the posterior newer than any under this weighting, or none under it."""
+    return bool(await connection.fetchval(_SQL["checkpoint_due"], experiment, weighting_no))
+
+
+async def add_checkpoint(
+    connection: Connection, experiment: int, weighting_no: int, fold_no: int, cells: Sums
+) -> None:
+    """Keep all sums of a fold."""
+    packed = b"".join(
+        pack(_CELL, *cell, *(each.to_bytes(16, "little", signed=True) for each in found))
+        for cell, found in cells.items()
+    )
+    await connection.execute(_SQL["add_checkpoint"], experiment, weighting_no, fold_no, packed)
+
+
+async def checkpoint(
+    connection: Connection, experiment: int, weighting_no: int, fold_no: int
+) -> tuple[int, Sums]:
+    """The newest checkpoint under this weighting up to a fold, and its fold.
+
+    There is one for every publication: the first under a weighting brings it.
+    """
+    row = await connection.fetchrow(_SQL["checkpoint"], experiment, weighting_no, fold_no)
+    assert row is not None
+    found: Sums = {
+        (policy, arm): (_signed(settled), _signed(pending))
+        for policy, arm, settled, pending in iter_unpack(_CELL, row["cells"])
+    }
+    return row["fold_no"], found
+
+
+def _signed(data: bytes) -> int:
+    return int.from_bytes(data, "little", signed=True)
+
+
+async def _reached(connection: Connection, experiment: Experiment, as_of_ms: int) -> Reached:
+    """How the delays of this experiment's rewards are distributed; all at once while too few are known."""
+    if experiment.spec.learning.delay is not Delay.WEIGHTED:
+        return all_reached
+    mature_ms = round(experiment.spec.reward.window_hours * HOUR_MS) + GRACE_MS
+    await connection.execute(_SQL["prepare"])
+    rows = await connection.fetch(
+        _SQL["delays"],
+        experiment.number,
+        at(as_of_ms - mature_ms) - _OBSERVED,
+        at(as_of_ms),
+    )
+    decided = [uid_ms(row["uid"].bytes) for row in rows]
+    received = [ms(row["received_at"]) for row in rows]
+    found = delay.estimate(decided, received, as_of_ms)
+    return found.mean if found else all_reached
