@@ -7,7 +7,14 @@ from random import Random
 import pytest
 
 from pullarm.domain.experiment import Learning
-from pullarm.storage.postgres import PostgresHistory, PostgresLedger, PostgresPublications
+from pullarm.domain.rebuild import Author, Exclusion
+from pullarm.storage.postgres import (
+    PostgresHistory,
+    PostgresLedger,
+    PostgresPublications,
+    PostgresRepair,
+)
+from pullarm.storage.postgres.times import at
 from replay.explain import Verdict, redo
 from tests.builders import ask, query
 from tests.ledger_events import HOUR_MS, START_MS, THOMPSON, Event, Events
@@ -41,10 +48,10 @@ def _eventful(make: Events, number: int, random: Random, now_ms: int) -> list[Ev
 
 
 async def test_every_publication_is_found_again_to_the_last_integer(scene: Scene) -> None:
-    """Random histories under changing weights, with a checkpoint every three folds, over two days."""
-    scene.publisher = Publisher(
-        PostgresPublications(scene.database, checkpoint_folds=3), scene.board, scene.clock
-    )
+    """Random histories under changing weights, with rebuilds among them, over two days."""
+    publications = PostgresPublications(scene.database, checkpoint_folds=7)
+    scene.publisher = Publisher(publications, scene.board, scene.clock)
+    repair, author = PostgresRepair(scene.database), Author("somebody", "command", "")
     history, random, there_was = PostgresHistory(scene.database), Random(8), {}
     experiment = await running(scene, ALL)
     number = experiment.number
@@ -55,6 +62,10 @@ async def test_every_publication_is_found_again_to_the_last_integer(scene: Scene
             spec = replace(experiment.spec, learning=learning)
             experiment = await scene.revise(experiment, spec)
         await scene.fold(*_eventful(scene.make, number, random, scene.clock.now_ms))
+        if random.random() < 0.15:
+            now_ms = scene.clock.now_ms
+            excluded = Exclusion(from_at=at(now_ms - 4 * HOUR_MS), to_at=at(now_ms - HOUR_MS))
+            await repair.rebuild(number, excluded, author, at(now_ms))
         if random.random() < 0.7:
             await scene.publisher.publish_due()
             then = await published(scene, number)
