@@ -17,6 +17,7 @@ from pullarm.domain.errors import Exhausted, Unavailable
 from pullarm.domain.ports import EventSink
 from pullarm.storage import events
 from serving.backlog import Backlog, Item, Kind
+from serving.numbering import Numbering
 from serving.pace import Pace
 from serving.segment import Segment
 from serving.spool import Spool, SpoolFull
@@ -47,6 +48,7 @@ class EventLog:
         self,
         sink: EventSink,
         spool: Spool,
+        process: str,
         *,
         durability: Durability = Durability.ACKNOWLEDGED,
         pace: Pace | None = None,
@@ -64,6 +66,7 @@ class EventLog:
         self.lost = 0
         """Events nobody waited for that found no room, neither in the spool nor in memory."""
         self._sink = sink
+        self._numbering = Numbering(process)
         self._pace = pace or Pace(0.0)
         self._asked: deque[Waiter[Any]] = deque()
         """Requests whose events are yet to be made."""
@@ -211,10 +214,12 @@ class EventLog:
             if item.waiter is not None:
                 item.waiter.tried = True
         self._sent = False
-        kept = await self._keep(events.entry(*packed))
+        span = self._numbering.span(sum(map(len, packed)))
+        kept = await self._keep(events.entry(*packed, span=span))
         if kept is None:
             self._reject(items)
         else:
+            self._numbering.kept()
             for item in items:
                 if item.waiter is not None:
                     item.waiter.stored(kept)

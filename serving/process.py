@@ -36,10 +36,11 @@ class Process:
         self.healthy = health.HealthServicer()
         self.spool = Spool(settings.spool, settings.process, max_bytes=settings.spool_bytes)
         self.refresher = Refresher(board, self._on_complete)
+        life = f"{settings.process}-{uuid4().hex[:8]}"
         self.event_log = EventLog(
-            sink, self.spool, durability=settings.durability, pace=Pace(settings.linger_s)
+            sink, self.spool, life, durability=settings.durability, pace=Pace(settings.linger_s)
         )
-        self.counters = Counters(f"{settings.process}-{uuid4().hex[:8]}")
+        self.counters = Counters(life)
         self.service = SelectionService(
             self.refresher, self.event_log, self.counters, settings.keys, clock
         )

@@ -28,6 +28,7 @@ from pullarm.domain.experiment import (
     policy_weights,
 )
 from pullarm.domain.ports import NewExperiment, Revision
+from pullarm.storage import events
 
 HOUR_MS = 3_600_000
 START_MS = 489_000 * HOUR_MS  # 14 October 2025, 00:00 UTC
@@ -84,6 +85,12 @@ def batch(*events: Event) -> Batch:
         [event for event in events if isinstance(event, Reward)],
         [event for event in events if isinstance(event, Token)],
     )
+
+
+def entry(of: Batch) -> bytes:
+    """The stream entry of a batch with one span at most."""
+    packed = [[events.pack(event) for event in kind] for kind in of[:4]]
+    return events.entry(*packed, span=next(iter(of.spans), None))
 
 
 @dataclass

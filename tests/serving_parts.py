@@ -39,7 +39,7 @@ class Server:
     def __post_init__(self) -> None:
         self.refresher = Refresher(self.board)
         self.spool = Spool(self.folder, "serving-1", max_bytes=self.spool_bytes)
-        self.log = EventLog(self.sink, self.spool)
+        self.log = EventLog(self.sink, self.spool, "serving-1")
         self.service = SelectionService(
             self.refresher, self.log, self.counters, KEYS, FixedClock(START_MS + 1_000)
         )

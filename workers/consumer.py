@@ -113,7 +113,9 @@ class Consumer:
             else:
                 _log.debug("folded %d decisions, %d rewards", result.decisions, result.rewards)
                 return
-        halves = _halves(batch)
+        halves = _halves(
+            batch
+        )  # with their numbers last: those of events that are set aside have come
         if halves is None:
             await self._set_aside_event(first_id, batch, str(refusal))
             return
@@ -122,7 +124,13 @@ class Consumer:
 
     async def _set_aside_event(self, entry_id: str, batch: Batch, problem: str) -> None:
         """Quarantine the only event of a batch."""
-        alone: list[Event] = [*batch.decisions, *batch.rewards, *batch.voids, *batch.minutes]
+        alone: list[Event] = [
+            *batch.decisions,
+            *batch.rewards,
+            *batch.voids,
+            *batch.minutes,
+            *batch.spans,
+        ]
         packed = events.pack(alone[0])
         name = f"{entry_id}/{blake2b(packed, digest_size=8).hexdigest()}"
         await self._set_aside(name, problem, packed)
@@ -156,12 +164,15 @@ def _portions(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
 
 
 def _halves(batch: Batch) -> tuple[Batch, Batch] | None:
-    """Two batches with half of each kind of event; None for a single event."""
+    """Two batches with half of each kind of event, or their numbers apart; None for a single event."""
+    if batch.spans and batch.events():
+        return batch._replace(spans=()), Batch([], [], [], spans=batch.spans)
     if batch.events() < 2:
         return None
-    middles = [len(kind) // 2 for kind in batch]
+    kinds = (batch.decisions, batch.rewards, batch.voids, batch.minutes)
+    middles = [len(kind) // 2 for kind in kinds]
     if not any(middles):  # at most one event of each kind: part the first from the others
-        first = next(place for place, kind in enumerate(batch) if kind)
+        first = next(place for place, kind in enumerate(kinds) if kind)
         middles[first] = 1
     d, r, v, m = middles
     return (

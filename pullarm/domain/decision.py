@@ -157,6 +157,16 @@ class ServingMinute(NamedTuple):
     """Those of them that are not kept: RewardStatus -> count."""
 
 
+class Span(NamedTuple):
+    """Numbers of events that one life of a serving process has stored, or has told its callers it has not."""
+
+    process: str
+    first: int
+    """A life numbers its events from 0."""
+    end: int
+    """The number after the last."""
+
+
 class Batch(NamedTuple):
     """A set of events as the stream carries it; the order inside means nothing."""
 
@@ -166,6 +176,8 @@ class Batch(NamedTuple):
     """Decisions that were logged and never answered."""
     minutes: Sequence[ServingMinute] = ()
     """How serving did."""
+    spans: Sequence[Span] = ()
+    """The numbers of these events: what is missing between those that have come is on its way, or lost."""
 
     def events(self) -> int:
         """How many events there are."""

@@ -49,6 +49,22 @@ class FoldResult:
     """Rewards that were new."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intake:
+    """What has come of the events that one life of a serving process numbered."""
+
+    process: str
+    numbered: int
+    """The number after the highest that has come."""
+    gaps: tuple[tuple[int, int], ...]
+    """First number, and the one after the last, of each stretch that has not come: it is on its way, or lost."""
+
+    @property
+    def missing(self) -> int:
+        """How many events have not come, though later ones have."""
+        return sum(end - first for first, end in self.gaps)
+
+
 class Ledger(Protocol):
     """The ledger and its fold."""
 
@@ -60,6 +76,9 @@ class Ledger(Protocol):
 
     async def verify(self, experiment: int) -> list[str]:
         """Every difference between the stored posterior and the fold of the ledger."""
+
+    async def intake(self) -> list[Intake]:
+        """What has come of each life of a serving process, by name."""
 
     async def quarantine(self, entry_id: str, problem: str, payload: bytes, now_ms: int) -> None:
         """Keep what cannot be folded."""

@@ -1,6 +1,7 @@
 """The stream entry: how a batch of events travels from serving to the ledger.
 
-One byte of format, then msgpack. Format 2 has candidates as packed bytes; format 1, older than any release, is unread.
+One byte of format, then msgpack. Format 3 numbers the events; format 2, which is read too, does not. Format 1, older
+than any release, is unread.
 """
 
 from collections.abc import Sequence
@@ -8,22 +9,24 @@ from struct import Struct
 
 import msgspec
 
-from pullarm.domain.decision import Batch, Decision, Reward, ServingMinute, Token
+from pullarm.domain.decision import Batch, Decision, Reward, ServingMinute, Span, Token
 
-FORMAT = b"\x02"
+FORMAT = b"\x03"
+READ = (b"\x02", FORMAT)
 MAX_EVENTS = 512
 MAX_BYTES = 256 * 1024
 
 # As the specification of msgpack has them: "fixarray" and "array 32".
-_ARRAY_OF_4 = b"\x94"
+_ARRAY_OF_5 = b"\x95"
 _ARRAY_32 = Struct(">BI")
 _ARRAY_32_MARK = 0xDD
+_MOST = 2**62
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Batch)
 
-Event = Decision | Reward | Token | ServingMinute
-"""A Token stands for the voiding of its decision."""
+Event = Decision | Reward | Token | ServingMinute | Span
+"""A Token stands for the voiding of its decision; a Span is none, but travels with them."""
 
 
 class MalformedEntry(ValueError):
@@ -40,10 +43,13 @@ def entry(
     rewards: Sequence[bytes],
     voids: Sequence[bytes],
     minutes: Sequence[bytes] = (),
+    *,
+    span: Span | None = None,
 ) -> bytes:
-    """A stream entry of packed events."""
-    kinds = (decisions, rewards, voids, minutes)
-    return FORMAT + _ARRAY_OF_4 + b"".join([part for kind in kinds for part in _array(kind)])
+    """A stream entry of packed events; the span numbers them, and those before them that were given up."""
+    spans = [] if span is None else [_encoder.encode(span)]
+    kinds = (decisions, rewards, voids, minutes, spans)
+    return FORMAT + _ARRAY_OF_5 + b"".join([part for kind in kinds for part in _array(kind)])
 
 
 def _array(packed: Sequence[bytes]) -> tuple[bytes, ...]:
@@ -53,12 +59,16 @@ def _array(packed: Sequence[bytes]) -> tuple[bytes, ...]:
 
 def unpack(payload: bytes) -> Batch:
     """The batch of a stream entry; raises MalformedEntry."""
-    if payload[:1] != FORMAT:
-        raise MalformedEntry(f"format byte {payload[:1]!r} is not known; known is {FORMAT!r}")
+    if payload[:1] not in READ:
+        raise MalformedEntry(f"format byte {payload[:1]!r} is not known; known are {READ}")
     try:
-        return _decoder.decode(payload[1:])
+        batch = _decoder.decode(payload[1:])
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
         raise MalformedEntry(str(error)) from error
+    for span in batch.spans:
+        if not (0 <= span.first < span.end <= _MOST and "\0" not in span.process):
+            raise MalformedEntry(f"{span} numbers no events")
+    return batch
 
 
 def merge(batches: list[Batch]) -> Batch:
@@ -68,4 +78,5 @@ def merge(batches: list[Batch]) -> Batch:
         [event for batch in batches for event in batch.rewards],
         [event for batch in batches for event in batch.voids],
         [event for batch in batches for event in batch.minutes],
+        [span for batch in batches for span in batch.spans],
     )

@@ -26,7 +26,7 @@ def spool(tmp_path: Path) -> Iterator[Spool]:
 
 @pytest.fixture
 async def log(sink: Sink, spool: Spool) -> AsyncIterator[EventLog]:
-    log = EventLog(sink, spool)
+    log = EventLog(sink, spool, "serving-1")
     running = asyncio.create_task(log.run())
     yield log
     sink.refuses, sink.takes = False, 10**9

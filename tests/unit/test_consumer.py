@@ -8,14 +8,14 @@ from itertools import product
 import pytest
 
 from pullarm.domain.assignment import MICRO
-from pullarm.domain.decision import Batch, Decision, ServingMinute, Token
+from pullarm.domain.decision import Batch, Decision, ServingMinute, Span, Token
 from pullarm.domain.errors import Refused, Unavailable
 from pullarm.domain.experiment import Catalogue
 from pullarm.domain.ports import Entry, FoldResult
 from pullarm.storage import events
 from pullarm.storage.memory import MemoryEvents, MemoryExperiments, MemoryLedger
 from tests.builders import FixedClock
-from tests.ledger_events import HOUR_MS, START_MS, THOMPSON, Event, Events, batch, draft
+from tests.ledger_events import HOUR_MS, START_MS, THOMPSON, Event, Events, batch, draft, entry
 from workers import consumer as module
 from workers.consumer import IDLE_MS, Consumer
 
@@ -93,10 +93,6 @@ class Scene:
 
     async def learned(self) -> dict[tuple[int, int, int], tuple[int, int]]:
         return await self.ledger.posterior(1)
-
-
-def entry(of: Batch) -> bytes:
-    return events.entry(*([events.pack(event) for event in kind] for kind in of))
 
 
 @pytest.fixture
@@ -201,7 +197,10 @@ async def test_events_the_ledger_refuses_are_set_aside_and_the_others_folded(sce
     )
     for decision, reward in zip(logged, rewards, strict=True):
         await scene.stream.append(entry(batch(decision, reward)))
+    await scene.stream.append(entry(Batch(logged[3:4], [], [], spans=[Span("serving-1", 0, 3)])))
     await scene.consumed()
+    (come,) = await scene.ledger.intake()
+    assert (come.numbered, come.missing) == (3, 0)  # what is set aside has come
     kept = scene.ledger.quarantined
     assert sorted(payload for _, _, payload in kept.values()) == sorted(map(events.pack, bad))
     assert {(at, problem) for at, problem, _ in kept.values()} == {

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from pullarm.domain.decision import Batch, ServingMinute
+from pullarm.domain.decision import Batch, ServingMinute, Span
 from pullarm.domain.errors import Exhausted
 from pullarm.storage import events
 from serving import event_log as module
@@ -76,7 +76,8 @@ async def test_events_of_every_kind_arrive_as_they_were(
     log.tell([MINUTE])
     sink.open.set()
     await until(lambda: sink.stored.minutes)
-    assert sink.stored == Batch([decision, unseen], [reward], [unseen.token], [MINUTE])
+    spans = [Span("serving-1", *numbers) for numbers in ((0, 2), (2, 3), (3, 5))]
+    assert sink.stored == Batch([decision, unseen], [reward], [unseen.token], [MINUTE], spans)
 
 
 async def test_nothing_to_store_is_stored_at_once(sink: Sink, log: EventLog) -> None:
@@ -192,7 +193,7 @@ async def test_closing_stores_what_waits(
     sink: Sink, spool: Spool, make: Events, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(events, "MAX_EVENTS", 3)
-    log = EventLog(sink, spool)
+    log = EventLog(sink, spool, "serving-1")
     storing = store_each(log, decisions(make, 10))
     await asyncio.sleep(0)
     log.tell([MINUTE])
@@ -202,7 +203,7 @@ async def test_closing_stores_what_waits(
 
 
 async def test_closing_with_nothing_waiting_ends(sink: Sink, spool: Spool) -> None:
-    log = EventLog(sink, spool)
+    log = EventLog(sink, spool, "serving-1")
     running = asyncio.create_task(log.run())
     await asyncio.sleep(0.01)
     await close(log, running)
@@ -212,7 +213,7 @@ async def test_closing_with_nothing_waiting_ends(sink: Sink, spool: Spool) -> No
 async def test_buffered_answers_come_before_the_stream_acknowledges(
     sink: Sink, spool: Spool, make: Events
 ) -> None:
-    log = EventLog(sink, spool, durability=Durability.BUFFERED)
+    log = EventLog(sink, spool, "serving-1", durability=Durability.BUFFERED)
     sink.open.clear()
     logged = decisions(make, 30)
     assert {await log.store([each]) for each in logged} == {Kept.BUFFERED}
@@ -232,7 +233,7 @@ class Slow(Pace):
 async def test_entries_follow_each_other_at_their_pace(
     sink: Sink, spool: Spool, make: Events
 ) -> None:
-    log = EventLog(sink, spool, pace=Slow(0.5))
+    log = EventLog(sink, spool, "serving-1", pace=Slow(0.5))
     running = asyncio.create_task(log.run())
     (alone,) = decisions(make, 1)
     async with asyncio.timeout(0.45):
@@ -249,7 +250,7 @@ async def test_entries_follow_each_other_at_their_pace(
 async def test_what_no_code_expects_ends_the_log_and_tells(
     sink: Sink, spool: Spool, make: Events
 ) -> None:
-    log = EventLog(sink, spool)
+    log = EventLog(sink, spool, "serving-1")
     sink.breaks = True
     storing = store_each(log, decisions(make, 1))
     with pytest.raises(ExceptionGroup) as told:

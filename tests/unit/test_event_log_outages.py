@@ -86,7 +86,7 @@ async def test_slow_acknowledgement_is_not_waited_for(
 
 
 async def test_full_spool_is_told_and_nobody_hangs(sink: Sink, small: Spool, make: Events) -> None:
-    log = EventLog(sink, small)
+    log = EventLog(sink, small, "serving-1")
     running = asyncio.create_task(log.run())
     sink.refuses = True
     done: list[object] = []
@@ -115,7 +115,7 @@ async def test_full_spool_is_told_and_nobody_hangs(sink: Sink, small: Spool, mak
 async def test_what_nobody_waits_for_is_kept_in_memory_while_the_spool_is_full(
     sink: Sink, small: Spool, make: Events, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    log = EventLog(sink, small, durability=Durability.BUFFERED)
+    log = EventLog(sink, small, "serving-1", durability=Durability.BUFFERED)
     running = asyncio.create_task(log.run())
     sink.refuses = True
     logged = decisions(make, 100)
@@ -137,7 +137,7 @@ async def test_memory_is_bounded_too(
     sink: Sink, small: Spool, make: Events, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_WAITING", 5)
-    log = EventLog(sink, small, durability=Durability.BUFFERED)
+    log = EventLog(sink, small, "serving-1", durability=Durability.BUFFERED)
     sink.refuses = True
     for each in decisions(make, 50):
         log._put_all([each], None)
@@ -167,7 +167,7 @@ async def test_closing_while_the_stream_is_away_leaves_all_to_the_next_process(
     sink: Sink, spool: Spool, make: Events, tmp_path: Path
 ) -> None:
     sink.refuses = True
-    log = EventLog(sink, spool)
+    log = EventLog(sink, spool, "serving-1")
     running = asyncio.create_task(log.run())
     logged = decisions(make, 3)
     storing = store_each(log, logged)
@@ -177,12 +177,44 @@ async def test_closing_while_the_stream_is_away_leaves_all_to_the_next_process(
     spool.close()
     sink.refuses = False
     heir = Spool(tmp_path / "spool", "serving-2")
-    log = EventLog(sink, heir)
+    log = EventLog(sink, heir, "serving-1")
     running = asyncio.create_task(log.run())
     await until(lambda: sink.stored.decisions and heir.waiting_entries == 0)
     await close(log, running)
     assert sink.stored.decisions == logged
     heir.close()
+
+
+async def test_what_found_no_room_is_not_missed(sink: Sink, small: Spool, make: Events) -> None:
+    """Nor is it where the stream took it without saying so."""
+    log = EventLog(sink, small, "serving-1")
+    running = asyncio.create_task(log.run())
+    sink.refuses = sink.stores_in_silence = True
+    for each in decisions(make, 40):
+        await outcomes(store_each(log, [each]))
+    assert log.refused > 0
+    sink.refuses = False
+    await until(lambda: log.trouble is None and log.spool.waiting_entries == 0)
+    await log.store(decisions(make, 1))
+    await close(log, running)
+    assert missing(sink) == set()
+    small.close()
+
+
+async def test_entry_that_is_lost_on_the_way_is_missed(
+    sink: Sink, log: EventLog, make: Events
+) -> None:
+    for count in (3, 5, 2):
+        await log.store(decisions(make, count))
+    del sink.entries[1]
+    assert missing(sink) == set(range(3, 8))
+
+
+def missing(sink: Sink) -> set[int]:
+    """Numbers below the highest that came."""
+    spans = sink.stored.spans
+    come = {number for span in spans for number in range(span.first, span.end)}
+    return set(range(max(span.end for span in spans))) - come
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -191,7 +223,7 @@ async def test_whatever_happens_the_shown_are_stored_and_the_others_do_not_count
 ) -> None:
     """Requests of several decisions, cancelled at random, over a stream that fails at random and a spool that fills."""
     spool = Spool(tmp_path, "serving-1", max_bytes=40_000, segment_bytes=4_000)
-    log = EventLog(sink, spool)
+    log = EventLog(sink, spool, "serving-1")
     running = asyncio.create_task(log.run())
     monkeypatch.setattr(events, "MAX_EVENTS", 5)
     random = Random(seed)
@@ -210,6 +242,7 @@ async def test_whatever_happens_the_shown_are_stored_and_the_others_do_not_count
     done = await outcomes(storing)
     await until(lambda: log.trouble is None and spool.waiting_entries == 0 and log.waiting == 0)
     await close(log, running)
+    assert missing(sink) == set()
     stored = {decision.token.uid for decision in sink.stored.decisions}
     voided = {token.uid for token in sink.stored.voids}
     for outcome, request in zip(done, logged, strict=True):

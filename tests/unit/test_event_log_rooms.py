@@ -34,7 +34,7 @@ async def test_request_of_which_only_a_part_found_room_is_voided(
     logged = decisions(make, 8)
     room = sum(len(events.pack(each)) for each in logged[:4]) + 120
     spool = Spool(tmp_path / "part", "serving-1", max_bytes=room)
-    log = EventLog(sink, spool)
+    log = EventLog(sink, spool, "serving-1")
     sink.refuses = True
     log.trouble = "Redis is away"  # so that it is not even asked
     running = asyncio.create_task(log.run())
@@ -64,7 +64,7 @@ async def test_entry_that_is_sent_when_the_spool_was_full_is_voided(
     sink, logged = SlowlyAcknowledged(), decisions(make, 1)
     sink.open.clear()
     spool = Spool(tmp_path / "none", "serving-1", max_bytes=10)
-    log = EventLog(sink, spool)
+    log = EventLog(sink, spool, "serving-1")
     write = spool.write
 
     def write_while_the_stream_comes_back(entry: bytes) -> None:

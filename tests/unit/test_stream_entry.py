@@ -7,10 +7,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pullarm.domain.decision import Batch, ServingMinute
+from pullarm.domain.decision import Batch, ServingMinute, Span
 from pullarm.storage import events
 from pullarm.storage.events import MalformedEntry
-from tests.ledger_events import Events, batch
+from tests.ledger_events import Events, batch, entry
 
 
 def whole() -> Batch:
@@ -18,25 +18,35 @@ def whole() -> Batch:
     tokens = [make.token(7, arms=(1, 2**31)) for _ in range(3)]
     decision = make.decision(tokens[0])._replace(attributes={"ö": "😀"}, newcomers=["a", "b"])
     filled = batch(decision, make.reward(tokens[1], reward_id="r"), tokens[2])
-    return filled._replace(
-        minutes=[ServingMinute("s", 2**40, 7, 2, 9, 3, 1, 1, 0, {-4: 3}, 5, {6: 2})]
-    )
+    minute = ServingMinute("s", 2**40, 7, 2, 9, 3, 1, 1, 0, {-4: 3}, 5, {6: 2})
+    return filled._replace(minutes=[minute], spans=[Span("s", 2**33, 2**33 + 5)])
 
 
-def written(of: Batch) -> bytes:
-    return events.entry(*([events.pack(event) for event in kind] for kind in of))
-
-
-ENTRY = written(whole())
+ENTRY = entry(whole())
 
 
 def test_entry_is_read_back_as_it_was_written() -> None:
     assert events.unpack(ENTRY) == whole()
 
 
-def test_entry_without_minutes_is_read() -> None:
-    old = events.unpack(events.FORMAT + msgspec.msgpack.encode(whole()[:3]))
-    assert (old[:3], list(old.minutes)) == (whole()[:3], [])
+@pytest.mark.parametrize("kinds", [3, 4])
+def test_entry_of_the_format_before_is_read(kinds: int) -> None:
+    """With minutes and without; its events have no numbers."""
+    old = events.unpack(b"\x02" + msgspec.msgpack.encode(whole()[:kinds]))
+    assert (old[:kinds], list(old.spans)) == (whole()[:kinds], [])
+
+
+def test_entry_without_numbers_is_read() -> None:
+    assert events.unpack(entry(whole()._replace(spans=[]))) == whole()._replace(spans=[])
+
+
+@pytest.mark.parametrize(
+    "span",
+    [Span("s", -1, 3), Span("s", 3, 3), Span("s", 4, 3), Span("s", 0, 2**63), Span("a\0b", 0, 1)],
+)
+def test_numbers_that_no_ledger_takes_are_malformed(span: Span) -> None:
+    with pytest.raises(MalformedEntry, match="numbers no events"):
+        events.unpack(entry(whole()._replace(spans=[span])))
 
 
 def test_minute_of_a_version_that_counted_no_refused_rewards_is_read() -> None:
@@ -52,8 +62,8 @@ def test_merging_keeps_every_event() -> None:
 
 
 def test_unknown_format_is_named() -> None:
-    with pytest.raises(MalformedEntry, match="format byte b'\\\\x03' is not known"):
-        events.unpack(b"\x03" + ENTRY[1:])
+    with pytest.raises(MalformedEntry, match="format byte b'\\\\x04' is not known"):
+        events.unpack(b"\x04" + ENTRY[1:])
 
 
 def test_entry_that_was_cut_is_malformed() -> None:

@@ -6,6 +6,7 @@ held against.
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from itertools import pairwise
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -21,7 +22,7 @@ from pullarm.domain.decision import (
     uid_ms,
 )
 from pullarm.domain.experiment import Exposure
-from pullarm.domain.ports import FoldResult
+from pullarm.domain.ports import FoldResult, Intake
 from pullarm.domain.rebuild import Exclusion
 from pullarm.storage.memory.experiments import MemoryExperiments, at
 
@@ -48,6 +49,7 @@ class MemoryLedger:
         self._voided: set[bytes] = set()
         self._rewards: defaultdict[bytes, dict[bytes, Reward]] = defaultdict(dict)
         self._minutes: dict[tuple[int, int, int, str], ServingMinute] = {}
+        self._numbers: defaultdict[str, set[int]] = defaultdict(set)
         self._folds: defaultdict[int, list[int]] = defaultdict(list)
         self.exclusions: defaultdict[int, list[Exclusion]] = defaultdict(list)
         """By experiment, those that hold. Which fold brought a row is not known here, so `until` must be None."""
@@ -70,6 +72,8 @@ class MemoryLedger:
             key = (minute.experiment, minute.policy, minute.minute, minute.process)
             newest = max(self._minutes.get(key, minute), minute, key=attrgetter("sequence"))
             self._minutes[key] = newest
+        for span in batch.spans:
+            self._numbers[span.process].update(range(span.first, span.end))
         experiments = {token.experiment for token in (decided | voided | rewarded).values()}
         for experiment in experiments:
             self._folds[experiment].append(now_ms)
@@ -153,6 +157,13 @@ class MemoryLedger:
             if self._tokens[uid].experiment == experiment and reward.token != self._tokens[uid]
         ]
 
+    async def intake(self) -> list[Intake]:
+        """What has come of each life of a serving process, by name."""
+        return [
+            Intake(process=process, numbered=max(come) + 1, gaps=_gaps(come))
+            for process, come in sorted(self._numbers.items())
+        ]
+
     async def quarantine(self, entry_id: str, problem: str, payload: bytes, now_ms: int) -> None:
         """Keep what cannot be folded; the first account of an entry stays."""
         self.quarantined.setdefault(entry_id, (now_ms, problem, payload))
@@ -160,3 +171,9 @@ class MemoryLedger:
     def folds(self, experiment: int) -> list[int]:
         """When each fold of an experiment was, in milliseconds since 1970; the first is number 1."""
         return list(self._folds[experiment])
+
+
+def _gaps(come: set[int]) -> tuple[tuple[int, int], ...]:
+    """The stretches of numbers below the highest that have not come."""
+    edges = sorted({-1} | come)
+    return tuple((a + 1, b) for a, b in pairwise(edges) if b > a + 1)
