@@ -10,7 +10,7 @@ py := .venv/bin/python
 ready := .venv/.ready-$(shell pwd | cksum | cut -d ' ' -f 1)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check format bench generate baseline relock clean
+.PHONY: help demo up test check format bench soak generate baseline relock clean
 
 help: ## print this list
 	@echo 'Pullarm: make TARGET [ARGS="..."]'
@@ -47,6 +47,9 @@ format: $(ready) ## rewrite Python and proto files in the house format
 
 bench: $(ready) ## measure what the project promises (ARGS="--only mix --duration 60")
 	@$(py) -m cli bench $(ARGS)
+
+soak: $(ready) ## kill every part under load, again and again, and account for it (ARGS="--minutes 30")
+	@$(py) -m cli soak $(ARGS)
 
 generate: $(ready) ## generate pullarm/v1 from proto/
 	@$(py) -m tools.generate

@@ -4,11 +4,9 @@ import asyncio
 import json
 import os
 import sys
-import tempfile
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated, Any
 
 from rich.console import Console
@@ -20,9 +18,10 @@ from benchmarks.sla import Check
 from benchmarks.suites import ARMS, SUITES, Finding, Run, Settings, Suite, compared
 from benchmarks.traffic import MODES, Traffic
 from cli.embedded import Wanted, embedded_services
-from cli.platform import OWN_KEYS, OWN_SERVERS, Platform
+from cli.platform import Platform
 from cli.platform import Settings as PlatformSettings
 from cli.remote import ControlPlane
+from cli.temporary import temporary_state
 
 _NAMES = [suite.name for suite in SUITES]
 _RATE = 1_000.0
@@ -254,30 +253,19 @@ class _Site:
 class _Host:
     """Starts platforms and servers in temporary folders, whatever servers the user has."""
 
-    def __init__(self) -> None:
-        for name in (*OWN_SERVERS, *OWN_KEYS):
-            os.environ.pop(name, None)
-
     @asynccontextmanager
     async def platform(self, serving: int) -> AsyncIterator[_Site]:
-        with _folder() as state:
+        with temporary_state("bench") as state:
             settings = PlatformSettings(state=state, serving=serving, grpc_port=0, http_port=0)
             async with Platform(settings, report=_quiet) as platform:
                 yield _Site(platform)
 
     @asynccontextmanager
     async def redis(self) -> AsyncIterator[str]:
-        with _folder() as state:
+        with temporary_state("bench") as state:
             wanted = Wanted(postgres=False)
             async with embedded_services(state, wanted, _quiet) as addresses:
                 yield addresses["REDIS_URL"]
-
-
-@contextmanager
-def _folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="pullarm-bench-") as parent:
-        os.chmod(parent, 0o711)  # as root, PostgreSQL's own account has to pass through
-        yield Path(parent) / "state"
 
 
 def _quiet(_: str) -> None:

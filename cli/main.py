@@ -21,6 +21,7 @@ COMMANDS = {
     "check-log": "Check an exported log for what an estimate needs of it; fails on a finding.",
     "republish": "Give serving everything anew: configurations, posteriors and halts, from PostgreSQL.",
     "bench": "Measure what the project promises, beside an echo server.",
+    "soak": "Kill every part again and again under load, and prove that nothing acknowledged is lost.",
     "serve": "Run one serving process.",
     "control": "Run the control plane.",
     "work": "Run one worker.",

@@ -35,6 +35,7 @@ class Settings:
 
     state: Path = Path(".pullarm")
     serving: int = 2
+    workers: int = 1
     host: str = "127.0.0.1"
     grpc_port: int = 50051
     http_port: int = 8000
@@ -176,8 +177,11 @@ class Platform:
             for n, port in enumerate(self.settings.metrics_ports)
         ]
         control = self._program(state, "control", "control", 3)
-        worker = self._program(state, "worker", "work", 4)
-        return [*serving, control, replace(worker, nice=process.BEHIND_THE_SCENES)]
+        workers = [
+            replace(self._program(state, name, "work", 4), nice=process.BEHIND_THE_SCENES)
+            for name in ("worker", *(f"worker-{n}" for n in range(1, self.settings.workers)))
+        ]
+        return [*serving, control, *workers]
 
     def _program(
         self, state: State, name: str, command: str, stage: int, **environment: str

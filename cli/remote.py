@@ -79,11 +79,20 @@ class ControlPlane:
         """Stop for good."""
         return self._call("POST", f"/{_quoted(reference)}/stop")
 
+    def system(self) -> dict[str, Any]:
+        """How the platform does as a whole."""
+        return self._request("GET", "/api/system")
+
     def _call(
         self, method: str, path: str, body: Mapping[str, object] | None = None
     ) -> dict[str, Any]:
+        return self._request(method, f"/api/experiments{path}", body)
+
+    def _request(
+        self, method: str, path: str, body: Mapping[str, object] | None = None
+    ) -> dict[str, Any]:
         try:
-            answer = self._http.request(method, f"/api/experiments{path}", json=body)
+            answer = self._http.request(method, path, json=body)
         except httpx.HTTPError as error:
             raise Unavailable(
                 f"the control plane at {self.url} does not answer ({error}); is `pullarm up` running? "

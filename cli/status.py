@@ -22,6 +22,7 @@ def command(
     with ControlPlane(control_url) as control:
         if experiment is None:
             _show_list(console, control.list()["experiments"])
+            _show_missing(console, control.system()["events"])
         else:
             summary = control.summary(experiment)
             _show_summary(console, summary)
@@ -63,6 +64,12 @@ def _show_summary(console: Console, summary: Mapping[str, Any]) -> None:
         )
     console.print(table)
     console.print(f"{summary['decisions']:,} decisions, posterior {summary['posterior_version']}")
+
+
+def _show_missing(console: Console, events: Mapping[str, Any]) -> None:
+    for process, missing in events["missing_by_process"].items():
+        text = f"{missing:,} events of {process} have not come: on their way, in a spool, or lost"
+        console.print(Text(text), soft_wrap=True)
 
 
 def _percent(share: float | None, digits: int) -> str:

@@ -14,6 +14,7 @@ from cli.platform import Platform, Settings
 def command(
     state: Annotated[Path, Option(help="Folder for data, logs and keys.")] = Path(".pullarm"),
     serving: Annotated[int, Option(min=1, max=64, help="Serving processes on the port.")] = 2,
+    workers: Annotated[int, Option(min=1, max=16, help="Worker processes.")] = 1,
     host: Annotated[str, Option(help="Address to listen on.")] = "127.0.0.1",
     grpc_port: Annotated[int, Option(min=0, max=65535, help="Port of serving; 0: any.")] = 50051,
     http_port: Annotated[int, Option(min=0, max=65535, help="Port of control; 0: any.")] = 8000,
@@ -27,13 +28,14 @@ def command(
         int, Option(min=0, max=65535, help="TCP port of the embedded Valkey; 0: none.")
     ] = 0,
 ) -> None:
-    """Start PostgreSQL, Valkey, serving, control and a worker; stop all of them on Ctrl-C.
+    """Start PostgreSQL, Valkey, serving, control and workers; stop all of them on Ctrl-C.
 
     DATABASE_URL, REDIS_URL and QUEUE_REDIS_URL replace the embedded servers by your own.
     """
     settings = Settings(
         state=state,
         serving=serving,
+        workers=workers,
         host=host,
         grpc_port=grpc_port,
         http_port=http_port,

@@ -22,7 +22,10 @@ def command(
         Path, Option(help="State folder of a running `pullarm up`, where DATABASE_URL is not set.")
     ] = Path(".pullarm"),
 ) -> None:
-    """Recompute every posterior from the ledger; prints every difference and fails if there is one."""
+    """Recompute every posterior from the ledger; prints every difference and fails if there is one.
+
+    Also says how many events serving has stored that have not come: on their way, in a spool, or lost.
+    """
     differences = asyncio.run(_verify(database_url(state), experiment))
     sys.exit(1 if differences else 0)
 
@@ -42,7 +45,11 @@ async def _verify(dsn: str, reference: str | None) -> int:
     async with Database(dsn, max_connections=2) as database:
         store, ledger = PostgresExperiments(database), PostgresLedger(database)
         experiments = [await store.get(reference)] if reference else await store.all()
-        return sum([await _report(ledger, experiment) for experiment in experiments])
+        differences = sum([await _report(ledger, experiment) for experiment in experiments])
+        for each in [] if reference else await ledger.intake():
+            if each.gaps:
+                print(f"{each.process}: {each.missing} of {each.numbered} events have not come")
+        return differences
 
 
 async def _report(ledger: PostgresLedger, experiment: Experiment) -> int:

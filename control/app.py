@@ -17,6 +17,7 @@ from control.lifecycle import Halts, Lifecycle
 from control.origin import refuse_other_sites
 from control.overview import Overview
 from control.problems import HANDLERS
+from control.system import AskIntake, System, SystemFigures
 from pullarm.clock import Clock
 from pullarm.domain.ports import ExperimentStore
 from pullarm.domain.summary import Summaries
@@ -32,6 +33,7 @@ class Stores:
     summaries: Summaries
     halts: Halts
     probes: Mapping[str, Probe]
+    intake: AskIntake
 
 
 def create_app(
@@ -45,12 +47,14 @@ def create_app(
     lifecycle = Lifecycle(stores.experiments, stores.halts, clock)
     overview = Overview(lifecycle, stores.summaries, clock, monotonic)
     probes = Probes(stores.probes)
+    figures = SystemFigures(stores.intake)
     return Litestar(
-        route_handlers=[Experiments, Arms, Health, *dashboard(web or find_web())],
+        route_handlers=[Experiments, Arms, Health, System, *dashboard(web or find_web())],
         dependencies={
             "lifecycle": Provide(lambda: lifecycle, sync_to_thread=False),
             "overview": Provide(lambda: overview, sync_to_thread=False),
             "probes": Provide(lambda: probes, sync_to_thread=False),
+            "figures": Provide(lambda: figures, sync_to_thread=False),
         },
         before_request=refuse_other_sites,
         exception_handlers=HANDLERS,

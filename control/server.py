@@ -14,7 +14,7 @@ from control.app import Stores, create_app
 from control.settings import ADDRESS, Settings
 from pullarm.clock import clock_from
 from pullarm.domain.errors import ConfigurationError
-from pullarm.storage.postgres import Database, PostgresExperiments, PostgresSummary
+from pullarm.storage.postgres import Database, PostgresExperiments, PostgresLedger, PostgresSummary
 from pullarm.storage.redis import RedisBoard, connect
 
 GRACE_S = 5
@@ -69,6 +69,7 @@ async def serve(settings: Settings) -> None:
                     summaries=PostgresSummary(database),
                     halts=board,
                     probes={"postgresql": database.ping, "redis": board.ping},
+                    intake=PostgresLedger(database).intake,
                 )
                 await _run(create_app(stores, clock=clock), listening, settings)
         finally:

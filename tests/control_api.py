@@ -10,7 +10,7 @@ from control.app import Stores, create_app
 from pullarm.domain.errors import Unavailable
 from pullarm.domain.experiment import State
 from pullarm.domain.summary import Summaries
-from pullarm.storage.postgres import Database, PostgresExperiments, PostgresSummary
+from pullarm.storage.postgres import Database, PostgresExperiments, PostgresLedger, PostgresSummary
 from pullarm.storage.redis import RedisBoard
 from tests.ledger_events import START_MS
 
@@ -58,6 +58,7 @@ def app_over(
         summaries=summaries or PostgresSummary(database),
         halts=board,
         probes={"postgresql": database.ping, "redis": board.ping},
+        intake=PostgresLedger(database).intake,
     )
     return create_app(stores, clock=clock, monotonic=clock.monotonic)
 

@@ -19,6 +19,7 @@ from pullarm.storage.postgres import (
 from pullarm.storage.redis import RedisBoard, RedisEventSource, connect
 from workers import jobs
 from workers.consumer import Consumer
+from workers.intake import IntakeWatch
 from workers.publisher import Publisher
 from workers.settings import Settings
 
@@ -51,6 +52,7 @@ async def run(settings: Settings) -> None:
         consuming = asyncio.create_task(consumer.run(), name="consumer")
         others = [
             asyncio.create_task(publisher.run(), name="publisher"),
+            asyncio.create_task(IntakeWatch(ledger).run(), name="intake"),
             asyncio.create_task(jobs.run(settings.queue_redis_url, ledger, clock), name="arq"),
         ]
         stop = asyncio.create_task(stopping.wait(), name="stop")

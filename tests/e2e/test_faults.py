@@ -204,12 +204,6 @@ def busier(platform: Platform) -> str:
     return max(names, key=lambda name: connections(platform.pids[name], port))
 
 
-async def test_nothing_acknowledged_is_lost_with_the_event_stream(watched: Watched) -> None:
-    async with steady_load(watched.platform) as load:
-        await kill(watched, "valkey")
-    check_exactly_once(await account(watched.platform, load), load.tally)
-
-
 @pytest.mark.parametrize("name", ["control", "postgres"])
 async def test_callers_notice_nothing_of_the_parts_behind(watched: Watched, name: str) -> None:
     async with steady_load(watched.platform) as load:

@@ -24,9 +24,11 @@ _numbers = count(1)
 
 
 @asynccontextmanager
-async def running(folder: Path, report: Callable[[str], None] = print) -> AsyncIterator[Platform]:
+async def running(
+    folder: Path, report: Callable[[str], None] = print, *, workers: int = 1
+) -> AsyncIterator[Platform]:
     """A platform with servers and keys of its own, on free ports."""
-    settings = Settings(state=folder, grpc_port=0, http_port=0)
+    settings = Settings(state=folder, workers=workers, grpc_port=0, http_port=0)
     async with AsyncExitStack() as stack:
         with pytest.MonkeyPatch.context() as patch:
             for name in (*OWN_SERVERS, *OWN_KEYS):

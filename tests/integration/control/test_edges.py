@@ -112,6 +112,7 @@ async def test_the_api_describes_itself(client: AsyncClient) -> None:
         "/api/experiments/{reference}/start",
         "/api/experiments/{reference}/stop",
         "/api/experiments/{reference}/summary",
+        "/api/system",
         "/healthz",
         "/readyz",
     }
