@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pullarm.clock import Clock
 from pullarm.domain.errors import Unavailable
 from pullarm.domain.experiment import POLICY_NUMBERS, Experiment, State
-from pullarm.domain.ports import Board
+from pullarm.domain.ports import Board, Version
 from pullarm.domain.publication import PosteriorCell, Publication
 from pullarm.policies.draw import KERNEL
 from pullarm.policies.grid import Grid
@@ -63,12 +63,17 @@ class Publisher:
     async def run(self) -> None:
         """Publish for ever; a store that is away is waited for."""
         loop = asyncio.get_running_loop()
-        away = False
+        away, compared = False, False
         task = asyncio.current_task()
         # Looked at because the driver's `wait_for` may swallow a cancellation (CPython 3.11, issue 86296).
         while task is not None and not task.cancelling():
             started = loop.time()
             try:
+                if (
+                    not compared
+                ):  # PostgreSQL may be back in an earlier state: not to be published from
+                    await self.audit()
+                    compared = True
                 await self.publish_due()
                 if started >= self._audit_at:
                     await self.audit()
@@ -77,7 +82,7 @@ class Publisher:
             except Unavailable as error:
                 if not away:
                     _log.warning("publishing waits: %s", error)
-                away = True
+                away, compared = True, False
             await asyncio.sleep(max(0.0, TICK_S - (loop.time() - started)))
 
     async def publish_due(self) -> None:
@@ -91,14 +96,21 @@ class Publisher:
 
     async def audit(self) -> None:
         """Publish whole what the board does not have as the ledger says; then declare the board complete and as new as
-        the ledger.
+        the ledger. A ledger that was put back to an earlier state begins a new life first.
 
         The beat leaves out what cannot be published, which the log has told, and stops for what another process has
         been publishing for too long.
         """
-        newest = await self._publications.experiments()
         incarnation = await self._publications.incarnation()
-        on_board = await self._board.versions(list(newest))
+        index = await self._board.index()
+        newest = await self._publications.experiments()
+        listed = index.experiments if index.incarnation == incarnation else ()
+        on_board = await self._board.versions(sorted({*newest, *listed}))
+        if reason := await self._put_back(incarnation, newest, on_board):
+            if await self._publications.reopen(incarnation, self._clock()) is not None:
+                _log.error("the ledger is from a backup: %s; all is published anew", reason)
+            await self.audit()
+            return
         for number, pub_no in newest.items():
             there = on_board[number]
             if pub_no == 0 or (there.incarnation, there.pub_no) != (incarnation, pub_no):
@@ -116,6 +128,22 @@ class Publisher:
         longest = asyncio.get_running_loop().time() - min(self._left.values(), default=inf)
         if behind <= self._problems.keys() and longest < _PATIENCE_S:
             await self._board.beat()
+
+    async def _put_back(
+        self, incarnation: str, newest: Mapping[int, int], on_board: Mapping[int, Version]
+    ) -> str:
+        """What says that the ledger was put back to an earlier state; "" where nothing does."""
+        if await self._publications.moved(incarnation):
+            return "it is in another PostgreSQL than before"
+        ahead = {
+            number: there.pub_no
+            for number, there in on_board.items()
+            if there.incarnation == incarnation and there.pub_no > newest.get(number, 0)
+        }
+        if ahead:  # asked anew, because another process may have published meanwhile, which it records first
+            newest = await self._publications.experiments()
+        lacking = [number for number, pub_no in ahead.items() if pub_no > newest.get(number, 0)]
+        return f"Redis has later publications of experiments number {lacking}" if lacking else ""
 
     async def republish(self, *, patience_s: float = REPUBLISH_PATIENCE_S) -> int:
         """Publish every experiment whole, whatever the board has, and declare it complete; how many there are.

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from struct import pack
 from typing import NamedTuple
+from uuid import UUID
 
 from pullarm.domain.assignment import MICRO
 from pullarm.domain.experiment import Experiment
@@ -13,6 +14,7 @@ from pullarm.domain.weighting import Weighting, published
 from pullarm.storage.postgres import weightings
 from pullarm.storage.postgres.database import Connection, Database, queries
 from pullarm.storage.postgres.experiments import read_experiment
+from pullarm.storage.postgres.incarnation import open_incarnation
 from pullarm.storage.postgres.times import at
 
 _SQL = queries("publications")
@@ -59,6 +61,16 @@ class PostgresPublications:
         """Which life of the ledger this is."""
         async with self._database.connection() as connection:
             return str(await connection.fetchval(_SQL["incarnation"]))
+
+    async def moved(self, incarnation: str) -> bool:
+        """Whether this life of the ledger began in another PostgreSQL, and so is here from a backup."""
+        async with self._database.connection() as connection:
+            return bool(await connection.fetchval(_SQL["moved"], UUID(incarnation)))
+
+    async def reopen(self, was: str, now_ms: int) -> str | None:
+        """Begin a new life of a ledger that was put back; None where another process has done so."""
+        async with self._database.transaction() as connection:
+            return await open_incarnation(connection, was, at(now_ms))
 
     @asynccontextmanager
     async def owning(self, number: int) -> AsyncIterator["Publishing | None"]:

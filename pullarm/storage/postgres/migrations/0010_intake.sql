@@ -6,3 +6,14 @@ CREATE TABLE intake (
     received int8multirange NOT NULL,          -- from 0; normally one range
     last_at  timestamptz NOT NULL
 ) WITH (fillfactor = 50);
+
+-- Which PostgreSQL this is, where it may be asked: another one than the ledger was made in has it from a backup.
+CREATE FUNCTION this_system() RETURNS bigint
+LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN (SELECT system_identifier FROM pg_control_system());
+EXCEPTION WHEN insufficient_privilege OR undefined_function THEN
+    RETURN NULL;
+END $$;
+
+ALTER TABLE ledger ADD COLUMN system bigint DEFAULT this_system();

@@ -1,6 +1,7 @@
 -- open --
 -- Only from the life that the caller knows: of many who find it out, one opens the next.
-UPDATE ledger SET incarnation = gen_random_uuid(), created_at = $2 WHERE incarnation = $1 RETURNING incarnation;
+UPDATE ledger SET incarnation = gen_random_uuid(), created_at = $2, system = this_system()
+WHERE incarnation = $1 RETURNING incarnation;
 
 -- skip_numbers --
 -- Of experiments, batches and whatever else is counted.

@@ -67,3 +67,7 @@ GROUP BY e.experiment_id ORDER BY e.experiment_id;
 
 -- incarnation --
 SELECT incarnation FROM ledger;
+
+-- moved --
+-- Whether this is another PostgreSQL than the one that this life of the ledger began in.
+SELECT system <> this_system() FROM ledger WHERE incarnation = $1;
