@@ -3,6 +3,8 @@
 import secrets
 from base64 import b32encode
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from itertools import count
 from typing import Protocol
 
@@ -19,7 +21,8 @@ from pullarm.domain.experiment import (
     policy_weights,
     starts_allocation_epoch,
 )
-from pullarm.domain.ports import ExperimentStore, NewExperiment, Revision
+from pullarm.domain.ports import BoardIndex, ExperimentStore, NewExperiment, Revision
+from pullarm.domain.publication import Head, Published
 
 EDITABLE = (State.DRAFT, State.RUNNING)
 _ATTEMPTS = 8
@@ -29,10 +32,16 @@ Expected = frozenset[int] | None
 
 
 class Halts(Protocol):
-    """Where a stop is written for serving to obey at once."""
+    """The board, where a stop is written for serving to obey at once. Away, it raises Unavailable."""
 
     async def halt(self, number: int, state: State) -> None:
-        """Raises Unavailable while the store is away."""
+        """Make serving treat an experiment as stopped."""
+
+    async def index(self) -> BoardIndex:
+        """What is published."""
+
+    async def read(self, number: int, have: Head | None) -> Published | None:
+        """One experiment as it was published last; raises ValueError where that cannot be read."""
 
 
 class Lifecycle:
@@ -80,8 +89,14 @@ class Lifecycle:
     async def stop(
         self, reference: str, expected: Expected = None
     ) -> tuple[Experiment, tuple[str, ...]]:
-        """End an experiment for good; also warnings about what could not be done at once."""
-        experiment = await self.revise(reference, expected, _stopped)
+        """End an experiment for good; also warnings about what could not be done at once.
+
+        Without PostgreSQL serving is told all the same, and a worker stores the stop later.
+        """
+        try:
+            experiment = await self.revise(reference, expected, _stopped)
+        except Unavailable as error:
+            return await self._halt_published(reference, expected, error)
         try:
             await self._halts.halt(experiment.number, State.STOPPED)
         except Unavailable as error:
@@ -91,6 +106,27 @@ class Lifecycle:
             )
             return experiment, (warning,)
         return experiment, ()
+
+    async def _halt_published(
+        self, reference: str, expected: Expected, away: Unavailable
+    ) -> tuple[Experiment, tuple[str, ...]]:
+        """Halt what the board has under this name; raises `away` where it has nothing."""
+        experiment = await self._published(reference)
+        if experiment is None:
+            raise away
+        _check_version(experiment, expected)
+        if _stopped(experiment) is not None:
+            await self._halts.halt(experiment.number, State.STOPPED)
+        warning = f"serving was told to stop; that is stored once the ledger is back ({away})"
+        return replace(experiment, state=State.STOPPED), (warning,)
+
+    async def _published(self, reference: str) -> Experiment | None:
+        for number in (await self._halts.index()).experiments:
+            with suppress(ValueError):  # a damaged one, which the workers make good
+                found = await self._halts.read(number, None)
+                if found and found.experiment and reference in _names(found.experiment):
+                    return found.experiment
+        return None
 
     async def _store(self, draft: Draft, key: str) -> Experiment:
         new = NewExperiment(
@@ -112,11 +148,7 @@ class Lifecycle:
         """Store what `plan` makes of the newest version, anew when another change came between."""
         for _ in range(_ATTEMPTS):
             experiment = await self.find(reference)
-            if expected is not None and experiment.config_no not in expected:
-                raise VersionMismatch(
-                    f"the experiment is at version {experiment.config_no} by now: read it again and "
-                    "repeat the change"
-                )
+            _check_version(experiment, expected)
             revision = plan(experiment)
             if revision is None:
                 return experiment
@@ -130,6 +162,18 @@ class Lifecycle:
 def new_id() -> str:
     """`exp_` and 12 random characters."""
     return "exp_" + b32encode(secrets.token_bytes(8)).decode().lower()[:12]
+
+
+def _check_version(experiment: Experiment, expected: Expected) -> None:
+    if expected is not None and experiment.config_no not in expected:
+        raise VersionMismatch(
+            f"the experiment is at version {experiment.config_no} by now: read it again and "
+            "repeat the change"
+        )
+
+
+def _names(experiment: Experiment) -> tuple[str, str]:
+    return experiment.id, experiment.key
 
 
 def _edited(experiment: Experiment, body: object) -> Revision | None:

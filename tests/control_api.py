@@ -9,6 +9,8 @@ from litestar import Litestar
 from control.app import Stores, create_app
 from pullarm.domain.errors import Unavailable
 from pullarm.domain.experiment import State
+from pullarm.domain.ports import BoardIndex
+from pullarm.domain.publication import Head, Published
 from pullarm.domain.summary import Summaries
 from pullarm.storage.postgres import Database, PostgresExperiments, PostgresLedger, PostgresSummary
 from pullarm.storage.redis import RedisBoard
@@ -41,6 +43,12 @@ class AwayBoard:
     """A Redis that is away."""
 
     async def halt(self, number: int, state: State) -> None:
+        raise Unavailable("Redis is away: refused")
+
+    async def index(self) -> BoardIndex:
+        raise Unavailable("Redis is away: refused")
+
+    async def read(self, number: int, have: Head | None) -> Published | None:
         raise Unavailable("Redis is away: refused")
 
     async def ping(self) -> None:

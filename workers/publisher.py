@@ -111,6 +111,9 @@ class Publisher:
                 _log.error("the ledger is from a backup: %s; all is published anew", reason)
             await self.audit()
             return
+        if halted := [n for n in newest if on_board[n].halt == State.STOPPED]:
+            for number in await self._publications.stop(halted, self._clock()):
+                _log.warning("experiment %d was stopped without the ledger; stored now", number)
         for number, pub_no in newest.items():
             there = on_board[number]
             if pub_no == 0 or (there.incarnation, there.pub_no) != (incarnation, pub_no):

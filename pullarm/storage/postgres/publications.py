@@ -1,19 +1,21 @@
 """The publisher's side of the ledger: what has changed since the last publication, and the numbers of the next."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from struct import pack
 from typing import NamedTuple
 from uuid import UUID
 
 from pullarm.domain.assignment import MICRO
-from pullarm.domain.experiment import Experiment
+from pullarm.domain.errors import VersionMismatch
+from pullarm.domain.experiment import Experiment, State
+from pullarm.domain.ports import Revision
 from pullarm.domain.publication import Head, PosteriorCell, Publication, warmed
 from pullarm.domain.weighting import Weighting, published
 from pullarm.storage.postgres import weightings
 from pullarm.storage.postgres.database import Connection, Database, queries
-from pullarm.storage.postgres.experiments import read_experiment
+from pullarm.storage.postgres.experiments import PostgresExperiments, read_experiment
 from pullarm.storage.postgres.incarnation import open_incarnation
 from pullarm.storage.postgres.times import at
 
@@ -61,6 +63,25 @@ class PostgresPublications:
         """Which life of the ledger this is."""
         async with self._database.connection() as connection:
             return str(await connection.fetchval(_SQL["incarnation"]))
+
+    async def stop(self, halted: Sequence[int], now_ms: int) -> list[int]:
+        """Store that these experiments are stopped, where the ledger does not know it yet; answers which those are."""
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(_SQL["unstopped"], halted)
+            unstopped = [await read_experiment(connection, row["experiment_id"]) for row in rows]
+        for experiment in unstopped:
+            change = Revision(
+                action="stop",
+                spec=experiment.spec,
+                state=State.STOPPED,
+                buckets=experiment.buckets,
+                allocation_epoch=experiment.allocation_epoch,
+                guard_epoch=experiment.guard_epoch,
+                actor="halt",
+            )
+            with suppress(VersionMismatch):  # it is stopped with the next look
+                await PostgresExperiments(self._database).revise(experiment, change, now_ms)
+        return [experiment.number for experiment in unstopped]
 
     async def moved(self, incarnation: str) -> bool:
         """Whether this life of the ledger began in another PostgreSQL, and so is here from a backup."""

@@ -2,10 +2,12 @@ from http import HTTPStatus
 
 from httpx import AsyncClient
 
-from pullarm.storage.postgres import Database
+from pullarm.storage.postgres import Database, PostgresPublications
 from pullarm.storage.redis import RedisBoard, connect
 from pullarm.storage.redis.keys import halt
 from tests.control_api import AwayBoard, Clock, app_over, client_of, created, problem
+from tests.relay import Relay
+from workers.publisher import Publisher
 
 
 async def test_start_and_stop(client: AsyncClient, board: RedisBoard, clock: Clock) -> None:
@@ -58,6 +60,55 @@ async def test_a_stop_is_stored_and_answered_while_redis_is_away(
         ready = await client.get("/readyz")
     assert ready.status_code == HTTPStatus.SERVICE_UNAVAILABLE
     assert ready.json()["checks"] == {"postgresql": "ok", "redis": "Redis is away: refused"}
+
+
+async def test_a_stop_reaches_serving_while_postgresql_is_away_and_the_ledger_later(
+    database_url: str, board: RedisBoard, clock: Clock
+) -> None:
+    relay = Relay(database_url)
+    async with Database(await relay.open()) as database:
+        publisher = Publisher(PostgresPublications(database), board, clock)
+        async with client_of(app_over(database, board, clock)) as client:
+            one, other, draft = [(await created(client))["id"] for _ in range(3)]
+            for each in (one, other):
+                await client.post(f"/api/experiments/{each}/start")
+            await publisher.publish_due()
+            await publisher.audit()
+            await relay.close()
+
+            for call in (
+                client.get("/api/experiments"),
+                client.post(f"/api/experiments/{one}/start"),
+                client.post("/api/experiments/not-published/stop"),
+            ):
+                away = await call
+                assert problem(away, HTTPStatus.SERVICE_UNAVAILABLE) == {}
+                assert "PostgreSQL is away" in away.json()["detail"]
+                assert away.headers["retry-after"]
+            old = {"If-Match": '"1"'}
+            stale = await client.post(f"/api/experiments/{one}/stop", headers=old)
+            assert problem(stale, HTTPStatus.PRECONDITION_FAILED) == {}
+            assert (
+                problem(await client.post(f"/api/experiments/{draft}/stop"), HTTPStatus.CONFLICT)
+                == {}
+            )
+            for _ in range(2):
+                stopped = await client.post(f"/api/experiments/{one}/stop")
+                assert stopped.json()["state"] == "stopped"
+                assert "stored once the ledger is back" in stopped.json()["warnings"][0]
+            versions = await board.versions([1, 2, 3])
+            assert [versions[number].halt for number in (1, 2, 3)] == ["stopped", "", ""]
+
+            await relay.open()
+            assert (await client.get(f"/api/experiments/{one}")).json()["state"] == "running"
+            await publisher.audit()
+            await publisher.audit()
+            found = (await client.get(f"/api/experiments/{one}")).json()
+            assert (found["state"], found["config_no"]) == ("stopped", 3)
+            assert found["end_at"] is not None
+            running = await client.get(f"/api/experiments/{other}")
+            assert running.json()["state"] == "running"
+    await relay.close()
 
 
 async def test_a_closed_catalogue_without_arms_does_not_start(client: AsyncClient) -> None:

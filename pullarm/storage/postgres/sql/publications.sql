@@ -68,6 +68,11 @@ GROUP BY e.experiment_id ORDER BY e.experiment_id;
 -- incarnation --
 SELECT incarnation FROM ledger;
 
+-- unstopped --
+-- Of these experiments, those that run on as far as the ledger knows.
+SELECT experiment_id FROM experiment
+WHERE experiment_id = ANY($1::integer[]) AND state IN ('running', 'rolled_back', 'shipped');
+
 -- moved --
 -- Whether this is another PostgreSQL than the one that this life of the ledger began in.
 SELECT system <> this_system() FROM ledger WHERE incarnation = $1;
