@@ -22,7 +22,7 @@ from benchmarks.sla import Limit
 from benchmarks.traffic import Traffic
 from pullarm.clock import system_clock
 from pullarm.domain.assignment import MICRO
-from pullarm.domain.decision import Decision, Reason, Reward
+from pullarm.domain.decision import Decision, Reason, Reward, Span
 from pullarm.domain.errors import PullarmError
 from pullarm.policies.posterior import Posterior
 from pullarm.policies.warm import warm_up
@@ -204,13 +204,15 @@ def stream(
 
 def entries(source: Iterator[Decision | Reward], made: Made) -> Iterator[bytes]:
     """The events as stream entries of AN_ENTRY each; `made` notes them."""
+    end = 0
     while some := list(islice(source, AN_ENTRY)):
         decisions: list[bytes] = []
         rewards: list[bytes] = []
         for event in some:
             made.note(event)
             (rewards if isinstance(event, Reward) else decisions).append(events.pack(event))
-        yield events.entry(decisions, rewards, [])
+        end += len(some)
+        yield events.entry(decisions, rewards, [], span=Span("bench", end - len(some), end))
 
 
 def _reward(

@@ -1,7 +1,6 @@
 """Which of the events that serving numbered have come, so that what is lost is a number and not a guess."""
 
 from collections.abc import Sequence
-from datetime import datetime
 
 from pullarm.domain.decision import Span
 from pullarm.domain.ports import Intake
@@ -10,14 +9,14 @@ from pullarm.storage.postgres.database import Connection, queries
 _SQL = queries("intake")
 
 
-async def add(connection: Connection, spans: Sequence[Span], now: datetime) -> None:
+async def add(connection: Connection, spans: Sequence[Span]) -> None:
     """Note that the events of these numbers are in the ledger, in the transaction that brings them.
 
     The rows are locked from here on, and every worker's batch has events of every process: so last of all.
     """
     if spans:
         columns = map(list, zip(*spans, strict=True))
-        await connection.execute(_SQL["add"], *columns, now)
+        await connection.execute(_SQL["add"], *columns)
 
 
 async def read(connection: Connection) -> list[Intake]:

@@ -153,7 +153,7 @@ async def _fold(
     await _add_to_posterior(connection, deltas)
     await _store_minutes(connection, batch.minutes)
     advanced = await _advance(connection, experiments, batch_no, now, deltas)
-    await intake.add(connection, batch.spans, now)
+    await intake.add(connection, batch.spans)
     return FoldResult(advanced, total["n"], rewards)
 
 

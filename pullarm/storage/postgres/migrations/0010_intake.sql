@@ -3,8 +3,7 @@
 
 CREATE TABLE intake (
     process  text PRIMARY KEY,                 -- one name for each life
-    received int8multirange NOT NULL,          -- from 0; normally one range
-    last_at  timestamptz NOT NULL
+    received int8multirange NOT NULL           -- from 0; normally one range
 ) WITH (fillfactor = 50);
 
 -- Which PostgreSQL this is, where it may be asked: another one than the ledger was made in has it from a backup.

@@ -1,11 +1,10 @@
 -- add --
 -- In order of process, so that two workers never wait for each other in a circle.
-INSERT INTO intake AS i (process, received, last_at)
-SELECT process, range_agg(int8range(first, past)), $4
+INSERT INTO intake AS i (process, received)
+SELECT process, range_agg(int8range(first, past))
 FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS span (process, first, past)
 GROUP BY process ORDER BY process
-ON CONFLICT (process) DO UPDATE
-SET received = i.received + excluded.received, last_at = greatest(i.last_at, excluded.last_at);
+ON CONFLICT (process) DO UPDATE SET received = i.received + excluded.received;
 
 -- all --
 SELECT process, upper(received) AS numbered,
