@@ -69,10 +69,9 @@ class Publisher:
         while task is not None and not task.cancelling():
             started = loop.time()
             try:
-                if (
-                    not compared
-                ):  # PostgreSQL may be back in an earlier state: not to be published from
-                    await self.audit()
+                # After an outage PostgreSQL may be back in an earlier state, which must not be published from.
+                if not compared:
+                    await self._compared()
                     compared = True
                 await self.publish_due()
                 if started >= self._audit_at:
@@ -96,21 +95,12 @@ class Publisher:
 
     async def audit(self) -> None:
         """Publish whole what the board does not have as the ledger says; then declare the board complete and as new as
-        the ledger. A ledger that was put back to an earlier state begins a new life first.
+        the ledger.
 
         The beat leaves out what cannot be published, which the log has told, and stops for what another process has
         been publishing for too long.
         """
-        incarnation = await self._publications.incarnation()
-        index = await self._board.index()
-        newest = await self._publications.experiments()
-        listed = index.experiments if index.incarnation == incarnation else ()
-        on_board = await self._board.versions(sorted({*newest, *listed}))
-        if reason := await self._put_back(incarnation, newest, on_board):
-            if await self._publications.reopen(incarnation, self._clock()) is not None:
-                _log.error("the ledger is from a backup: %s; all is published anew", reason)
-            await self.audit()
-            return
+        incarnation, newest, on_board = await self._compared()
         if halted := [n for n in newest if on_board[n].halt == State.STOPPED]:
             for number in await self._publications.stop(halted, self._clock()):
                 _log.warning("experiment %d was stopped without the ledger; stored now", number)
@@ -131,6 +121,23 @@ class Publisher:
         longest = asyncio.get_running_loop().time() - min(self._left.values(), default=inf)
         if behind <= self._problems.keys() and longest < _PATIENCE_S:
             await self._board.beat()
+
+    async def _compared(self) -> tuple[str, Mapping[int, int], Mapping[int, Version]]:
+        """The ledger's incarnation, its newest publications, and those on the board.
+
+        A ledger that was put back to an earlier state begins a new life before.
+        """
+        while True:
+            incarnation = await self._publications.incarnation()
+            index = await self._board.index()
+            newest = await self._publications.experiments()
+            listed = index.experiments if index.incarnation == incarnation else ()
+            on_board = await self._board.versions(sorted({*newest, *listed}))
+            reason = await self._put_back(incarnation, newest, on_board)
+            if not reason:
+                return incarnation, newest, on_board
+            if await self._publications.reopen(incarnation, self._clock()) is not None:
+                _log.error("the ledger is from a backup: %s; all is published anew", reason)
 
     async def _put_back(
         self, incarnation: str, newest: Mapping[int, int], on_board: Mapping[int, Version]
@@ -153,7 +160,8 @@ class Publisher:
 
         Raises Unavailable naming those that another process kept for patience_s, or that cannot be published.
         """
-        owed = sorted(newest := await self._publications.experiments())
+        _, newest, _ = await self._compared()
+        owed = sorted(newest)
         until = asyncio.get_running_loop().time() + patience_s
         while owed := [n for n in owed if not await self._republished(n)]:
             if asyncio.get_running_loop().time() > until:
