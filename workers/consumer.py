@@ -113,9 +113,7 @@ class Consumer:
             else:
                 _log.debug("folded %d decisions, %d rewards", result.decisions, result.rewards)
                 return
-        halves = _halves(
-            batch
-        )  # with their numbers last: those of events that are set aside have come
+        halves = _halves(batch)
         if halves is None:
             await self._set_aside_event(first_id, batch, str(refusal))
             return
@@ -164,8 +162,8 @@ def _portions(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
 
 
 def _halves(batch: Batch) -> tuple[Batch, Batch] | None:
-    """Two batches with half of each kind of event, or their numbers apart; None for a single event."""
-    if batch.spans and batch.events():
+    """Two batches with half of each kind of event; None for a single event."""
+    if batch.spans and batch.events():  # numbers last: what is set aside before has come too
         return batch._replace(spans=()), Batch([], [], [], spans=batch.spans)
     if batch.events() < 2:
         return None
