@@ -67,6 +67,7 @@ def _decision(row: asyncpg.Record, token: Token) -> Decision:
         newcomers=[],
         candidates_hash=row["candidates_hash"] or 0,
         all_arms=row["all_arms"] or 0,
+        withheld=row["withheld"] or 0,
     )
 
 
