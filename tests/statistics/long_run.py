@@ -64,7 +64,7 @@ def shares() -> None:
             counts = rng.binomial(83, share, (1_000, CHECKS))
             looks = range(onset, onset + 100)
             took = share_trips(counts, 83, looks, at_most=limit, prior=prior) - onset + 1
-            told(f"{name} {before} to {after}, 1,000 runs, minutes", 5.0 * took)
+            told(f"{name} {before} to {after}, 1,000 runs, minutes", 5.0 * took, within=(10, 60))
 
 
 def arms() -> None:
@@ -87,10 +87,11 @@ def seeds(first: float, runs: int) -> range:
     return range(int(first), int(first) + runs)
 
 
-def told(what: str, took: np.ndarray) -> None:
-    """Print when something was found: the median, and the share found within 1, 3 and any number."""
-    within = ", ".join(f"{(took <= most).mean():.3f} by {most}" for most in (1, 3, np.inf))
-    print(f"{what}: median {np.median(took)}, {within}, {(took < 0).mean():.3f} before onset")
+def told(what: str, took: np.ndarray, *, within: tuple[int, ...] = (1, 3)) -> None:
+    """Print when something was found: the median, the shares found within so long, at all, and before onset."""
+    shares = ", ".join(f"{(took <= most).mean():.3f} by {most}" for most in within)
+    found, early = np.isfinite(took).mean(), (took < 0).mean()
+    print(f"{what}: median {np.median(took):.3g}, {shares}, {found:.3f} at all, {early:.3f} before")
 
 
 if __name__ == "__main__":
