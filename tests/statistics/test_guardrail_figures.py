@@ -30,9 +30,9 @@ def test_the_stream_s_sums_are_those_of_its_users() -> None:
 
 
 def test_equal_policies_are_not_called_worse() -> None:
-    """Any of three in 14 days; measured before: 0.022, and 0.976 by points. In 24 runs three would be odd."""
-    found = false_drops(20.0, EVERY_15_MINUTES, range(2_100_000, 2_100_024))
-    assert found.ours <= 2 / 24
+    """Any of three in 14 days; measured before: 0.022, and 0.976 by points. In 16 runs three would be odd."""
+    found = false_drops(20.0, EVERY_15_MINUTES[1::2], range(2_100_000, 2_100_016))
+    assert found.ours <= 2 / 16
     assert found.naive >= 0.80
 
 
