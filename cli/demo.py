@@ -27,6 +27,7 @@ from pullarm.storage.postgres import (
     Database,
     PostgresExperiments,
     PostgresLedger,
+    PostgresStatistics,
     PostgresSummary,
 )
 from replay import synthetic, visits
@@ -215,7 +216,10 @@ class _Demo:
                 await asyncio.sleep(0.2)
                 lost = await ledger.missing(decided, rewarded)
             stored = await PostgresExperiments(database).get(experiment)
+            statistics = PostgresStatistics(database)
+            await statistics.catch_up(stored.number)
             differences = await ledger.verify(stored.number)
+            differences += await statistics.verify(stored.number)
             figures = await PostgresSummary(database).of(stored)
         outcome = Outcome(
             tally=self._tally, lost=lost, differences=differences, policies=figures.policies

@@ -14,7 +14,12 @@ from cli.refold import Posterior, look, refold
 from cli.tally import Tally
 from pullarm.domain.assignment import MICRO
 from pullarm.domain.decision_id import decode
-from pullarm.storage.postgres import Database, PostgresExperiments, PostgresLedger
+from pullarm.storage.postgres import (
+    Database,
+    PostgresExperiments,
+    PostgresLedger,
+    PostgresStatistics,
+)
 from pullarm.storage.redis import connect, keys
 from serving.settings import read_keys
 
@@ -211,7 +216,10 @@ async def account(
             ]
             counted.append(replace(each, missing=await ledger.missing(*uids)))
         posterior = await ledger.posterior(experiment.number)
+        statistics = PostgresStatistics(database)
+        await statistics.catch_up(experiment.number)
         differences = await ledger.verify(experiment.number)
+        differences += await statistics.verify(experiment.number)
         gaps = sum(each.missing for each in await ledger.intake())
     servers = environment["DATABASE_URL"], environment["REDIS_URL"]
     refolded = {

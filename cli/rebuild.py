@@ -20,7 +20,12 @@ from cli.verify import database_url
 from pullarm.clock import clock_from
 from pullarm.domain.errors import invalid
 from pullarm.domain.rebuild import Author, Exclusion, Restoration
-from pullarm.storage.postgres import Database, PostgresExperiments, PostgresRepair
+from pullarm.storage.postgres import (
+    Database,
+    PostgresExperiments,
+    PostgresRepair,
+    PostgresStatistics,
+)
 from pullarm.storage.postgres.times import at
 
 
@@ -135,5 +140,7 @@ class Work:
                 if not typer.confirm("Swap it in?"):
                     return False
             rebuilt = await repair.rebuild(experiment.number, self.change, self.author, self.now)
+            if self.change == Exclusion():  # else the workers take it up, as they do folds
+                await PostgresStatistics(database).rebuild(experiment.number)
             self.report.changes(experiment, rebuilt, done=True)
             return True

@@ -1,4 +1,4 @@
-"""`pullarm verify`: the stored posteriors against the fold of the ledger."""
+"""`pullarm verify`: the stored posteriors and statistics against the ledger."""
 
 import asyncio
 import os
@@ -11,7 +11,12 @@ from typer import Argument, Option
 from cli.state import read_environment
 from pullarm.domain.errors import ConfigurationError
 from pullarm.domain.experiment import Experiment
-from pullarm.storage.postgres import Database, PostgresExperiments, PostgresLedger
+from pullarm.storage.postgres import (
+    Database,
+    PostgresExperiments,
+    PostgresLedger,
+    PostgresStatistics,
+)
 
 _SHOWN = 20
 
@@ -22,7 +27,7 @@ def command(
         Path, Option(help="State folder of a running `pullarm up`, where DATABASE_URL is not set.")
     ] = Path(".pullarm"),
 ) -> None:
-    """Recompute every posterior from the ledger; prints every difference and fails if there is one.
+    """Recompute posteriors and statistics from the ledger; prints every difference and fails if there is one.
 
     Also says how many events serving has stored that have not come: on their way, in a spool, or lost.
     """
@@ -44,16 +49,20 @@ def database_url(state: Path) -> str:
 async def _verify(dsn: str, reference: str | None) -> int:
     async with Database(dsn, max_connections=2) as database:
         store, ledger = PostgresExperiments(database), PostgresLedger(database)
+        statistics = PostgresStatistics(database)
         experiments = [await store.get(reference)] if reference else await store.all()
-        differences = sum([await _report(ledger, experiment) for experiment in experiments])
+        differences = sum([await _report(ledger, statistics, one) for one in experiments])
         for each in [] if reference else await ledger.intake():
             if each.gaps:
                 print(f"{each.process}: {each.missing} of {each.numbered} events have not come")
         return differences
 
 
-async def _report(ledger: PostgresLedger, experiment: Experiment) -> int:
+async def _report(
+    ledger: PostgresLedger, statistics: PostgresStatistics, experiment: Experiment
+) -> int:
     differences = await ledger.verify(experiment.number)
+    differences += await statistics.verify(experiment.number)
     cells = len(await ledger.posterior(experiment.number))
     verdict = f"{len(differences)} differences" if differences else "clean"
     print(f"{experiment.id} {experiment.key}: {verdict}, {cells} posterior cells")

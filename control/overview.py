@@ -12,8 +12,8 @@ from pullarm.clock import Clock
 from pullarm.domain.experiment import Experiment
 from pullarm.domain.summary import Summaries, Summary
 
-KEPT_S = 2.0
-"""A summary reads the whole ledger of its experiment, and every open page asks for one every other second."""
+KEPT_S = 1.0
+"""Every open page asks for a summary every other second."""
 
 _Version = tuple[int, int]  # experiment, config_no
 

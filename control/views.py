@@ -14,7 +14,7 @@ from pullarm.domain.experiment import (
     Learning,
     RewardDefinition,
 )
-from pullarm.domain.summary import PolicyFigures, Summary
+from pullarm.domain.summary import DataCut, PolicyFigures, Summary
 from pullarm.statistics import wilson
 
 
@@ -106,9 +106,9 @@ class PolicySummary:
     rewards: int
     rate: float | None
     standard_error: float | None
-    """Of the rate, with serves taken as independent."""
+    """Of the rate, with users as the independent units; None below two users."""
     interval: tuple[float, float] | None
-    """Wilson's 95 % interval of the rate, with serves taken as independent; None before the first serve."""
+    """Wilson's 95 % interval of the rate, with users as the independent units; None before the first serve."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,11 +138,15 @@ class SummaryView:
     """Refused rewards whose decision id told no experiment: of all experiments together."""
     voided: dict[str, int]
     """Answered and never seen, by the policy the user was assigned to."""
+    moved: dict[str, int]
+    """Serves in no policy's figures, by the policy assigned then: of users who were shown another policy first."""
     unlisted_candidates: int
     withheld_candidates: int
     """Named while their arms were paused or retired."""
     first_decision_at: datetime | None
     last_decision_at: datetime | None
+    data_cut: DataCut
+    """Which folds the figures hold; the refused rewards are as of now."""
     fold_no: int
     posterior_version: int
 
@@ -257,7 +261,9 @@ def _share(experiment: Experiment, policy: str) -> float:
 def _interval(policy: PolicyFigures) -> tuple[float, float] | None:
     if policy.rate is None:
         return None
-    return wilson.interval(policy.rate * policy.serves, policy.serves)
+    return wilson.clustered(
+        policy.rate, policy.standard_error, trials=policy.serves, clusters=policy.users
+    )
 
 
 def _values(record: ListedExperiment | Summary | PolicyFigures) -> dict[str, Any]:

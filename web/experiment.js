@@ -82,7 +82,7 @@ export function experimentPage(summary) {
       "p",
       { class: "quiet" },
       "Rate is the mean credit of a serve, by the policy the user was assigned to. Standard errors and Wilson intervals ",
-      "take serves as independent; rewards of recent serves may still come.",
+      "take users as independent, not serves; rewards of recent serves may still come.",
     ),
     el(
       "p",

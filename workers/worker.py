@@ -1,4 +1,4 @@
-"""The worker process: consumer, publisher and arq, side by side."""
+"""The worker process: consumer, publisher, statistics and arq, side by side."""
 
 import asyncio
 import gc
@@ -15,6 +15,7 @@ from pullarm.storage.postgres import (
     PostgresExperiments,
     PostgresLedger,
     PostgresPublications,
+    PostgresStatistics,
 )
 from pullarm.storage.redis import RedisBoard, RedisEventSource, connect
 from workers import jobs
@@ -22,6 +23,7 @@ from workers.consumer import Consumer
 from workers.intake import IntakeWatch
 from workers.publisher import Publisher
 from workers.settings import Settings
+from workers.statistics import Statistics
 
 _log = logging.getLogger(__name__)
 
@@ -53,6 +55,7 @@ async def run(settings: Settings) -> None:
         others = [
             asyncio.create_task(publisher.run(), name="publisher"),
             asyncio.create_task(IntakeWatch(ledger).run(), name="intake"),
+            asyncio.create_task(Statistics(PostgresStatistics(database)).run(), name="statistics"),
             asyncio.create_task(jobs.run(settings.queue_redis_url, ledger, clock), name="arq"),
         ]
         stop = asyncio.create_task(stopping.wait(), name="stop")

@@ -2,16 +2,14 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from math import sqrt
-from typing import Protocol, Self
+from typing import Protocol
 
-from pullarm.domain.assignment import MICRO
 from pullarm.domain.experiment import Experiment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyFigures:
-    """What came of one policy's own users, by assigned policy."""
+    """What came of one policy's own users, by assigned policy. Users count with the policy they were first shown."""
 
     users: int
     serves: int
@@ -20,19 +18,18 @@ class PolicyFigures:
     rate: float | None
     """Mean credit a serve; None before the first serve."""
     standard_error: float | None
-    """Of the rate, with serves taken as independent; None below two serves."""
+    """Of the rate, with users as the independent units; None below two users."""
 
-    @classmethod
-    def of(
-        cls, *, users: int, serves: int, rewards: int, credit_micro: int, squared_micro: int
-    ) -> Self:
-        """From the sum of the serves' credits in millionths, and the sum of their squares."""
-        if not serves:
-            return cls(users=users, serves=0, rewards=0, rate=None, standard_error=None)
-        rate = credit_micro / MICRO / serves
-        spread = max(0.0, squared_micro / MICRO**2 / serves - rate * rate)
-        error = sqrt(spread / (serves - 1)) if serves > 1 else None
-        return cls(users=users, serves=serves, rewards=rewards, rate=rate, standard_error=error)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataCut:
+    """What the figures hold: every fold up to one."""
+
+    fold_no: int
+    folds_behind: int
+    """How many folds there are beyond."""
+    behind_since: datetime | None
+    """When the first of those was committed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,11 +50,14 @@ class Summary:
     """Those of all experiments together whose decision id told none, so that they were refused."""
     voided: dict[str, int]
     """Decisions that nobody was shown, by assigned policy."""
+    moved: dict[str, int]
+    """Serves in no policy's figures, by assigned policy: of users who were shown another policy first."""
     unlisted_candidates: int
     withheld_candidates: int
     """Named while their arms were paused or retired."""
     first_decision_at: datetime | None
     last_decision_at: datetime | None
+    data_cut: DataCut
     fold_no: int
     posterior_version: int
 
@@ -66,4 +66,4 @@ class Summaries(Protocol):
     """Where the figures come from."""
 
     async def of(self, experiment: Experiment) -> Summary:
-        """The figures as of this moment, all from one look at the ledger."""
+        """The figures as of one data cut, a few seconds behind the fold at most while workers keep up."""

@@ -37,3 +37,23 @@ def interval(successes: float, trials: float, *, alpha: float = 0.05) -> tuple[f
     low = 0.0 if successes == 0.0 else max(centre - half, 0.0)
     high = 1.0 if successes == trials else min(centre + half, 1.0)
     return low, high
+
+
+def clustered(
+    rate: float, error: float | None, *, trials: int, clusters: int
+) -> tuple[float, float]:
+    """The 95 % interval for a rate whose trials come in clusters, by the number of independent ones they are worth.
+
+    Args:
+        rate: successes a trial, in [0, 1].
+        error: its cluster-robust standard error; None where there are fewer than two clusters.
+        trials: 1 or more.
+        clusters: 1 or more; what the trials are worth where no variation tells it (no error, or 0).
+
+    Source: Korn and Graubard (1998), with Wilson's interval as Dean and Pagano (2015) recommend. Trials are never taken
+    to be worth more than there are.
+    """
+    worth: float = clusters
+    if error:
+        worth = min(trials, rate * (1.0 - rate) / error**2)
+    return interval(rate * worth, worth)

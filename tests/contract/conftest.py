@@ -19,6 +19,7 @@ from pullarm.storage.postgres import (
     Database,
     PostgresExperiments,
     PostgresLedger,
+    PostgresStatistics,
     PostgresSummary,
 )
 from pullarm.storage.redis import RedisBoard, RedisEventSink, RedisEventSource, connect, keys
@@ -31,6 +32,8 @@ class Stores:
     experiments: ExperimentStore
     ledger: Ledger
     summaries: Summaries
+    settle: Callable[[int], Awaitable[None]]
+    """Let an experiment's figures catch up with its fold."""
     history: Callable[[int], Awaitable[list[tuple[int, str, str, str]]]]
     """(config_no, action, actor, state) of every version of an experiment."""
 
@@ -58,7 +61,11 @@ def memory_stores() -> Stores:
         ]
 
     ledger = MemoryLedger(experiments)
-    return Stores(experiments, ledger, MemorySummary(ledger), history)
+
+    async def settle(number: int) -> None:
+        """They are never behind."""
+
+    return Stores(experiments, ledger, MemorySummary(ledger), settle, history)
 
 
 @pytest.fixture
@@ -78,6 +85,7 @@ async def postgres_stores(database_url: str) -> AsyncIterator[Stores]:
             PostgresExperiments(database),
             PostgresLedger(database),
             PostgresSummary(database),
+            PostgresStatistics(database).catch_up,
             history,
         )
 

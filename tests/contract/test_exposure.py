@@ -75,6 +75,7 @@ async def test_summary_counts_what_was_confirmed(scene: Scene) -> None:
         tokens[2],
     )
     experiment = await scene.stores.experiments.get("prefetching")
+    await scene.stores.settle(scene.first)
     summary = await scene.stores.summaries.of(experiment)
     figures = summary.policies["thompson"]
     assert (figures.serves, figures.rewards, figures.rate) == (2, 1, 0.5)

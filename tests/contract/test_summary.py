@@ -15,7 +15,7 @@ from pullarm.domain.decision import (
     ServingMinute,
     Token,
 )
-from pullarm.domain.summary import PolicyFigures, Summary
+from pullarm.domain.summary import DataCut, PolicyFigures, Summary
 from tests.contract.conftest import Stores
 from tests.ledger_events import START_MS, Event, Events, batch, draft
 
@@ -34,6 +34,7 @@ class Scene:
         await self.stores.ledger.fold(batch(*events), START_MS)
 
     async def summary(self) -> Summary:
+        await self.stores.settle(self.number)
         experiment = await self.stores.experiments.get("exp_a")
         return await self.stores.summaries.of(experiment)
 
@@ -68,10 +69,12 @@ async def test_an_experiment_without_events_has_figures_of_zero(scene: Scene) ->
         refused_rewards={},
         unattributed_rewards={},
         voided={},
+        moved={},
         unlisted_candidates=0,
         withheld_candidates=0,
         first_decision_at=None,
         last_decision_at=None,
+        data_cut=DataCut(fold_no=0, folds_behind=0, behind_since=None),
         fold_no=0,
         posterior_version=0,
     )
@@ -89,8 +92,9 @@ async def test_users_serves_rewards_and_rate_of_each_policy(scene: Scene) -> Non
     thompson = summary.policies["thompson"]
     assert (thompson.users, thompson.serves, thompson.rewards) == (3, 4, 2)
     assert thompson.rate == pytest.approx(0.375)
-    # credits 1, 0.5, 0, 0: the mean of squares is 0.3125, and sqrt((0.3125 - 0.375^2) / 3)
-    assert thompson.standard_error == pytest.approx(0.239357, abs=1e-6)
+    # users with serves 1, 1, 2 and credits 1, 0.5, 0: beyond 0.375 a serve they earned 0.625, 0.125 and -0.75, whose
+    # squares sum to 0.96875; times 3 / 2 and over the 4 serves squared that is the variance
+    assert thompson.standard_error == pytest.approx(0.301364, abs=1e-6)
     assert summary.policies["control"] == PolicyFigures(
         users=1, serves=1, rewards=0, rate=0.0, standard_error=None
     )

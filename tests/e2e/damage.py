@@ -16,7 +16,12 @@ from cli.matrix import Said, drained
 from cli.platform import Platform
 from cli.tally import Tally
 from pullarm.domain.decision_id import decode
-from pullarm.storage.postgres import Database, PostgresExperiments, PostgresLedger
+from pullarm.storage.postgres import (
+    Database,
+    PostgresExperiments,
+    PostgresLedger,
+    PostgresStatistics,
+)
 from replay import synthetic
 from serving.settings import read_keys
 from tests.e2e import upstream
@@ -127,7 +132,9 @@ async def account(platform: Platform, load: Load) -> Account:
         assert await ledger.missing(decided, rewarded) == 0, "acknowledged events are lost"
         number = (await PostgresExperiments(database).get(load.experiment)).number
         cells = (await ledger.posterior(number)).values()
-        differences = await ledger.verify(number)
+        statistics = PostgresStatistics(database)
+        await statistics.catch_up(number)
+        differences = await ledger.verify(number) + await statistics.verify(number)
     connection = await asyncpg.connect(platform.environment["DATABASE_URL"])
     try:
         return Account(

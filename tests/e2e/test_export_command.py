@@ -133,7 +133,7 @@ async def test_running_platform_is_republished(
         assert ended.status == 0, ended.errors
         assert ended.output.endswith(" experiments republished\n")
     async with asyncio.timeout(10):
-        while await version() < before + 2:  # the summary is told anew every two seconds
+        while await version() < before + 2:  # the summary is told anew every second
             await asyncio.sleep(0.1)
     unset = await pullarm("republish", "--state", str(tmp_path))
     assert (unset.status, "REDIS_URL is not set" in unset.errors) == (1, True)

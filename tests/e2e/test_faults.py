@@ -25,7 +25,7 @@ from tests.e2e.damage import (
     steady_load,
     watching,
 )
-from tests.e2e.upstream import PATIENCE_S, answered
+from tests.e2e.upstream import PATIENCE_S
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]
 
@@ -61,7 +61,7 @@ async def test_callers_notice_nothing_of_the_parts_behind(watched: Watched, name
     check_exactly_once(found, load.tally)
     check_nobody_noticed(found, load.tally)
     async with upstream.rest(watched.platform) as api:
-        summary = await answered(api.get(f"/{load.experiment}/summary"))
+        summary = await upstream.caught_up(api, load.experiment)
     assert sum(policy["serves"] for policy in summary["policies"].values()) == found.decisions
 
 

@@ -53,6 +53,16 @@ async def answered(call: Awaitable[httpx.Response]) -> dict[str, Any]:
     return content
 
 
+async def caught_up(api: httpx.AsyncClient, experiment: str) -> dict[str, Any]:
+    """The summary once it holds all that is folded."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            summary = await answered(api.get(f"/{experiment}/summary"))
+            if not summary["data_cut"]["folds_behind"]:
+                return summary
+            await asyncio.sleep(0.1)
+
+
 async def create(api: httpx.AsyncClient, **body: object) -> dict[str, Any]:
     """A draft; with two arms and a name of its own unless told otherwise."""
     named = {"name": f"End to end {next(_numbers)}", "arms": ["a", "b"]}

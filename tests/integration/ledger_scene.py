@@ -8,9 +8,17 @@ from itertools import count
 from pullarm.domain.assignment import MICRO
 from pullarm.domain.experiment import Aggregation, Experiment, Exposure
 from pullarm.domain.rebuild import Author, Exclusion
+from pullarm.domain.summary import Summary
 from pullarm.storage.memory import MemoryExperiments, MemoryLedger
 from pullarm.storage.memory.experiments import at
-from pullarm.storage.postgres import Database, PostgresExperiments, PostgresLedger, PostgresRepair
+from pullarm.storage.postgres import (
+    Database,
+    PostgresExperiments,
+    PostgresLedger,
+    PostgresRepair,
+    PostgresStatistics,
+    PostgresSummary,
+)
 from tests.ledger_events import START_MS, Event, batch, draft
 
 
@@ -36,6 +44,11 @@ class LedgerScene:
     async def found(self, number: int) -> Experiment:
         """The experiment of this number, as PostgreSQL has it."""
         return next(each for each in await self._stores[0].all() if each.number == number)
+
+    async def summary(self, number: int) -> Summary:
+        """The figures that PostgreSQL has, once they hold every fold."""
+        await PostgresStatistics(self.database).catch_up(number)
+        return await PostgresSummary(self.database).of(await self.found(number))
 
     async def exclude(self, number: int, exclusion: Exclusion) -> None:
         """In both ledgers."""

@@ -15,7 +15,7 @@ from pullarm.domain.errors import Conflict, NotFound
 from pullarm.domain.experiment import Aggregation, Exposure
 from pullarm.domain.rebuild import Author, Exclusion, Rebuilt, Restoration
 from pullarm.storage.memory.experiments import at
-from pullarm.storage.postgres import PostgresRepair, PostgresSummary
+from pullarm.storage.postgres import PostgresRepair
 from tests.integration.ledger_scene import LedgerScene, ledger_scene
 from tests.ledger_events import HOUR_MS, START_MS, THOMPSON, Event, Events, batch
 
@@ -299,8 +299,7 @@ async def test_excluded_decisions_are_not_analysed(
     await scene.fold([*map(make.decision, tokens), *map(make.reward, tokens)])
     window = Exclusion(to_at=at(START_MS + HOUR_MS))
     await rebuild(repair, number, window)
-    experiment = await scene.found(number)
-    summary = await PostgresSummary(scene.database).of(experiment)
+    summary = await scene.summary(number)
     assert summary.policies["thompson"].serves == summary.policies["thompson"].rewards == 3
     assert (summary.decisions, summary.voided) == (4, {"thompson": 1})
     assert summary.decisions_by_reason == {"ASSIGNED": 3}

@@ -119,7 +119,7 @@ class MemoryLedger:
                 cell = (token.acting, arm, uid_ms(token.uid) // _HOUR_MS)
                 serves, credit = cells.get(cell, (0, 0))
                 shown = self.shown(token, slot)
-                cells[cell] = (serves + shown, credit + self._learned(token, slot))
+                cells[cell] = (serves + shown, credit + self.learned(token, slot))
         return {cell: sums for cell, sums in cells.items() if any(sums)}
 
     def shown(self, token: Token, slot: int) -> bool:
@@ -132,7 +132,7 @@ class MemoryLedger:
         decided_at, exclusions = at(uid_ms(token.uid)), self.exclusions[token.experiment]
         return token.uid in self._voided or any(e.takes_decision(decided_at) for e in exclusions)
 
-    def _learned(self, token: Token, slot: int) -> int:
+    def learned(self, token: Token, slot: int) -> int:
         """The credit of one slot: of the first kind by name that feeds the posterior."""
         by_kind = self._accepted(token, slot)
         feeding = [kind for kind, found in by_kind.items() if any(reward.feeds for reward in found)]

@@ -2,10 +2,21 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
 
-from pullarm.domain.decision import NO_EXPERIMENT, Reason, Reward, RewardStatus, Token, uid_ms
+from pullarm.domain.decision import (
+    NO_EXPERIMENT,
+    NO_POLICY,
+    Reason,
+    Reward,
+    RewardStatus,
+    Token,
+    uid_ms,
+)
 from pullarm.domain.experiment import POLICY_NAMES, Experiment
-from pullarm.domain.summary import PolicyFigures, Summary
+from pullarm.domain.summary import DataCut, PolicyFigures, Summary
+from pullarm.statistics.ratio import Sums
+from pullarm.storage.figures import figures
 from pullarm.storage.memory.experiments import at
 from pullarm.storage.memory.ledger import Fact, MemoryLedger
 
@@ -23,8 +34,12 @@ class MemorySummary:
         rewards = self._ledger.rewards(experiment.number)
         made_ms = [uid_ms(fact.token.uid) for fact in facts]
         reasons = Counter(Reason(fact.token.reason).name for fact in facts if not fact.voided)
+        compared, moved = _own(
+            self._compared(facts), experiment.started_at or experiment.created_at
+        )
+        folds = len(self._ledger.folds(experiment.number))
         return Summary(
-            policies=self._policies(experiment, _counted(self._shown(facts))),
+            policies=self._policies(experiment, compared),
             decisions=len(whole),
             rewards_received=len(rewards),
             duplicate_rewards=len(rewards) - len({_identity(reward) for reward in rewards}),
@@ -33,35 +48,66 @@ class MemorySummary:
             refused_rewards=_named(self._ledger.refused(experiment.number)),
             unattributed_rewards=_named(self._ledger.refused(NO_EXPERIMENT)),
             voided=dict(Counter(POLICY_NAMES[f.token.assigned] for f in facts if f.voided)),
+            moved=dict(Counter(POLICY_NAMES[token.assigned] for token in moved)),
             unlisted_candidates=sum(decision.unlisted for decision in whole),
             withheld_candidates=sum(decision.withheld for decision in whole),
             first_decision_at=at(min(made_ms)) if made_ms else None,
             last_decision_at=at(max(made_ms)) if made_ms else None,
-            fold_no=len(self._ledger.folds(experiment.number)),
+            data_cut=DataCut(fold_no=folds, folds_behind=0, behind_since=None),
+            fold_no=folds,
             posterior_version=0,
         )
 
-    def _shown(self, facts: Iterable[Fact]) -> list[Fact]:
-        return [fact for fact in facts if self._ledger.shown(fact.token, 1)]
+    def _compared(self, facts: Iterable[Fact]) -> list[Token]:
+        """Decisions that a policy's own units were shown; of the tries of one request only the last."""
+        last: dict[object, Token] = {}
+        for token, decision, voided in sorted(facts, key=lambda fact: fact.token.uid):
+            if token.acting != NO_POLICY and not voided and self._shown(token):
+                request_id = decision.request_id if decision else ""
+                last[(token.unit_hash, request_id) if request_id else token.uid] = token
+        return [
+            token
+            for token in last.values()
+            if token.reason == Reason.ASSIGNED and token.assigned and self._ledger.shown(token, 1)
+        ]
+
+    def _shown(self, token: Token) -> bool:
+        return any(self._ledger.shown(token, slot) for slot in range(1, len(token.arms) + 1))
 
     def _policies(self, experiment: Experiment, tokens: list[Token]) -> dict[str, PolicyFigures]:
         met = sorted({token.assigned for token in tokens})
         numbers = dict.fromkeys([*sorted(experiment.policy_weights()), *met])
-        kind = experiment.spec.reward.learns
         return {
-            POLICY_NAMES[number]: self._figures([t for t in tokens if t.assigned == number], kind)
+            POLICY_NAMES[number]: self._figures([t for t in tokens if t.assigned == number])
             for number in numbers
         }
 
-    def _figures(self, tokens: Sequence[Token], kind: str) -> PolicyFigures:
-        credits = [self._ledger.credit(token, 1, kind) for token in tokens]
-        return PolicyFigures.of(
-            users=len({token.unit_hash for token in tokens}),
-            serves=len(tokens),
-            rewards=sum(credit > 0 for credit in credits),
-            credit_micro=sum(credits),
-            squared_micro=sum(credit * credit for credit in credits),
-        )
+    def _figures(self, tokens: Sequence[Token]) -> PolicyFigures:
+        serves, credits = Counter[int](), Counter[int]()
+        rewarded = 0
+        for token in tokens:
+            credit = self._ledger.learned(token, 1)
+            serves[token.unit_hash] += 1
+            credits[token.unit_hash] += credit
+            rewarded += credit > 0
+        sums = [Sums.change(0, 0, impressions=serves[u], reward=credits[u]) for u in serves]
+        return figures(sum(sums, start=Sums()), rewarded)
+
+
+def _own(tokens: Iterable[Token], start: datetime) -> tuple[list[Token], list[Token]]:
+    """What units did with the policy they were shown first, and what with another one later."""
+
+    def order(token: Token) -> tuple[int, int, int]:
+        day = (at(uid_ms(token.uid)) - start) // timedelta(days=1)
+        return token.allocation_epoch, max(0, day), token.assigned
+
+    first: dict[int, int] = {}
+    ordered = sorted(tokens, key=order)
+    for token in ordered:
+        first.setdefault(token.unit_hash, token.assigned)
+    own = [token for token in ordered if token.assigned == first[token.unit_hash]]
+    moved = [token for token in ordered if token.assigned != first[token.unit_hash]]
+    return own, moved
 
 
 def _named(counts: Counter[int]) -> dict[str, int]:
@@ -74,13 +120,3 @@ def _identity(reward: Reward) -> tuple[object, ...]:
         *(reward.token.uid, reward.status, reward.slot),
         *(reward.kind, reward.reward_id, reward.retract),
     )
-
-
-def _counted(facts: Iterable[Fact]) -> list[Token]:
-    """Decisions that a policy's own units got; of the tries of one request only the last."""
-    last: dict[object, Token] = {}
-    for token, decision, voided in sorted(facts, key=lambda fact: fact.token.uid):
-        if token.reason == Reason.ASSIGNED and token.assigned and not voided:
-            request_id = decision.request_id if decision else ""
-            last[(token.unit_hash, request_id) if request_id else token.uid] = token
-    return list(last.values())

@@ -7,6 +7,8 @@ from pullarm.storage.postgres.ledger import PostgresLedger
 from pullarm.storage.postgres.migrate import migrate
 from pullarm.storage.postgres.publications import PostgresPublications
 from pullarm.storage.postgres.repair import PostgresRepair
+from pullarm.storage.postgres.rollups import PostgresStatistics
+from pullarm.storage.postgres.series import PostgresSeries
 from pullarm.storage.postgres.summary import PostgresSummary
 
 __all__ = [
@@ -16,6 +18,8 @@ __all__ = [
     "PostgresLedger",
     "PostgresPublications",
     "PostgresRepair",
+    "PostgresSeries",
+    "PostgresStatistics",
     "PostgresSummary",
     "migrate",
 ]

@@ -1,73 +1,99 @@
-"""The figures of one experiment, straight from the ledger."""
+"""The figures of one experiment, from the tables that the statistics stage keeps: no query here looks at decisions."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 
 from asyncpg import Record
 
 from pullarm.domain.decision import NO_EXPERIMENT, Reason, RewardStatus
-from pullarm.domain.experiment import POLICY_NAMES, Experiment, Exposure
-from pullarm.domain.summary import PolicyFigures, Summary
+from pullarm.domain.experiment import POLICY_NAMES, Experiment
+from pullarm.domain.summary import DataCut, PolicyFigures, Summary
+from pullarm.statistics.ratio import Sums
+from pullarm.storage.figures import figures
 from pullarm.storage.postgres.database import Database, queries
 
 _SQL = queries("summary")
+_STATUSES = {status.value: status.name for status in RewardStatus}
 
 
 class PostgresSummary:
-    """Answers summaries from the decisions and credits themselves."""
+    """Answers summaries from roll-ups and user statistics."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def of(self, experiment: Experiment) -> Summary:
-        """The figures as of this moment, all from one snapshot."""
-        number, reward = experiment.number, experiment.spec.reward
-        confirmed = reward.exposure is Exposure.CONFIRMED
+        """The figures as of one data cut, all from one snapshot."""
+        number = experiment.number
         async with self._database.snapshot() as connection:
-            policies = await connection.fetch(_SQL["per_policy"], number, reward.learns, confirmed)
-            totals = await connection.fetchrow(_SQL["totals"], number)
-            voided = await connection.fetch(_SQL["voided"], number)
-            reasons = await connection.fetch(_SQL["reasons"], number)
-            statuses = await connection.fetch(_SQL["reward_statuses"], number)
+            policies = await connection.fetch(_SQL["per_policy"], number, 0, None)
+            rows = await connection.fetch(_SQL["tallies"], number)
             refused = await connection.fetch(_SQL["refused_rewards"], number)
-            fold = await connection.fetchrow(_SQL["fold"], number)
-        assert totals is not None  # an aggregate has one row
-        assert fold is not None  # made with the experiment
-        found = {row["policy"]: row for row in policies}
-        configured = [POLICY_NAMES[number] for number in sorted(experiment.policy_weights())]
-        names = dict.fromkeys([*configured, *(POLICY_NAMES[number] for number in found)])
-        by_name = {POLICY_NAMES[number]: row for number, row in found.items()}
+            cut = await connection.fetchrow(_SQL["cut"], number)
+        assert cut is not None  # the head of its folds is made with the experiment
+        tallies: defaultdict[str, dict[int, int]] = defaultdict(dict)
+        for row in rows:
+            tallies[row["name"]][row["item"]] = row["n"]
+        calls, distinct = tallies["calls"], tallies["distinct"]
         return Summary(
-            policies={name: _figures(by_name.get(name)) for name in names},
-            decisions=totals["decisions"],
-            rewards_received=sum(row["rewards"] for row in statuses),
-            duplicate_rewards=sum(row["rewards"] - row["distinct_rewards"] for row in statuses),
-            decisions_by_reason={Reason(r["reason"]).name: r["decisions"] for r in reasons},
-            rewards_by_status={RewardStatus(r["status"]).name: r["rewards"] for r in statuses},
+            policies=_policies(experiment, policies),
+            decisions=tallies["decisions"].get(0, 0),
+            rewards_received=sum(calls.values()),
+            duplicate_rewards=sum(calls.values()) - sum(distinct.values()),
+            decisions_by_reason=_named(tallies["reason"], {r.value: r.name for r in Reason}),
+            rewards_by_status=_named(calls, _STATUSES),
             refused_rewards=_refused(refused, number),
             unattributed_rewards=_refused(refused, NO_EXPERIMENT),
-            voided={POLICY_NAMES[row["policy"]]: row["decisions"] for row in voided},
-            unlisted_candidates=totals["unlisted_candidates"],
-            withheld_candidates=totals["withheld_candidates"],
-            first_decision_at=totals["first_at"],
-            last_decision_at=totals["last_at"],
-            fold_no=fold["fold_no"],
-            posterior_version=fold["pub_no"] or 0,
+            voided=_named(tallies["voided"], POLICY_NAMES),
+            moved=_named({r["policy"]: r["moved"] for r in policies if r["moved"]}, POLICY_NAMES),
+            unlisted_candidates=tallies["unlisted"].get(0, 0),
+            withheld_candidates=tallies["withheld"].get(0, 0),
+            first_decision_at=cut["first_at"],
+            last_decision_at=cut["last_at"],
+            data_cut=DataCut(
+                fold_no=cut["fold_no"],
+                folds_behind=cut["head"] - cut["fold_no"],
+                behind_since=cut["behind_since"],
+            ),
+            fold_no=cut["head"],
+            posterior_version=cut["pub_no"] or 0,
         )
+
+    async def sums(self, experiment: Experiment, epoch: int, upto: datetime) -> dict[str, Sums]:
+        """Sums over the users of each policy, serves as m and credit in millionths as c, of one epoch or (0) of all.
+
+        Up to the last 24 hours, counted from the experiment's start, that were over at `upto`: where that is the window
+        and grace ago, they are matured.
+        """
+        start = experiment.started_at or experiment.created_at
+        last_day = (upto - start) // timedelta(days=1) - 1
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(_SQL["per_policy"], experiment.number, epoch, last_day)
+        return {POLICY_NAMES[row["policy"]]: _sums(row) for row in rows if row["m"]}
 
 
 def _refused(rows: list[Record], experiment: int) -> dict[str, int]:
-    return {
-        RewardStatus(row["status"]).name: row["rewards"]
-        for row in rows
-        if row["experiment_id"] == experiment
-    }
+    found = {r["status"]: r["rewards"] for r in rows if r["experiment_id"] == experiment}
+    return _named(found, _STATUSES)
+
+
+def _policies(experiment: Experiment, rows: list[Record]) -> dict[str, PolicyFigures]:
+    found = {row["policy"]: row for row in rows if row["m"]}
+    numbers = dict.fromkeys([*sorted(experiment.policy_weights()), *found])
+    return {POLICY_NAMES[number]: _figures(found.get(number)) for number in numbers}
 
 
 def _figures(row: Record | None) -> PolicyFigures:
     if row is None:
-        return PolicyFigures.of(users=0, serves=0, rewards=0, credit_micro=0, squared_micro=0)
-    return PolicyFigures.of(
-        users=row["users"],
-        serves=row["serves"],
-        rewards=row["rewards"],
-        credit_micro=row["credit"],
-        squared_micro=int(row["credit_squared"]),
-    )
+        return figures(Sums(), 0)
+    return figures(_sums(row), row["r"])
+
+
+def _sums(row: Record) -> Sums:
+    """Whole numbers, so that nothing is rounded."""
+    return Sums(**{name: int(row[name]) for name in ("n", "m", "c", "mm", "cc", "mc")})
+
+
+def _named(counts: Mapping[int, int], names: Mapping[int, str]) -> dict[str, int]:
+    return {names[number]: count for number, count in counts.items()}

@@ -30,7 +30,7 @@ WITH written AS (
         unit = excluded.unit, bucket = excluded.bucket, candidates = excluded.candidates, weights = excluded.weights,
         totals = excluded.totals, attributes = excluded.attributes, request_id = excluded.request_id,
         unlisted = excluded.unlisted, candidates_hash = excluded.candidates_hash, all_arms = excluded.all_arms,
-        withheld = excluded.withheld
+        withheld = excluded.withheld, completed_batch = excluded.batch_no
     WHERE d.stub AND NOT excluded.stub
     RETURNING d.experiment_id, d.acting, d.arms, d.learn_slots, d.decided_at, d.batch_no, d.stub
 )

@@ -1,0 +1,75 @@
+"""Sums over decisions by time, arm or cohort, as roll-ups keep them."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from pullarm.domain.assignment import MICRO
+
+
+class Grain(StrEnum):
+    """How long the buckets of a time series are; they begin with whole ones in UTC."""
+
+    MINUTE = "minute"
+    HOUR = "hour"
+    DAY = "day"
+
+    @property
+    def width(self) -> timedelta:
+        """Of one bucket."""
+        return timedelta(**{f"{self.value}s": 1})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """The buckets that begin in [since, until), aware times."""
+
+    since: datetime
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """What came of some serves. An interval of their rate needs users as its units, which these sums do not tell."""
+
+    serves: int
+    rewarded: int
+    """Serves with a credit above zero."""
+    credit_micro: int
+    """Credits in millionths."""
+    squared_micro: int
+    """Sum of the squares of those."""
+
+    @property
+    def rate(self) -> float | None:
+        """Mean credit a serve; None before the first serve."""
+        return self.credit_micro / MICRO / self.serves if self.serves else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """One policy in one bucket, by assigned policy."""
+
+    begins_at: datetime
+    policy: int
+    counts: Counts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmCounts:
+    """One arm in one group of slots, by the policy that chose it."""
+
+    policy: int
+    arm_no: int
+    first_slot: int
+    """Of its group: 1, 2 (to 3), 4 (to 7), 8 (to 15), ..."""
+    counts: Counts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CohortCounts:
+    """One cohort, by assigned policy."""
+
+    policy: int
+    cohort: int
+    counts: Counts

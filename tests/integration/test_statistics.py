@@ -1,0 +1,341 @@
+"""The tables that summaries are answered from: any way through the folds leaves what the ledger makes of them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from random import Random
+
+import pytest
+
+from pullarm.domain.decision import NO_POLICY, Reason, RewardStatus, Token
+from pullarm.domain.errors import InvalidInput, Unavailable
+from pullarm.domain.experiment import Aggregation, Exposure
+from pullarm.domain.rebuild import Author, Exclusion, Restoration
+from pullarm.domain.rollup import Counts, Grain, Span
+from pullarm.domain.summary import DataCut, Summary
+from pullarm.statistics.ratio import Sums
+from pullarm.storage.memory import MemorySummary
+from pullarm.storage.memory.experiments import at
+from pullarm.storage.postgres import (
+    PostgresRepair,
+    PostgresSeries,
+    PostgresStatistics,
+    PostgresSummary,
+)
+from tests.integration.ledger_scene import LedgerScene, ledger_scene
+from tests.ledger_events import HOUR_MS, START_MS, Event, Events, batch
+from workers.statistics import Statistics
+
+
+@pytest.fixture
+async def scene(database_url: str) -> AsyncIterator[LedgerScene]:
+    async with ledger_scene(database_url) as scene:
+        yield scene
+
+
+def _eventful(make: Events, numbers: Sequence[int], random: Random) -> list[Event]:
+    """A few units who come again, repeat requests and change their policy, with whatever can happen to a decision."""
+    events: list[Event] = []
+    for _ in range(25):
+        policy, reason = (
+            random.choice([1, 2, 2, 3]),
+            random.choice([Reason.ASSIGNED] * 5 + [*Reason]),
+        )
+        token = make.token(
+            random.choice(numbers),
+            at_ms=START_MS + random.choice([-1, 0, 1, 23, 24, 60]) * HOUR_MS,
+            acting=policy if reason in (Reason.ASSIGNED, Reason.SHIPPED) else NO_POLICY,
+            arms=random.sample([1, 2, 3, 4, 5], random.randint(1, 5)),
+            reason=reason,
+        )._replace(
+            assigned=policy,
+            unit_hash=random.choice([-5, 7, 11]),
+            allocation_epoch=random.choice([1, 1, 1, 2]),
+            cohort=random.choice([0, 3]),
+        )
+        decision = make.decision(token)._replace(
+            request_id=random.choice(["", "", "a", "b"]), unlisted=random.choice([0, 2])
+        )
+        events += [decision] * random.choice([1, 1, 0, 2])
+        events += [token] * random.choice([0, 0, 0, 1, 2])
+        for _ in range(random.choice([0, 1, 1, 2, 4])):
+            reward = make.reward(
+                token,
+                slot=random.choice([1, 1, 1, 2]),
+                kind=random.choice(["reward", "reward", "shown"]),
+                reward_id=random.choice(["", "a", "b"]),
+                credit=random.choice([0.0, 0.3, 0.7, 1.0]),
+                feeds=random.random() < 0.8,
+                retract=random.random() < 0.2,
+                status=random.choice([RewardStatus.ACCEPTED] * 4 + [RewardStatus.LATE]),
+                after_ms=random.choice([0, 1_000, 3 * HOUR_MS]),
+            )
+            events += [reward] * random.choice([1, 1, 2])
+    return random.sample(events, len(events))
+
+
+async def _summaries(scene: LedgerScene, number: int) -> tuple[Summary, Summary]:
+    """As stored and as counted from the ledger in memory, without what memory does not have."""
+    experiment = await scene.found(number)
+    stored = await PostgresSummary(scene.database).of(experiment)
+    counted = await MemorySummary(scene.oracle).of(experiment)
+    assert stored.data_cut == DataCut(fold_no=stored.fold_no, folds_behind=0, behind_since=None)
+    return stored, replace(
+        counted, data_cut=stored.data_cut, fold_no=stored.fold_no, posterior_version=0
+    )
+
+
+async def _exclude(scene: LedgerScene, number: int, *, restored: bool) -> None:
+    """Leave a window of time out and, where that is asked for, take it in again."""
+    window = Exclusion(from_at=at(START_MS + HOUR_MS), to_at=at(START_MS + 24 * HOUR_MS))
+    await scene.exclude(number, window)
+    await PostgresStatistics(scene.database).step(number)
+    if restored:
+        author = Author("somebody", "test")
+        await PostgresRepair(scene.database).rebuild(number, Restoration(1), author, at(START_MS))
+        scene.oracle.exclusions[number].clear()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_any_way_through_the_folds_leaves_what_the_ledger_makes_of_them(
+    scene: LedgerScene, workers: int
+) -> None:
+    """Two experiments in the same batches, folded by one worker or two, with as many owners stepping between; and of
+    one of them a window of time is excluded meanwhile, which is taken back where the seed is odd."""
+    for seed in range(5):
+        random = Random(f"{workers} {seed}")
+        numbers = [
+            await scene.experiment(random.choice([*Aggregation]), random.choice([*Exposure]))
+            for _ in range(2)
+        ]
+        events = _eventful(Events(random), numbers, random)
+
+        async def work(share: list[Event], random: Random, numbers: Sequence[int]) -> None:
+            statistics = PostgresStatistics(scene.database, folds=random.choice([1, 2, 5]))
+            while share:
+                size = random.randint(1, 6)
+                await scene.fold(share[:size])
+                del share[:size]
+                if random.random() < 0.4:
+                    await statistics.step(random.choice(numbers))
+
+        shares = [events[worker::workers] for worker in range(workers)]
+        await asyncio.gather(
+            _exclude(scene, numbers[0], restored=bool(seed % 2)),
+            *(
+                work(share, Random(f"{seed} {place}"), numbers)
+                for place, share in enumerate(shares)
+            ),
+        )
+        await scene.oracle.fold(batch(*events), START_MS)
+        statistics = PostgresStatistics(scene.database)
+        for number in numbers:
+            await asyncio.gather(*(statistics.catch_up(number) for _ in range(workers)))
+            assert await statistics.verify(number) == [], seed
+            stored, counted = await _summaries(scene, number)
+            assert stored == counted, seed
+
+
+@dataclass
+class Small:
+    """One experiment, and figures that catch up when they are asked for."""
+
+    scene: LedgerScene
+    number: int
+    make: Events = field(default_factory=Events)
+
+    def __post_init__(self) -> None:
+        self.statistics = PostgresStatistics(self.scene.database)
+        self.summaries = PostgresSummary(self.scene.database)
+
+    def token(self, unit: int, *, policy: int = 2, epoch: int = 1, hour: int = 0) -> Token:
+        made = self.make.token(self.number, acting=policy, at_ms=START_MS + hour * HOUR_MS)
+        return made._replace(unit_hash=unit, allocation_epoch=epoch)
+
+    async def serve(self, *tokens: Token) -> None:
+        await self.scene.fold(map(self.make.decision, tokens))
+
+    async def summary(self) -> Summary:
+        summary = await self.scene.summary(self.number)
+        assert await self.statistics.verify(self.number) == []
+        return summary
+
+    async def execute(self, statement: str) -> None:
+        async with self.scene.database.connection() as connection:
+            await connection.execute(statement)
+
+
+@pytest.fixture
+async def small(scene: LedgerScene) -> Small:
+    return Small(scene, await scene.experiment(Aggregation.FIRST))
+
+
+async def test_a_unit_counts_with_the_policy_it_was_shown_first(small: Small) -> None:
+    stays, moves = small.token(1), small.token(2)
+    await small.serve(stays, moves)
+    moved = [small.token(2, policy=1, epoch=2, hour=hour) for hour in (30, 31)]
+    await small.serve(*moved, small.token(3, policy=1, epoch=2, hour=30))
+    await small.scene.fold([small.make.reward(moved[0])])
+    summary = await small.summary()
+    assert summary.moved == {"control": 2}
+    control, thompson = summary.policies["control"], summary.policies["thompson"]
+    assert (thompson.users, thompson.serves) == (2, 2)
+    assert (control.users, control.serves, control.rewards) == (1, 1, 0)
+
+    await small.scene.fold([moves])  # a void: the first it was shown is now control's
+    summary = await small.summary()
+    assert summary.moved == {}
+    control, thompson = summary.policies["control"], summary.policies["thompson"]
+    assert (thompson.users, thompson.serves) == (1, 1)
+    assert (control.users, control.serves, control.rewards) == (2, 3, 1)
+
+
+async def test_sums_up_to_a_day_follow_what_comes_late(small: Small) -> None:
+    experiment = await small.scene.found(small.number)
+    start = experiment.created_at
+    first, again, other = small.token(1), small.token(1, hour=50), small.token(2, hour=3)
+    await small.serve(first, again)
+    await small.summary()
+
+    async def up_to(hours: int, epoch: int = 1) -> Sums | None:
+        await small.summary()
+        found = await small.summaries.sums(experiment, epoch, start + timedelta(hours=hours))
+        return found.get("thompson")
+
+    assert await up_to(23) is None
+    assert await up_to(24) == await up_to(71) == Sums(n=1, m=1, mm=1)
+    assert await up_to(72) == await up_to(72, epoch=0) == Sums(n=1, m=2, mm=4)
+    assert await up_to(72, epoch=2) is None
+    await small.serve(other)
+    await small.scene.fold([small.make.reward(first, credit=0.5, after_ms=90 * HOUR_MS)])
+    half = 500_000
+    assert await up_to(24) == Sums(n=2, m=2, c=half, mm=2, cc=half**2, mc=half)
+    assert await up_to(72) == Sums(n=2, m=3, c=half, mm=5, cc=half**2, mc=2 * half)
+
+
+async def test_series_arms_and_cohorts(small: Small) -> None:
+    tokens = [
+        small.token(unit, hour=unit // 2)._replace(cohort=unit % 2, arms=[unit + 1, 9, 8, 7])
+        for unit in range(4)
+    ]
+    await small.serve(*tokens)
+    await small.scene.fold(
+        [small.make.reward(tokens[0], credit=0.5), small.make.reward(tokens[3], slot=3)]
+    )
+    await small.summary()
+    series = PostgresSeries(small.scene.database)
+    start = (await small.scene.found(small.number)).created_at
+    hour = timedelta(hours=1)
+    one = Counts(serves=1, rewarded=0, credit_micro=0, squared_micro=0)
+    half = Counts(serves=2, rewarded=1, credit_micro=500_000, squared_micro=500_000**2)
+    two = replace(one, serves=2)
+    everything = Span(since=start, until=start + 24 * hour)
+    points = await series.timeseries(small.number, everything, Grain.HOUR)
+    assert [(p.begins_at, p.policy, p.counts) for p in points] == [
+        (start, 2, half),
+        (start + hour, 2, two),
+    ]
+    assert [p.counts.rate for p in points] == [0.25, 0.0]
+    minutes = await series.timeseries(small.number, everything, Grain.MINUTE)
+    assert [p.begins_at for p in minutes] == [start, start + hour]
+    (day,) = await series.timeseries(small.number, everything, Grain.DAY)
+    assert day.counts == replace(half, serves=4)
+    later = Span(since=start + hour, until=start + 2 * hour)
+    assert len(await series.timeseries(small.number, later, Grain.HOUR)) == 1
+    assert await series.timeseries(small.number, later, Grain.DAY) == []
+
+    found = await series.arms(small.number, later, Grain.HOUR)
+    arms = {(a.arm_no, a.first_slot): a.counts for a in found}
+    assert arms == {
+        (3, 1): one,
+        (4, 1): one,
+        (9, 2): two,
+        (8, 2): replace(two, rewarded=1, credit_micro=1_000_000, squared_micro=1_000_000**2),
+        (7, 4): two,
+    }
+    every_arm = await series.arms(small.number, everything, Grain.DAY)
+    assert {a.counts.serves for a in every_arm if a.first_slot == 2} == {4}
+    with pytest.raises(InvalidInput):
+        await series.arms(small.number, everything, Grain.MINUTE)
+    cohorts = await series.cohorts(small.number, everything)
+    assert [(c.cohort, c.counts) for c in cohorts] == [(0, half), (1, two)]
+
+
+@pytest.mark.parametrize(
+    ("statement", "named"),
+    [
+        ("UPDATE rollup SET serves = serves + 1 WHERE marginal = 1", "roll-up 1 bucket "),
+        ("DELETE FROM rollup WHERE marginal = 4", "roll-up 4 bucket "),
+        ("UPDATE tally SET n = n + 1 WHERE name = 'calls'", "tally calls 1: stored 2, ledger 1"),
+        ("UPDATE user_day SET c = c + 1", "unit 7 epoch 1 policy 2 day 0: stored 1 1 1000001, "),
+        (
+            "UPDATE user_sums SET mm = 0 WHERE allocation_epoch = 0",
+            "users of epoch 0 policy 2 up to",
+        ),
+        (
+            "DELETE FROM user_sums WHERE allocation_epoch = 1",
+            "users of epoch 1 policy 2 up to day 0",
+        ),
+        ("UPDATE statistics_head SET last_at = now()", "first and last decision: "),
+        ("UPDATE reward SET credit = 5", "roll-up 1 bucket "),
+        ("DELETE FROM decision", "tally decisions 0: stored 1, ledger -"),
+    ],
+)
+async def test_verify_names_what_differs_and_a_rebuild_mends_it(
+    small: Small, statement: str, named: str
+) -> None:
+    token = small.token(7)
+    await small.scene.fold([small.make.decision(token), small.make.reward(token)])
+    await small.summary()
+    await small.execute(statement)
+    lines = await small.statistics.verify(small.number)
+    assert [line for line in lines if line.startswith(named)], lines
+    await small.statistics.rebuild(small.number)
+    assert await small.statistics.verify(small.number) == []
+
+
+_WAITING = "SELECT pid FROM pg_locks WHERE NOT granted"
+
+
+async def test_a_step_that_is_cut_off_did_nothing_and_only_one_owner_steps(small: Small) -> None:
+    await small.serve(small.token(1))
+    await small.summary()
+    await small.serve(small.token(1), small.token(2))
+    async with asyncio.timeout(20), small.scene.database.transaction() as holder:
+        await holder.execute("SELECT FROM statistics_head FOR UPDATE")
+        cut_off = asyncio.create_task(small.statistics.step(small.number))
+        while not (pid := await holder.fetchval(_WAITING)):
+            await asyncio.sleep(0.01)
+        assert await small.statistics.step(small.number) == 0, "another has it"
+        await holder.execute("SELECT pg_terminate_backend($1)", pid)
+        with pytest.raises(Unavailable):
+            await cut_off
+    assert await small.statistics.verify(small.number) == []
+    assert await small.statistics.due() == [small.number]
+    assert (await small.summary()).policies["thompson"].serves == 3
+
+
+async def test_what_one_experiment_cannot_take_holds_up_no_other(
+    small: Small, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = await small.scene.experiment(Aggregation.FIRST)
+    await small.serve(small.token(1), small.make.token(other))
+    await small.execute(f"ALTER TABLE rollup ADD CHECK (experiment_id <> {small.number})")
+    stage = Statistics(small.statistics)
+    assert [await stage.round() for _ in range(2)] == [False, False]
+    (told,) = caplog.records
+    assert told.message.startswith(f"statistics of experiment {small.number} stand still: ")
+    assert await small.statistics.due() == [small.number]
+
+
+async def test_the_stage_keeps_up_by_itself(small: Small) -> None:
+    stage = asyncio.create_task(Statistics(small.statistics).run())
+    for unit in range(3):
+        await small.serve(small.token(unit))
+        async with asyncio.timeout(20):
+            while await small.statistics.due():
+                await asyncio.sleep(0.02)
+    stage.cancel()
+    await asyncio.gather(stage, return_exceptions=True)
+    assert (await small.summary()).policies["thompson"].users == 3
