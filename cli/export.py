@@ -75,6 +75,12 @@ async def _export(
     async with Database(url, max_connections=1) as database:
         experiment = await PostgresExperiments(database).get(reference)
         log = PostgresExport(database)
+        reaches = await log.reaches_back_to()
+        if reaches and (span[0] or experiment.created_at) < reaches:
+            print(
+                f"from {reaches:%Y-%m-%d} on: retention removed what was decided before",
+                file=sys.stderr,
+            )
         writer = log_writer(log_format, stream, await log.kinds(experiment))
         rows = 0
         async for page in log.pages(experiment, since=span[0], until=span[1]):

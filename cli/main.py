@@ -20,6 +20,7 @@ COMMANDS = {
     "export": "Write an experiment's decisions with their rewards to a file.",
     "check-log": "Check an exported log for what an estimate needs of it; fails on a finding.",
     "republish": "Give serving everything anew: configurations, posteriors and halts, from PostgreSQL.",
+    "retention": "Remove the decisions of days that are old enough; the posterior stays proved.",
     "bench": "Measure what the project promises, beside an echo server.",
     "soak": "Kill every part again and again under load, and prove that nothing acknowledged is lost.",
     "serve": "Run one serving process.",

@@ -139,6 +139,9 @@ def _arm(row: LogRow) -> Iterator[str]:
 
 
 def _window(row: LogRow) -> Iterator[str]:
+    if row.window_hours is None:
+        yield f"version {row.config_no} is not in the ledger, so that its window and floor are unknown"
+        return
     closes_at = row.decided_at + timedelta(hours=row.window_hours)
     for kind, came in row.rewards.items():
         if came.first_at is not None and came.first_at < row.decided_at - SKEW:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _OWN = tuple(each.name for each in fields(LogRow) if each.name != "rewards")
 _KIND = tuple(each.name for each in fields(KindCredit))
 _JSON = ("candidates", "candidate_nos", "attributes")
-_OPTIONAL = ("arm_id", "floor", "candidates", "candidate_nos")
+_OPTIONAL = ("arm_id", "floor", "candidates", "candidate_nos", "window_hours")
 _GROUP_BYTES = 32 << 20
 _BATCH_ROWS = 1_000
 Flat = dict[str, Any]

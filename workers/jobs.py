@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,16 +10,28 @@ from arq import cron
 from arq.worker import Worker
 
 from pullarm.clock import Clock
-from pullarm.domain.errors import Unavailable
+from pullarm.domain.errors import PullarmError, Unavailable
 from pullarm.storage.postgres import PostgresLedger
+from pullarm.storage.postgres.retention import PostgresRetention
 from pullarm.storage.redis.queue import QUEUE, queue_errors, queue_settings
+from workers.retention import remove_old
 
 _log = logging.getLogger(__name__)
 
 DAYS_AHEAD = 3
 """Partitions that exist before their day comes; the fold makes a missing one by itself, but waits for it."""
 _RETRY_S = 2.0
+_RETENTION_TIMEOUT_S = 3 * 3_600
 _MAKE_PARTITIONS = f"{__name__}.make_partitions"  # arq imports it by this name
+_REMOVE_OLD_DAYS = f"{__name__}.remove_old_days"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retention:
+    """The store that days are removed from, and after how many days; None keeps all."""
+
+    store: PostgresRetention
+    days: int | None
 
 
 async def make_partitions(context: dict[str, Any]) -> int:
@@ -31,15 +44,32 @@ async def make_partitions(context: dict[str, Any]) -> int:
     return DAYS_AHEAD + 1
 
 
-async def run(queue_redis_url: str, ledger: PostgresLedger, clock: Clock) -> None:
+async def remove_old_days(context: dict[str, Any]) -> int:
+    """Remove the days of decisions that are old enough; how many. What cannot be done is told, and tried again."""
+    retention: Retention = context["retention"]
+    if retention.days is None:
+        return 0
+    try:
+        return await remove_old(retention.store, retention.days, context["clock"])
+    except PullarmError as error:
+        _log.error("retention waits: %s", error)
+        return 0
+
+
+async def run(
+    queue_redis_url: str, ledger: PostgresLedger, retention: Retention, clock: Clock
+) -> None:
     """Run arq for ever; its Redis away only means that jobs wait."""
     redis_settings = queue_settings(queue_redis_url)
     while True:
         worker = Worker(
             redis_settings=redis_settings,
             queue_name=QUEUE,
-            cron_jobs=[cron(_MAKE_PARTITIONS, minute={5, 35}, second=0, run_at_startup=True)],
-            ctx={"ledger": ledger, "clock": clock},
+            cron_jobs=[
+                cron(_MAKE_PARTITIONS, minute={5, 35}, second=0, run_at_startup=True),
+                cron(_REMOVE_OLD_DAYS, minute=20, second=0, timeout=_RETENTION_TIMEOUT_S),
+            ],
+            ctx={"ledger": ledger, "retention": retention, "clock": clock},
             handle_signals=False,
             poll_delay=0.5,
         )

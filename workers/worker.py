@@ -17,6 +17,7 @@ from pullarm.storage.postgres import (
     PostgresPublications,
     PostgresStatistics,
 )
+from pullarm.storage.postgres.retention import PostgresRetention
 from pullarm.storage.redis import RedisBoard, RedisEventSource, connect
 from workers import jobs
 from workers.consumer import Consumer
@@ -48,6 +49,7 @@ async def run(settings: Settings) -> None:
     async with Database(settings.database_url) as database:
         ledger = PostgresLedger(database)
         publisher = Publisher(PostgresPublications(database), RedisBoard(publishing), clock)
+        retention = jobs.Retention(store=PostgresRetention(database), days=settings.retention_days)
         source = RedisEventSource(claiming, f"{settings.process}-{uuid4().hex[:8]}")
         await _join(source)
         consumer = Consumer(source, ledger, PostgresExperiments(database), clock)
@@ -56,7 +58,9 @@ async def run(settings: Settings) -> None:
             asyncio.create_task(publisher.run(), name="publisher"),
             asyncio.create_task(IntakeWatch(ledger).run(), name="intake"),
             asyncio.create_task(Statistics(PostgresStatistics(database)).run(), name="statistics"),
-            asyncio.create_task(jobs.run(settings.queue_redis_url, ledger, clock), name="arq"),
+            asyncio.create_task(
+                jobs.run(settings.queue_redis_url, ledger, retention, clock), name="arq"
+            ),
         ]
         stop = asyncio.create_task(stopping.wait(), name="stop")
         # A fold makes tens of thousands of containers that die with it: looking at them took a third of its time.

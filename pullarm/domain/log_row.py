@@ -67,7 +67,8 @@ class LogRow:
     """It was logged and never answered."""
     excluded: bool
     """A rebuild left it out: its rewards are worth nothing, and an estimate should do without it."""
-    window_hours: float
-    """The longest attribution window from the decision's version on: rewards are judged by the version they meet."""
+    window_hours: float | None
+    """The longest attribution window from the decision's version on: rewards are judged by the version they meet.
+    None, as is the floor, where the ledger has no such version: it was restored to an earlier state."""
     rewards: Mapping[str, KindCredit] = field(default_factory=dict)
     """By kind; a kind that brought none is missing."""

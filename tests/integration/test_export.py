@@ -256,3 +256,16 @@ async def test_log_of_a_sound_ledger_has_no_finding(scene: Scene) -> None:
     log = LogCheck()
     assert list(log.check(await scene.rows(experiment))) == []
     assert (log.rows, log.duplicates()) == (50, frozenset())
+
+
+async def test_decision_of_a_version_that_is_gone_has_no_floor_and_no_window(scene: Scene) -> None:
+    """As after a restore; the check of the log says so."""
+    experiment = await scene.experiment("restored")
+    tokens = [scene.make.token(experiment.number, at_ms=START_MS + n) for n in range(2)]
+    known, unknown = map(scene.make.decision, tokens)
+    await scene.fold(known, unknown._replace(config_no=7), scene.make.reward(tokens[1]))
+    rows = await scene.rows(experiment)
+    assert [(row.floor, row.window_hours) for row in rows] == [(0.05, 24.0), (None, None)]
+    (finding,) = LogCheck().check(rows)
+    assert (finding.row, finding.check) == (2, "window")
+    assert finding.problem.startswith("version 7 is not in the ledger")

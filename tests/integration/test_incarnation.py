@@ -7,14 +7,13 @@ import pytest
 
 from pullarm.domain.experiment import Experiment
 from pullarm.storage.postgres import PostgresPublications
-from pullarm.storage.postgres.incarnation import (
-    SKIPPED_NUMBERS,
-    SKIPPED_PUBLICATIONS,
-    open_incarnation,
-)
+from pullarm.storage.postgres.incarnation import open_incarnation
 from pullarm.storage.postgres.times import at
 from tests.ledger_events import START_MS, draft
 from tests.publishing import Scene, publishing
+
+SKIPPED_NUMBERS = 100_000
+SKIPPED_PUBLICATIONS = 1_000_000_000
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ def test_log_comes_back_as_it_was_written(tmp_path: Path, log_format: LogFormat)
     """Text that looks like nothing or like a number, absent values and rewards, over several pages."""
     random = Random(4)
     rows = [row for _ in range(30) for row in slate(random)]
-    hashed = replace(rows[4], candidates=None, candidate_nos=None, floor=None)
+    hashed = replace(rows[4], candidates=None, candidate_nos=None, floor=None, window_hours=None)
     unlisted = replace(rows[5], arm_no=0, arm_id=None, unit="12", request_id="null", attributes={})
     empty = replace(rows[6], candidates=(), candidate_nos=(), voided=True)
     (kind, came), *_ = rows[0].rewards.items()

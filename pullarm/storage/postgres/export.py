@@ -7,7 +7,7 @@ every row that they replace. So a log is not of one moment: each page is as the 
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, time, timedelta
 from functools import cached_property
 from itertools import accumulate
 from uuid import UUID
@@ -17,15 +17,17 @@ from asyncpg import Record
 
 from pullarm.domain.arms import statuses_at
 from pullarm.domain.assignment import MICRO
-from pullarm.domain.decision import NO_POLICY, Reason, hash_of, make_uid, pack_arms, unpack_arms
+from pullarm.domain.decision import Reason, hash_of, make_uid, pack_arms, unpack_arms
 from pullarm.domain.experiment import POLICY_NAMES, POLICY_NUMBERS, ArmStatus, Experiment, Spec
 from pullarm.domain.log_row import KindCredit, LogRow
 from pullarm.policies.registry import check
 from pullarm.storage.postgres.database import Connection, Database, queries
+from pullarm.storage.postgres.horizon import sealed
 from pullarm.storage.postgres.times import ms
 
 _SQL = queries("export")
 PAGE_DECISIONS = 1_000
+_DAY = timedelta(days=1)
 _FIRST, _END = UUID(int=0), UUID(int=2**128 - 1)
 
 _Credits = Mapping[tuple[UUID, int], dict[str, KindCredit]]
@@ -43,6 +45,12 @@ class PostgresExport:
         async with self._database.snapshot() as connection:
             versions = await _versions(connection, experiment)
         return versions.kinds
+
+    async def reaches_back_to(self) -> datetime | None:
+        """The first moment whose decisions retention has not removed; None where it has removed none."""
+        async with self._database.connection() as connection:
+            removed = (await sealed(connection)).removed
+        return datetime.combine(removed + _DAY, time(), UTC) if removed else None
 
     async def pages(
         self, experiment: Experiment, *, since: datetime | None, until: datetime | None
@@ -141,9 +149,7 @@ class _Versions:
 
     def floor(self, config_no: int, acting: int) -> float | None:
         """What the policy spread equally; epsilon-greedy's epsilon is one in all but name."""
-        if acting == NO_POLICY:
-            return None
-        params = self.params[config_no, POLICY_NAMES[acting]]
+        params = self.params.get((config_no, POLICY_NAMES[acting]), {})
         share = params.get("floor", params.get("epsilon"))
         return float(share) if share else None
 
@@ -192,7 +198,7 @@ class _Versions:
                 request_id=decision["request_id"],
                 voided=decision["voided"],
                 excluded=decision["excluded"],
-                window_hours=self.window_hours[decision["config_no"]],
+                window_hours=self.window_hours.get(decision["config_no"]),
                 rewards=credits.get((decision["uid"], slot), {}),
             )
             for slot, (arm_no, weight, total) in enumerate(slots, start=1)

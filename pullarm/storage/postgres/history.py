@@ -3,14 +3,14 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
-from struct import iter_unpack, pack_into
+from struct import iter_unpack, pack, pack_into
 from uuid import UUID
 
 import msgspec
 from asyncpg import Record
 
 from pullarm.domain.assignment import MICRO
-from pullarm.domain.decision import Decision, Reward, Token
+from pullarm.domain.decision import Decision, Reward, Token, uid_ms
 from pullarm.domain.errors import NotFound
 from pullarm.domain.experiment import POLICY_NUMBERS, Arm, ArmStatus, Experiment, Spec, State
 from pullarm.domain.history import Logged
@@ -19,8 +19,9 @@ from pullarm.domain.weighting import Weighting, published
 from pullarm.storage.postgres import weightings
 from pullarm.storage.postgres.database import Connection, Database, queries
 from pullarm.storage.postgres.experiments import read_experiment
+from pullarm.storage.postgres.horizon import horizon, sealed
 from pullarm.storage.postgres.publications import CELL
-from pullarm.storage.postgres.times import ms
+from pullarm.storage.postgres.times import at, ms
 
 _SQL = queries("history")
 _PAIR = "<qq"
@@ -41,7 +42,13 @@ class PostgresHistory:
         async with self._database.snapshot() as connection:
             row = await connection.fetchrow(_SQL["decision"], UUID(bytes=uid))
             rewards = await connection.fetch(_SQL["rewards"], UUID(bytes=uid))
+            reaches = await sealed(connection)
         if row is None:
+            made_on = at(uid_ms(uid)).date()
+            if reaches.until and made_on <= reaches.until:
+                raise NotFound(
+                    f"decision {uid.hex()} was made on {made_on}, and retention removed the days up to {reaches.until}"
+                )
             raise NotFound(
                 f"the ledger has no decision {uid.hex()}; "
                 "a decision is in it once a worker has folded it, so look whether one runs, and try again"
@@ -64,6 +71,8 @@ class PostgresHistory:
         async with self._database.snapshot() as connection:
             row = await connection.fetchrow(_SQL["publication"], experiment, pub_no)
             if row is None:
+                if await horizon(connection, experiment):
+                    raise _beyond(f"publication {pub_no}", experiment)
                 raise NotFound(
                     f"the ledger has no publication {pub_no} of experiment {experiment}; "
                     "was it restored to an earlier state?"
@@ -109,6 +118,13 @@ async def _published(
     return {cell: published(*found) for cell, found in weighted.items()}
 
 
+async def add_checkpoint(connection: Connection, experiment: int, fold_no: int) -> None:
+    """Keep the posterior right after a fold, so that later ones need no row that came before."""
+    posterior = await _posterior(connection, experiment, fold_no)
+    cells = b"".join(pack(CELL, *cell, *sums) for cell, sums in sorted(posterior.items()))
+    await connection.execute(_SQL["add_checkpoint"], experiment, fold_no, cells)
+
+
 async def _posterior(connection: Connection, experiment: int, fold_no: int) -> Posterior:
     checkpoint = await connection.fetchrow(_SQL["checkpoint"], experiment, fold_no)
     since, packed = (checkpoint["fold_no"], checkpoint["cells"]) if checkpoint else (0, b"")
@@ -124,10 +140,22 @@ async def _posterior(connection: Connection, experiment: int, fold_no: int) -> P
 async def _brought(
     connection: Connection, experiment: int, since: int, fold_no: int
 ) -> list[tuple[int, int, int, int, int]]:
-    """(policy, arm, hour, serves, rewards in millionths) that the folds after `since` added."""
+    """(policy, arm, hour, serves, rewards in millionths) that the folds after `since` added.
+
+    Raises NotFound where retention has removed rows of them.
+    """
+    if since < await horizon(connection, experiment):
+        raise _beyond(f"the posterior after fold {fold_no}", experiment)
     await connection.execute(_SQL["prepare"])
     rows = await connection.fetch(_SQL["brought"], experiment, since, fold_no)
     return [(r["policy"], r["arm_no"], r["hour"], r["n"], r["s"]) for r in rows]
+
+
+def _beyond(what: str, experiment: int) -> NotFound:
+    return NotFound(
+        f"{what} of experiment {experiment} cannot be worked out any more: retention removed rows that it was made of. "
+        "What was decided within an attribution window after a removed day is not explained either"
+    )
 
 
 def _as_revised(

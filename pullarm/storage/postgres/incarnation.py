@@ -11,13 +11,7 @@ arms by numbers that others may get.
 from datetime import datetime
 from uuid import UUID
 
-from pullarm.storage.postgres.database import Connection, queries
-
-_SQL = queries("incarnation")
-SKIPPED_NUMBERS = 100_000
-"""Of experiments, batches and configurations; integers have room for some twenty thousand lives."""
-SKIPPED_PUBLICATIONS = 1_000_000_000
-"""Three years of ten a second; Lua's numbers have room for nine million lives."""
+from pullarm.storage.postgres.database import Connection
 
 
 async def open_incarnation(connection: Connection, was: str, now: datetime) -> str | None:
@@ -30,10 +24,7 @@ async def open_incarnation(connection: Connection, was: str, now: datetime) -> s
 
     None where another process has ended that one already: then nothing is changed.
     """
-    opened: UUID | None = await connection.fetchval(_SQL["open"], UUID(was), now)
-    if opened is None:
-        return None
-    await connection.execute(_SQL["skip_numbers"], SKIPPED_NUMBERS)
-    await connection.execute(_SQL["skip_versions"], SKIPPED_NUMBERS, now)
-    await connection.execute(_SQL["skip_publications"], SKIPPED_PUBLICATIONS, opened)
-    return str(opened)
+    opened: UUID | None = await connection.fetchval(
+        "SELECT open_incarnation($1, $2)", UUID(was), now
+    )
+    return None if opened is None else str(opened)

@@ -26,6 +26,9 @@ WHERE experiment_id = $1 AND config_no <= $2 ORDER BY arm_no, config_no DESC;
 -- checkpoint --
 SELECT fold_no, cells FROM checkpoint WHERE experiment_id = $1 AND fold_no <= $2 ORDER BY fold_no DESC LIMIT 1;
 
+-- add_checkpoint --
+INSERT INTO checkpoint (experiment_id, fold_no, cells) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING;
+
 -- prepare --
 SET LOCAL jit = off;
 

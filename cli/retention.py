@@ -1,0 +1,62 @@
+"""`pullarm retention`: remove the decisions of days that are old enough."""
+
+import asyncio
+import os
+from datetime import date
+from pathlib import Path
+from typing import Annotated
+
+from typer import Option
+
+from cli.state import read_environment
+from cli.verify import database_url
+from pullarm.clock import Clock, clock_from
+from pullarm.domain.errors import invalid
+from pullarm.storage.postgres import Database
+from pullarm.storage.postgres.retention import PostgresRetention
+from workers.retention import due, remove_old
+from workers.settings import RETENTION, retention_days
+
+_MIB = 1024 * 1024
+
+
+def command(
+    days: Annotated[
+        int | None,
+        Option(min=1, help=f"Remove days that ended so many days ago; else {RETENTION}."),
+    ] = None,
+    dry_run: Annotated[bool, Option("--dry-run", help="Only list the days.")] = False,
+    state: Annotated[
+        Path, Option(help="State folder of a running `pullarm up`, where DATABASE_URL is not set.")
+    ] = Path(".pullarm"),
+) -> None:
+    """Remove decisions, rewards and credits of whole days, and what only they could need.
+
+    Posteriors and arms stay: what the removed rows had brought is kept, so that verify goes on proving them. Decisions
+    of removed days can no longer be explained or exported. Workers do this every hour where PULLARM_RETENTION_DAYS is
+    set.
+    """
+    told = days or retention_days(os.environ)
+    if told is None:
+        raise invalid("--days", f"is needed where {RETENTION} is not set")
+    environment = read_environment(state)
+    clock = clock_from(
+        os.environ.get("PULLARM_CLOCK") or environment.get("PULLARM_CLOCK", "system")
+    )
+    removed = asyncio.run(_remove(database_url(state), told, clock, dry_run=dry_run))
+    print(f"{removed} days {'would be ' if dry_run else ''}removed")
+
+
+async def _remove(url: str, days: int, clock: Clock, *, dry_run: bool) -> int:
+    async with Database(url, max_connections=2) as database:
+        retention = PostgresRetention(database)
+        if not dry_run:
+            return await remove_old(retention, days, clock, _tell)
+        found = await due(retention, days, clock())
+        for stored in found:
+            _tell(stored.day, stored.bytes)
+        return len(found)
+
+
+def _tell(day: date, size: int) -> None:
+    print(f"{day}  {size / _MIB:,.1f} MiB", flush=True)

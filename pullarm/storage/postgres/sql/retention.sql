@@ -1,0 +1,116 @@
+-- try_lock --
+-- One process at a time removes days; 23 is this lock's class.
+SELECT pg_try_advisory_lock(23, 0);
+
+-- unlock --
+SELECT pg_advisory_unlock(23, 0);
+
+-- days --
+-- Days that have partitions, oldest first, with what they take on the disk.
+SELECT to_date(right(c.relname, 8), 'YYYYMMDD') AS day,
+       sum(pg_total_relation_size(to_regclass(parent || right(c.relname, 9))))::bigint AS bytes
+FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid, unnest(ARRAY['decision', 'reward', 'credit']) AS parent
+WHERE i.inhparent = 'decision'::regclass
+GROUP BY 1 ORDER BY 1;
+
+-- longest_window --
+-- The experiment with the longest attribution window of any version.
+SELECT e.id, e.key, (r.spec -> 'reward' ->> 'window_hours')::float AS hours
+FROM experiment_revision r JOIN experiment e USING (experiment_id)
+WHERE r.spec -> 'reward' ? 'window_hours'
+ORDER BY hours DESC LIMIT 1;
+
+-- seal --
+SELECT seal_day($1, $2);
+
+-- prepare --
+-- A plan for any keys would not know how few partitions it touches.
+SET LOCAL plan_cache_mode = force_custom_plan;
+SET LOCAL jit = off;
+
+-- brought --
+-- What the rows with these uids brought to the posterior; as verify has it.
+WITH serves AS (
+    SELECT experiment_id, acting AS policy, arm_no, hour_of(decided_at) AS hour, count(*) AS n, 0 AS s
+    FROM decision, unnest(arms[1:learn_slots]) AS arm_no
+    WHERE uid >= $1 AND uid < $2 AND acting > 0 AND NOT voided
+      AND NOT EXISTS (SELECT FROM experiment e WHERE e.experiment_id = decision.experiment_id AND exposure = 'confirmed')
+    GROUP BY 1, 2, 3, 4
+), credits AS (
+    SELECT experiment_id, policy, arm_no, hour, sum(serves) AS n, sum(booked) AS s FROM due_credit
+    WHERE uid >= $1 AND uid < $2 AND decision_uid >= $1 AND decision_uid < $2 AND (booked, serves) <> (0, 0)
+    GROUP BY 1, 2, 3, 4
+)
+SELECT experiment_id, policy, arm_no, hour, sum(n)::bigint AS n, sum(s)::bigint AS s
+FROM (SELECT * FROM serves UNION ALL SELECT * FROM credits) AS both_of_them
+GROUP BY 1, 2, 3, 4;
+
+-- last_folds --
+-- By experiment, the last fold that the rows with these uids had to do with, as far as a posterior is concerned.
+SELECT b.experiment_id, max(l.fold_no) AS fold_no
+FROM (
+    SELECT experiment_id, batch_no FROM decision WHERE uid >= $1 AND uid < $2 AND acting > 0
+    UNION
+    SELECT experiment_id, voided_batch FROM decision
+    WHERE uid >= $1 AND uid < $2 AND acting > 0 AND voided_batch IS NOT NULL
+    UNION
+    SELECT experiment_id, batch_no FROM reward WHERE uid >= $1 AND uid < $2 AND status = 1
+) AS b JOIN fold_log l USING (experiment_id, batch_no)
+GROUP BY 1;
+
+-- disproved --
+-- Cells of these hours, hour by hour, in which the posterior is not what the rows brought.
+SELECT count(*) FROM (SELECT * FROM opening WHERE hour >= $1 AND hour < $2) o
+FULL JOIN (SELECT * FROM posterior WHERE hour >= $1 AND hour < $2) p USING (experiment_id, policy, arm_no, hour)
+WHERE (coalesce(o.n, 0), coalesce(o.s, 0)) <> (coalesce(p.n, 0), coalesce(p.s, 0));
+
+-- horizon --
+INSERT INTO past_horizon AS h (experiment_id, fold_no) SELECT * FROM unnest($1::integer[], $2::bigint[])
+ON CONFLICT (experiment_id) DO UPDATE SET fold_no = greatest(h.fold_no, excluded.fold_no);
+
+-- removed --
+UPDATE sealed_day SET removed_at = $2 WHERE day = $1;
+
+-- remove --
+SELECT remove_day($1, $2);
+
+-- horizons --
+SELECT experiment_id, fold_no FROM past_horizon ORDER BY experiment_id;
+
+-- prune_folds --
+-- Folds before the horizon that brought no row that is left; and that are published, so that nothing has to be told of them.
+DELETE FROM fold_log WHERE (experiment_id, fold_no) IN (
+    SELECT experiment_id, fold_no FROM fold_log
+    WHERE experiment_id = $1 AND fold_no <= $2
+      AND fold_no <= (SELECT max(fold_no) FROM publication WHERE experiment_id = $1)
+      AND batch_no < coalesce(least(
+          (SELECT min(batch_no) FROM decision WHERE experiment_id = $1),
+          (SELECT min(voided_batch) FROM decision WHERE experiment_id = $1 AND voided_batch IS NOT NULL),
+          (SELECT min(batch_no) FROM reward WHERE experiment_id = $1)
+      ), 9223372036854775807)
+    LIMIT $3
+);
+
+-- prune_publications --
+-- Publications whose posterior cannot be worked out any more. The newest stays: the next is numbered after it.
+DELETE FROM publication WHERE (experiment_id, pub_no) IN (
+    SELECT experiment_id, pub_no FROM publication
+    WHERE experiment_id = $1 AND fold_no < $2
+      AND pub_no < (SELECT max(pub_no) FROM publication WHERE experiment_id = $1)
+    LIMIT $3
+);
+
+-- prune_grids --
+DELETE FROM grid WHERE experiment_id = $1
+  AND grid_no < (SELECT min(grid_no) FROM publication WHERE experiment_id = $1 AND grid_no > 0);
+
+-- prune_checkpoints --
+DELETE FROM checkpoint WHERE experiment_id = $1 AND fold_no < $2;
+
+-- prune_minutes --
+DELETE FROM serving_minute WHERE (experiment_id, policy, minute, process) IN (
+    SELECT experiment_id, policy, minute, process FROM serving_minute WHERE minute < $1 LIMIT $2
+);
+
+-- prune_quarantine --
+DELETE FROM quarantine WHERE entry_id IN (SELECT entry_id FROM quarantine WHERE at < $1 LIMIT $2);

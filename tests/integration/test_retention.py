@@ -1,0 +1,386 @@
+"""Whole days are removed while folds go on, and the posterior stays proved; no past is guessed."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from random import Random
+
+import pytest
+
+from pullarm.domain.decision import RewardStatus, Token
+from pullarm.domain.errors import Conflict, InvalidInput, NotFound, Refused, Unavailable
+from pullarm.domain.experiment import Aggregation, Experiment, Exposure
+from pullarm.domain.publication import PosteriorCell
+from pullarm.storage.postgres import (
+    Database,
+    PostgresExperiments,
+    PostgresHistory,
+    PostgresLedger,
+    PostgresPublications,
+)
+from pullarm.storage.postgres.export import PostgresExport
+from pullarm.storage.postgres.publications import Planned
+from pullarm.storage.postgres.retention import PostgresRetention
+from pullarm.storage.postgres.times import at
+from tests.ledger_events import HOUR_MS, START_MS, Event, Events, batch, draft
+from workers.retention import due, remove_old
+
+DAY_MS = 24 * HOUR_MS
+FIRST = date(2025, 10, 14)
+"""The day of START_MS."""
+
+
+async def _no_grid(
+    experiment: Experiment, grid_no: int, complete: bool, cells: list[PosteriorCell]
+) -> Planned:
+    return Planned(number=0, points=None)
+
+
+@dataclass
+class Scene:
+    """A ledger, and how it is asked and shortened."""
+
+    database: Database
+    made: int = field(default=0)
+
+    def __post_init__(self) -> None:
+        self.make = Events()
+        self.experiments = PostgresExperiments(self.database)
+        self.ledger = PostgresLedger(self.database)
+        self.history = PostgresHistory(self.database)
+        self.publications = PostgresPublications(self.database, checkpoint_folds=4)
+        self.retention = PostgresRetention(self.database)
+
+    async def experiment(
+        self,
+        aggregation: Aggregation = Aggregation.FIRST,
+        exposure: Exposure = Exposure.SERVED,
+    ) -> Experiment:
+        self.made += 1
+        new = draft(f"key-{self.made}", aggregation=aggregation, exposure=exposure)
+        return await self.experiments.create(new, START_MS)
+
+    async def fold(self, *events: Event, at_ms: int = START_MS) -> None:
+        await self.ledger.fold(batch(*events), at_ms)
+
+    async def publish(self, number: int) -> int:
+        """The number of the publication."""
+        async with self.publications.owning(number) as publishing:
+            assert publishing is not None
+            publication = await publishing.next(
+                have_pub_no=None, as_of_ms=START_MS, kernel=1, plan=_no_grid
+            )
+        assert publication is not None
+        return publication.head.pub_no
+
+    async def count(self, query: str, *arguments: object) -> int:
+        async with self.database.connection() as connection:
+            found: int = await connection.fetchval(f"SELECT count(*) FROM {query}", *arguments)
+        return found
+
+    async def execute(self, statement: str) -> None:
+        async with self.database.connection() as connection:
+            await connection.execute(statement)
+
+    async def eventful_day(self, numbers: list[int], day: int, random: Random) -> list[Token]:
+        """Decisions of a day with what comes of them, some of it on the next one, in several folds."""
+        tokens, events = list[Token](), list[Event]()
+        for _ in range(30):
+            token = self.make.token(
+                random.choice(numbers),
+                at_ms=START_MS + day * DAY_MS + random.randrange(DAY_MS),
+                acting=random.choice([2, 2, 1, 0]),
+                arms=random.sample([1, 2], random.randint(1, 2)),
+                learn_slots=random.choice([1, 2]),
+            )
+            tokens.append(token)
+            events += [self.make.decision(token)] * random.choice([1, 1, 1, 0])
+            events += [token] * random.choice([0, 0, 0, 1])
+            events += [
+                self.make.reward(
+                    token,
+                    slot=random.choice([1, 2]),
+                    reward_id=random.choice(["", "a"]),
+                    credit=random.choice([0.3, 1.0]),
+                    retract=random.random() < 0.1,
+                    after_ms=random.choice([0, 20 * HOUR_MS]),
+                )
+                for _ in range(random.randint(0, 3))
+            ]
+        random.shuffle(events)
+        while events:
+            await self.fold(*events[:9])
+            del events[:9]
+        return tokens
+
+
+@pytest.fixture
+async def scene(database_url: str) -> AsyncIterator[Scene]:
+    async with Database(database_url) as database:
+        yield Scene(database)
+
+
+async def test_posterior_is_proved_by_opening_balances_and_the_rows_that_are_left(
+    scene: Scene,
+) -> None:
+    """Over every aggregation and exposure; the removed rows, and only they, are gone."""
+    random = Random(3)
+    numbers = [(await scene.experiment(a, e)).number for a in Aggregation for e in Exposure]
+    for day in range(3):
+        await scene.eventful_day(numbers, day, random)
+    before = [await scene.ledger.posterior(number) for number in numbers]
+    left = await scene.count("decision WHERE uid >= uid_floor($1)", at(START_MS + 2 * DAY_MS))
+    for day in range(2):
+        await scene.retention.remove(FIRST + timedelta(days=day), START_MS)
+    assert [await scene.ledger.posterior(number) for number in numbers] == before
+    assert [await scene.ledger.verify(number) for number in numbers] == [[]] * len(numbers)
+    assert await scene.count("decision") == left > 0
+    assert [stored.day for stored in await scene.retention.days()] == [FIRST + timedelta(days=2)]
+    await scene.eventful_day(numbers, 2, random)
+    assert [await scene.ledger.verify(number) for number in numbers] == [[]] * len(numbers)
+    await scene.execute(
+        "UPDATE opening SET n = n + 1 WHERE ctid IN (SELECT ctid FROM opening LIMIT 1)"
+    )
+    assert sum([len(await scene.ledger.verify(number)) for number in numbers]) == 1
+
+
+async def test_day_whose_rows_do_not_prove_the_posterior_stays(scene: Scene) -> None:
+    experiment = await scene.experiment()
+    await scene.fold(scene.make.decision(scene.make.token(experiment.number)))
+    await scene.execute("UPDATE posterior SET n = n + 1")
+    with pytest.raises(Conflict, match="in 1 cells the posterior is not what they brought"):
+        await scene.retention.remove(FIRST, START_MS)
+    assert (await scene.count("decision"), await scene.count("opening")) == (1, 0)
+    await scene.execute("UPDATE posterior SET n = n - 1")
+    await scene.retention.remove(FIRST, START_MS)
+    assert (await scene.count("decision"), await scene.count("opening")) == (0, 1)
+
+
+@pytest.mark.parametrize("removed", [False, True])
+@pytest.mark.parametrize("day", [-3, 0])
+async def test_event_of_a_sealed_day_is_refused_and_says_why(
+    scene: Scene, removed: bool, day: int
+) -> None:
+    """Also by a worker that knows the day; nothing of the fold is kept, and no partition comes back."""
+    number = (await scene.experiment()).number
+    make = scene.make
+    known = make.token(number)
+    await scene.fold(make.decision(known))
+    if removed:
+        await scene.retention.remove(FIRST, START_MS)
+    else:
+        await scene.execute(f"SELECT seal_day('{FIRST}', now())")
+    late = make.token(number, at_ms=START_MS + day * DAY_MS)
+    fresh = make.token(number, at_ms=START_MS + DAY_MS)
+    for event in (make.decision(late), make.reward(late), late):
+        for ledger in (scene.ledger, PostgresLedger(scene.database)):
+            with pytest.raises(Refused):
+                await ledger.fold(batch(event, make.decision(fresh)), START_MS)
+            with pytest.raises(Refused, match=r"its decision was made on .*retention removed"):
+                await ledger.fold(batch(event, make.decision(fresh)), START_MS)
+    for event in (make.reward(known), known):
+        with pytest.raises(Refused):
+            await scene.fold(event)
+    assert await scene.count("decision") == (0 if removed else 1)
+    await scene.fold(make.decision(fresh))
+    assert await scene.ledger.verify(number) == []
+    assert len(await scene.ledger.posterior(number)) == 2
+
+
+async def test_past_is_told_or_refused_and_never_guessed(scene: Scene) -> None:
+    """Every past posterior is as it was or an error; those from the last fold of the removed rows on are there."""
+    random = Random(5)
+    numbers = [(await scene.experiment()).number for _ in range(2)]
+    tokens = list[Token]()
+    for day in range(3):
+        tokens += await scene.eventful_day(numbers, day, random)
+        for number in numbers:
+            await scene.publish(number)
+        # Of the day before, so that its rows reach into the folds of this one.
+        await scene.fold(*(scene.make.reward(token) for token in tokens[-5:]))
+    heads = {n: await scene.count("fold_log WHERE experiment_id = $1", n) for n in numbers}
+    were = {
+        (number, fold_no): await scene.history.posterior(number, fold_no)
+        for number in numbers
+        for fold_no in range(heads[number] + 1)
+    }
+    await scene.retention.remove(FIRST, START_MS)
+    for pruned in (False, True):
+        if pruned:
+            assert await scene.retention.prune() > 0
+        told = {}
+        for (number, fold_no), was in were.items():
+            with suppress(NotFound):
+                told[number, fold_no] = await scene.history.posterior(number, fold_no)
+                assert told[number, fold_no] == was
+        horizons = {n: min(f for number, f in told if number == n) for n in numbers}
+        assert told.keys() == {
+            (n, fold_no) for n in numbers for fold_no in range(horizons[n], heads[n] + 1)
+        }
+        assert all(0 < horizons[n] < heads[n] for n in numbers)
+    assert [await scene.ledger.verify(number) for number in numbers] == [[], []]
+
+
+async def test_reward_that_came_too_late_to_count_costs_no_past(scene: Scene) -> None:
+    """It was folded much later, and no posterior has anything of it."""
+    number, make = (await scene.experiment()).number, scene.make
+    old = make.token(number)
+    await scene.fold(make.decision(old))
+    for day in range(1, 4):
+        await scene.fold(make.decision(make.token(number, at_ms=START_MS + day * DAY_MS)))
+    await scene.fold(make.reward(old, status=RewardStatus.LATE, after_ms=3 * DAY_MS))
+    await scene.retention.remove(FIRST, START_MS)
+    assert [len(await scene.history.posterior(number, fold)) for fold in range(1, 6)] == [1] * 5
+    with pytest.raises(NotFound, match="retention removed rows that it was made of"):
+        await scene.history.posterior(number, 0)
+
+
+async def test_removed_decision_and_publication_say_that_retention_removed_them(
+    scene: Scene,
+) -> None:
+    number, make = (await scene.experiment()).number, scene.make
+    old, young = make.token(number), make.token(number, at_ms=START_MS + DAY_MS)
+    pub_nos = [await scene.publish(number)]
+    for token in (old, young):
+        await scene.fold(make.decision(token))
+        pub_nos.append(await scene.publish(number))
+    await scene.retention.remove(FIRST, START_MS)
+    await scene.retention.prune()
+    with pytest.raises(
+        NotFound, match="made on 2025-10-14, and retention removed the days up to 2025-10-14"
+    ):
+        await scene.history.logged(old.uid)
+    assert (await scene.history.logged(young.uid)).token == young
+    with pytest.raises(NotFound, match=r"publication 1 of experiment .* retention removed"):
+        await scene.history.published(number, pub_nos[0])
+    for pub_no in pub_nos[1:]:
+        assert (await scene.history.published(number, pub_no)).head.pub_no == pub_no
+
+
+async def test_what_nothing_can_need_any_more_is_deleted_and_the_rest_stays(scene: Scene) -> None:
+    number, make = (await scene.experiment()).number, scene.make
+    idle = (await scene.experiment()).number
+    await scene.publish(idle)
+    for fold in range(12):
+        await scene.fold(make.decision(make.token(number, at_ms=START_MS + fold // 8 * DAY_MS)))
+        await scene.publish(number)
+    minute, sealed_end = START_MS // 60_000, (START_MS + DAY_MS) // 60_000
+    for each in (minute, sealed_end - 1, sealed_end):
+        await scene.execute(
+            f"INSERT INTO serving_minute SELECT {number}, 1, {each}, 'p', 1, 1, 0, 0, 0, '{{}}'"
+        )
+    for day in (0, 1):
+        await scene.ledger.quarantine(f"{day}", "problem", b"", START_MS + day * DAY_MS)
+    await scene.retention.remove(FIRST, START_MS)
+    assert await scene.retention.prune() == 7 + 8 + 1 + 2 + 1
+    assert await scene.retention.prune() == 0
+    mine = "WHERE experiment_id = $1"
+    kept = [await scene.count(f"{t} {mine}", number) for t in ("fold_log", "publication")]
+    assert kept == [4, 5]
+    assert await scene.count(f"publication {mine}", idle) == 1
+    assert await scene.count("checkpoint WHERE fold_no = 8") == 1
+    assert (await scene.count("serving_minute"), await scene.count("quarantine")) == (1, 1)
+    await scene.fold(make.decision(make.token(number, at_ms=START_MS + DAY_MS)))
+    assert await scene.publish(number) == 13
+    assert await scene.ledger.verify(number) == []
+
+
+async def test_folds_go_on_while_days_are_removed(scene: Scene) -> None:
+    """Removing waits for the folds in hand and they for it; everything that was folded is there, once."""
+    number, make = (await scene.experiment(Aggregation.SUM)).number, scene.make
+    for day in range(4):
+        tokens = [make.token(number, at_ms=START_MS + day * DAY_MS) for _ in range(200)]
+        await scene.fold(*map(make.decision, tokens), *map(make.reward, tokens))
+    done, folded = asyncio.Event(), 0
+
+    async def work() -> None:
+        nonlocal folded
+        while not done.is_set():
+            tokens = [make.token(number, at_ms=START_MS + 5 * DAY_MS) for _ in range(5)]
+            await scene.fold(*map(make.decision, tokens), *map(make.reward, tokens))
+            folded += 5
+
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(3):
+            tasks.create_task(work())
+        for day in range(4):
+            so_far = folded
+            await scene.retention.remove(FIRST + timedelta(days=day), START_MS)
+            while folded < so_far + 15:
+                await asyncio.sleep(0.01)
+        done.set()
+    assert await scene.count("decision") == folded
+    assert await scene.ledger.verify(number) == []
+    assert sum(n for n, _ in (await scene.ledger.posterior(number)).values()) == folded + 800
+
+
+async def test_reader_that_never_ends_is_given_way_to(scene: Scene) -> None:
+    """Folds go through between the tries; the day stays sealed, and is removed once the reader is gone."""
+    number, make = (await scene.experiment()).number, scene.make
+    await scene.fold(make.decision(make.token(number)))
+    hold_up = timedelta(milliseconds=20)
+    retention = PostgresRetention(scene.database, hold_up=hold_up, patience_s=0.1)
+    await scene.ledger.ensure_day(FIRST + timedelta(days=1))
+    async with scene.database.snapshot() as reader:
+        await reader.fetch("SELECT FROM decision WHERE uid >= uid_floor('2025-10-15 00:00Z')")
+        removing = asyncio.create_task(retention.remove(FIRST, START_MS))
+        for _ in range(10):
+            await scene.fold(make.decision(make.token(number, at_ms=START_MS + DAY_MS)))
+        with pytest.raises(Unavailable, match="something reads the ledger all the time"):
+            await removing
+    assert await scene.count("opening") == 0
+    assert await scene.ledger.verify(number) == []
+    await retention.remove(FIRST, START_MS)
+    assert (await scene.count("opening"), await scene.count("decision")) == (1, 10)
+    assert await scene.ledger.verify(number) == []
+
+
+async def test_days_that_are_due_and_days_that_are_too_few(scene: Scene) -> None:
+    experiment, make = await scene.experiment(), scene.make
+    for day in range(5):
+        await scene.fold(
+            make.decision(make.token(experiment.number, at_ms=START_MS + day * DAY_MS))
+        )
+    now_ms = START_MS + 12 * DAY_MS + HOUR_MS
+    assert [d.day for d in await due(scene.retention, 9, now_ms)] == [
+        FIRST + timedelta(days=day) for day in range(3)
+    ]
+    with pytest.raises(InvalidInput, match=f"8 are too few: {experiment.id} has .* at least 9"):
+        await due(scene.retention, 8, now_ms)
+    assert await remove_old(scene.retention, 9, lambda: now_ms) == 3
+    assert await remove_old(scene.retention, 9, lambda: now_ms) == 0
+    assert await scene.count("decision") == 2
+    async with scene.retention.alone():
+        with pytest.raises(Conflict, match="another process is removing days"):
+            await remove_old(scene.retention, 9, lambda: now_ms)
+
+
+async def test_export_says_from_when_on_it_has_rows(scene: Scene) -> None:
+    experiment, make = await scene.experiment(), scene.make
+    export = PostgresExport(scene.database)
+    for day in range(2):
+        await scene.fold(
+            make.decision(make.token(experiment.number, at_ms=START_MS + day * DAY_MS))
+        )
+    assert await export.reaches_back_to() is None
+    await scene.retention.remove(FIRST, START_MS)
+    assert await export.reaches_back_to() == at(START_MS + DAY_MS)
+    (page,) = [p async for p in export.pages(experiment, since=None, until=None)]
+    assert [row.decided_at for row in page] == [at(START_MS + DAY_MS)]
+
+
+async def test_day_is_made_while_folds_are_open_and_folds_while_it_is_made(scene: Scene) -> None:
+    """A partition takes no lock that a fold waits for, nor waits for one."""
+    number, make = (await scene.experiment()).number, scene.make
+    await scene.fold(make.decision(make.token(number)))
+    async with asyncio.timeout(20):
+        async with scene.database.transaction() as folding:
+            await folding.execute("UPDATE decision SET cohort = 0")
+            await scene.ledger.ensure_day(FIRST + timedelta(days=1))
+        async with scene.database.transaction() as making:
+            await making.execute("SELECT ensure_day($1)", FIRST + timedelta(days=2))
+            await scene.fold(*[make.decision(make.token(number)) for _ in range(3)])
+    days = [stored.day for stored in await scene.retention.days()]
+    assert days == [FIRST + timedelta(days=day) for day in range(3)]
