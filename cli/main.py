@@ -21,6 +21,8 @@ COMMANDS = {
     "check-log": "Check an exported log for what an estimate needs of it; fails on a finding.",
     "republish": "Give serving everything anew: configurations, posteriors and halts, from PostgreSQL.",
     "retention": "Remove the decisions of days that are old enough; the posterior stays proved.",
+    "backup": "Write the ledger as of one moment to a file, while everything runs.",
+    "restore": "Put the ledger back to what a backup has, in a new life of its own.",
     "bench": "Measure what the project promises, beside an echo server.",
     "soak": "Kill every part again and again under load, and prove that nothing acknowledged is lost.",
     "serve": "Run one serving process.",

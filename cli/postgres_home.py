@@ -34,7 +34,7 @@ class Home:
 def find_home(state: State) -> Home:
     """Settle the places of one state folder, copying the programs where that is needed."""
     account = service_account()
-    binaries = _installed()
+    binaries = installed()
     if account is not None and not _runs(binaries, account):
         binaries = _copy(binaries, _elsewhere(state))
         if not _runs(binaries, account):
@@ -42,7 +42,8 @@ def find_home(state: State) -> Home:
     return Home(binaries=binaries, folder=_data_folder(state, account), account=account)
 
 
-def _installed() -> Path:
+def installed() -> Path:
+    """The folder of the embedded PostgreSQL's programs; raises ConfigurationError where there is none."""
     package = importlib.util.find_spec(PACKAGE)  # importing it prints warnings
     if package is None or package.origin is None:
         raise ConfigurationError(

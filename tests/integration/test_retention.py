@@ -3,127 +3,31 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import timedelta
 from random import Random
 
 import pytest
 
 from pullarm.domain.decision import RewardStatus, Token
 from pullarm.domain.errors import Conflict, InvalidInput, NotFound, Refused, Unavailable
-from pullarm.domain.experiment import Aggregation, Experiment, Exposure
-from pullarm.domain.publication import PosteriorCell
-from pullarm.storage.postgres import (
-    Database,
-    PostgresExperiments,
-    PostgresHistory,
-    PostgresLedger,
-    PostgresPublications,
-)
+from pullarm.domain.experiment import Aggregation, Exposure
+from pullarm.storage.postgres import Database, PostgresLedger
 from pullarm.storage.postgres.export import PostgresExport
-from pullarm.storage.postgres.publications import Planned
 from pullarm.storage.postgres.retention import PostgresRetention
 from pullarm.storage.postgres.times import at
-from tests.ledger_events import HOUR_MS, START_MS, Event, Events, batch, draft
+from tests.integration.retention_scene import DAY_MS, FIRST, RetentionScene
+from tests.ledger_events import HOUR_MS, START_MS, batch
 from workers.retention import due, remove_old
-
-DAY_MS = 24 * HOUR_MS
-FIRST = date(2025, 10, 14)
-"""The day of START_MS."""
-
-
-async def _no_grid(
-    experiment: Experiment, grid_no: int, complete: bool, cells: list[PosteriorCell]
-) -> Planned:
-    return Planned(number=0, points=None)
-
-
-@dataclass
-class Scene:
-    """A ledger, and how it is asked and shortened."""
-
-    database: Database
-    made: int = field(default=0)
-
-    def __post_init__(self) -> None:
-        self.make = Events()
-        self.experiments = PostgresExperiments(self.database)
-        self.ledger = PostgresLedger(self.database)
-        self.history = PostgresHistory(self.database)
-        self.publications = PostgresPublications(self.database, checkpoint_folds=4)
-        self.retention = PostgresRetention(self.database)
-
-    async def experiment(
-        self,
-        aggregation: Aggregation = Aggregation.FIRST,
-        exposure: Exposure = Exposure.SERVED,
-    ) -> Experiment:
-        self.made += 1
-        new = draft(f"key-{self.made}", aggregation=aggregation, exposure=exposure)
-        return await self.experiments.create(new, START_MS)
-
-    async def fold(self, *events: Event, at_ms: int = START_MS) -> None:
-        await self.ledger.fold(batch(*events), at_ms)
-
-    async def publish(self, number: int) -> int:
-        """The number of the publication."""
-        async with self.publications.owning(number) as publishing:
-            assert publishing is not None
-            publication = await publishing.next(
-                have_pub_no=None, as_of_ms=START_MS, kernel=1, plan=_no_grid
-            )
-        assert publication is not None
-        return publication.head.pub_no
-
-    async def count(self, query: str, *arguments: object) -> int:
-        async with self.database.connection() as connection:
-            found: int = await connection.fetchval(f"SELECT count(*) FROM {query}", *arguments)
-        return found
-
-    async def execute(self, statement: str) -> None:
-        async with self.database.connection() as connection:
-            await connection.execute(statement)
-
-    async def eventful_day(self, numbers: list[int], day: int, random: Random) -> list[Token]:
-        """Decisions of a day with what comes of them, some of it on the next one, in several folds."""
-        tokens, events = list[Token](), list[Event]()
-        for _ in range(30):
-            token = self.make.token(
-                random.choice(numbers),
-                at_ms=START_MS + day * DAY_MS + random.randrange(DAY_MS),
-                acting=random.choice([2, 2, 1, 0]),
-                arms=random.sample([1, 2], random.randint(1, 2)),
-                learn_slots=random.choice([1, 2]),
-            )
-            tokens.append(token)
-            events += [self.make.decision(token)] * random.choice([1, 1, 1, 0])
-            events += [token] * random.choice([0, 0, 0, 1])
-            events += [
-                self.make.reward(
-                    token,
-                    slot=random.choice([1, 2]),
-                    reward_id=random.choice(["", "a"]),
-                    credit=random.choice([0.3, 1.0]),
-                    retract=random.random() < 0.1,
-                    after_ms=random.choice([0, 20 * HOUR_MS]),
-                )
-                for _ in range(random.randint(0, 3))
-            ]
-        random.shuffle(events)
-        while events:
-            await self.fold(*events[:9])
-            del events[:9]
-        return tokens
 
 
 @pytest.fixture
-async def scene(database_url: str) -> AsyncIterator[Scene]:
+async def scene(database_url: str) -> AsyncIterator[RetentionScene]:
     async with Database(database_url) as database:
-        yield Scene(database)
+        yield RetentionScene(database)
 
 
 async def test_posterior_is_proved_by_opening_balances_and_the_rows_that_are_left(
-    scene: Scene,
+    scene: RetentionScene,
 ) -> None:
     """Over every aggregation and exposure; the removed rows, and only they, are gone."""
     random = Random(3)
@@ -146,7 +50,7 @@ async def test_posterior_is_proved_by_opening_balances_and_the_rows_that_are_lef
     assert sum([len(await scene.ledger.verify(number)) for number in numbers]) == 1
 
 
-async def test_day_whose_rows_do_not_prove_the_posterior_stays(scene: Scene) -> None:
+async def test_day_whose_rows_do_not_prove_the_posterior_stays(scene: RetentionScene) -> None:
     experiment = await scene.experiment()
     await scene.fold(scene.make.decision(scene.make.token(experiment.number)))
     await scene.execute("UPDATE posterior SET n = n + 1")
@@ -161,7 +65,7 @@ async def test_day_whose_rows_do_not_prove_the_posterior_stays(scene: Scene) -> 
 @pytest.mark.parametrize("removed", [False, True])
 @pytest.mark.parametrize("day", [-3, 0])
 async def test_event_of_a_sealed_day_is_refused_and_says_why(
-    scene: Scene, removed: bool, day: int
+    scene: RetentionScene, removed: bool, day: int
 ) -> None:
     """Also by a worker that knows the day; nothing of the fold is kept, and no partition comes back."""
     number = (await scene.experiment()).number
@@ -189,7 +93,7 @@ async def test_event_of_a_sealed_day_is_refused_and_says_why(
     assert len(await scene.ledger.posterior(number)) == 2
 
 
-async def test_past_is_told_or_refused_and_never_guessed(scene: Scene) -> None:
+async def test_past_is_told_or_refused_and_never_guessed(scene: RetentionScene) -> None:
     """Every past posterior is as it was or an error; those from the last fold of the removed rows on are there."""
     random = Random(5)
     numbers = [(await scene.experiment()).number for _ in range(2)]
@@ -223,7 +127,7 @@ async def test_past_is_told_or_refused_and_never_guessed(scene: Scene) -> None:
     assert [await scene.ledger.verify(number) for number in numbers] == [[], []]
 
 
-async def test_reward_that_came_too_late_to_count_costs_no_past(scene: Scene) -> None:
+async def test_reward_that_came_too_late_to_count_costs_no_past(scene: RetentionScene) -> None:
     """It was folded much later, and no posterior has anything of it."""
     number, make = (await scene.experiment()).number, scene.make
     old = make.token(number)
@@ -238,7 +142,7 @@ async def test_reward_that_came_too_late_to_count_costs_no_past(scene: Scene) ->
 
 
 async def test_removed_decision_and_publication_say_that_retention_removed_them(
-    scene: Scene,
+    scene: RetentionScene,
 ) -> None:
     number, make = (await scene.experiment()).number, scene.make
     old, young = make.token(number), make.token(number, at_ms=START_MS + DAY_MS)
@@ -259,7 +163,9 @@ async def test_removed_decision_and_publication_say_that_retention_removed_them(
         assert (await scene.history.published(number, pub_no)).head.pub_no == pub_no
 
 
-async def test_what_nothing_can_need_any_more_is_deleted_and_the_rest_stays(scene: Scene) -> None:
+async def test_what_nothing_can_need_any_more_is_deleted_and_the_rest_stays(
+    scene: RetentionScene,
+) -> None:
     number, make = (await scene.experiment()).number, scene.make
     idle = (await scene.experiment()).number
     await scene.publish(idle)
@@ -287,7 +193,7 @@ async def test_what_nothing_can_need_any_more_is_deleted_and_the_rest_stays(scen
     assert await scene.ledger.verify(number) == []
 
 
-async def test_folds_go_on_while_days_are_removed(scene: Scene) -> None:
+async def test_folds_go_on_while_days_are_removed(scene: RetentionScene) -> None:
     """Removing waits for the folds in hand and they for it; everything that was folded is there, once."""
     number, make = (await scene.experiment(Aggregation.SUM)).number, scene.make
     for day in range(4):
@@ -316,7 +222,7 @@ async def test_folds_go_on_while_days_are_removed(scene: Scene) -> None:
     assert sum(n for n, _ in (await scene.ledger.posterior(number)).values()) == folded + 800
 
 
-async def test_reader_that_never_ends_is_given_way_to(scene: Scene) -> None:
+async def test_reader_that_never_ends_is_given_way_to(scene: RetentionScene) -> None:
     """Folds go through between the tries; the day stays sealed, and is removed once the reader is gone."""
     number, make = (await scene.experiment()).number, scene.make
     await scene.fold(make.decision(make.token(number)))
@@ -337,7 +243,7 @@ async def test_reader_that_never_ends_is_given_way_to(scene: Scene) -> None:
     assert await scene.ledger.verify(number) == []
 
 
-async def test_days_that_are_due_and_days_that_are_too_few(scene: Scene) -> None:
+async def test_days_that_are_due_and_days_that_are_too_few(scene: RetentionScene) -> None:
     experiment, make = await scene.experiment(), scene.make
     for day in range(5):
         await scene.fold(
@@ -357,7 +263,7 @@ async def test_days_that_are_due_and_days_that_are_too_few(scene: Scene) -> None
             await remove_old(scene.retention, 9, lambda: now_ms)
 
 
-async def test_export_says_from_when_on_it_has_rows(scene: Scene) -> None:
+async def test_export_says_from_when_on_it_has_rows(scene: RetentionScene) -> None:
     experiment, make = await scene.experiment(), scene.make
     export = PostgresExport(scene.database)
     for day in range(2):
@@ -371,7 +277,9 @@ async def test_export_says_from_when_on_it_has_rows(scene: Scene) -> None:
     assert [row.decided_at for row in page] == [at(START_MS + DAY_MS)]
 
 
-async def test_day_is_made_while_folds_are_open_and_folds_while_it_is_made(scene: Scene) -> None:
+async def test_day_is_made_while_folds_are_open_and_folds_while_it_is_made(
+    scene: RetentionScene,
+) -> None:
     """A partition takes no lock that a fold waits for, nor waits for one."""
     number, make = (await scene.experiment()).number, scene.make
     await scene.fold(make.decision(make.token(number)))
