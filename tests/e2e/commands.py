@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 from asyncio.subprocess import PIPE
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cli.platform import OWN_KEYS, OWN_SERVERS
@@ -18,14 +19,16 @@ class Ended:
     errors: str
 
 
-async def pullarm(*arguments: str, timeout_s: float = 60) -> Ended:
-    """Run a command to its end, without servers and keys of the user's own."""
+async def pullarm(
+    *arguments: str, timeout_s: float = 60, given: Mapping[str, str] | None = None
+) -> Ended:
+    """Run a command to its end, without servers and keys of the user's own, with these variables."""
     own = {*OWN_SERVERS, *OWN_KEYS}
     environment = {name: os.environ[name] for name in os.environ.keys() - own}
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "cli", *arguments),
-        env=environment | {"COLUMNS": "200"},
+        env=environment | {"COLUMNS": "200"} | dict(given or {}),
         stdout=PIPE,
         stderr=PIPE,
     )

@@ -1,8 +1,10 @@
 """`pullarm verify` against a running platform."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import asyncpg
 import httpx
 import pytest
 import pytest_asyncio
@@ -82,3 +84,15 @@ async def test_what_cannot_be_verified_is_told(
     assert (nowhere.status, nowhere.output) == (1, "")
     assert f"no platform runs on {tmp_path}" in nowhere.errors
     assert "Traceback" not in unknown.errors + nowhere.errors
+
+
+async def test_partitions_are_there_before_their_day(platform: Platform) -> None:
+    """The worker's queue has made them as it started."""
+    connection = await asyncpg.connect(platform.environment["DATABASE_URL"])
+    name = f"decision_{datetime.now(UTC) + timedelta(days=2):%Y%m%d}"
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            while await connection.fetchval("SELECT to_regclass($1)::text", name) is None:
+                await asyncio.sleep(0.1)
+    finally:
+        await connection.close()

@@ -174,9 +174,11 @@ async def test_what_nothing_can_need_any_more_is_deleted_and_the_rest_stays(
         await scene.publish(number)
     minute, sealed_end = START_MS // 60_000, (START_MS + DAY_MS) // 60_000
     for each in (minute, sealed_end - 1, sealed_end):
-        await scene.execute(
-            f"INSERT INTO serving_minute SELECT {number}, 1, {each}, 'p', 1, 1, 0, 0, 0, '{{}}'"
-        )
+        for process, refused in (("p", "{}"), ("r", '{"5": 1}')):
+            await scene.execute(
+                "INSERT INTO serving_minute SELECT "
+                f"{number}, 1, {each}, '{process}', 1, 1, 0, 0, 0, '{{}}', 1, '{refused}'"
+            )
     for day in (0, 1):
         await scene.ledger.quarantine(f"{day}", "problem", b"", START_MS + day * DAY_MS)
     await scene.retention.remove(FIRST, START_MS)
@@ -187,7 +189,7 @@ async def test_what_nothing_can_need_any_more_is_deleted_and_the_rest_stays(
     assert kept == [4, 5]
     assert await scene.count(f"publication {mine}", idle) == 1
     assert await scene.count("checkpoint WHERE fold_no = 8") == 1
-    assert (await scene.count("serving_minute"), await scene.count("quarantine")) == (1, 1)
+    assert (await scene.count("serving_minute"), await scene.count("quarantine")) == (4, 1)
     await scene.fold(make.decision(make.token(number, at_ms=START_MS + DAY_MS)))
     assert await scene.publish(number) == 13
     assert await scene.ledger.verify(number) == []

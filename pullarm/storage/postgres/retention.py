@@ -157,7 +157,8 @@ class PostgresRetention:
         """Delete what nothing can ask for any more of the days that were removed; answers how many rows.
 
         That is: folds that brought no row that is left, publications whose posterior cannot be worked out any more, and
-        their grids and checkpoints; what serving counted by the minute, and what was set aside, in those days.
+        their grids and checkpoints; what serving counted by the minute, other than refused rewards, and what was set
+        aside, in those days.
         """
         async with self._database.connection() as connection:
             removed = (await sealed(connection)).removed

@@ -108,8 +108,9 @@ DELETE FROM grid WHERE experiment_id = $1
 DELETE FROM checkpoint WHERE experiment_id = $1 AND fold_no < $2;
 
 -- prune_minutes --
+-- Those with refused rewards are few, and stay: a summary counts them over all of an experiment's life.
 DELETE FROM serving_minute WHERE (experiment_id, policy, minute, process) IN (
-    SELECT experiment_id, policy, minute, process FROM serving_minute WHERE minute < $1 LIMIT $2
+    SELECT experiment_id, policy, minute, process FROM serving_minute WHERE minute < $1 AND refused = '{}' LIMIT $2
 );
 
 -- prune_quarantine --
