@@ -92,6 +92,8 @@ class Postgres:
             "timezone": "UTC",
             "log_timezone": "UTC",
             "jit": "off",
+            # a restore, or whoever asks for all decisions, locks sixteen relations for each stored day
+            "max_locks_per_transaction": "256",
             # after a crash: one call instead of an fsync of every file
             "recovery_init_sync_method": "syncfs",
             **({} if self.durable else {"fsync": "off", "full_page_writes": "off"}),
