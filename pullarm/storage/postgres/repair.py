@@ -5,7 +5,7 @@ to read what they brought meanwhile and to swap what differs, as a fold of its o
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from pullarm.domain.assignment import MICRO
@@ -13,6 +13,7 @@ from pullarm.domain.errors import Conflict, NotFound
 from pullarm.domain.experiment import POLICY_NAMES
 from pullarm.domain.rebuild import Author, Exclusion, PastRebuild, Rebuilt, Restoration, Sums
 from pullarm.storage.postgres.database import Connection, Database, queries
+from pullarm.storage.postgres.horizon import sealed
 from pullarm.storage.postgres.publications import keep_checkpoint
 
 _SQL = queries("repair")
@@ -111,6 +112,12 @@ async def _stage(
 async def _exclude(
     connection: Connection, experiment: int, exclusion: Exclusion, number: int, head: int
 ) -> None:
+    removed = (await sealed(connection)).removed
+    begins = [moment for moment in (exclusion.from_at, exclusion.until) if moment is not None]
+    if removed and begins and min(begins).astimezone(UTC).date() <= removed:
+        raise Conflict(
+            f"retention removed the days up to {removed}: what a rebuild leaves out has to begin after it"
+        )
     after_fold = upto_fold = None
     if exclusion.until is not None:
         upto_fold = head

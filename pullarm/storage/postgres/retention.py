@@ -58,6 +58,10 @@ class _Brought(NamedTuple):
     """The last fold they had to do with, by experiment."""
 
 
+class _Rebuilding(Exception):
+    """A rebuild has read the rows of the day, perhaps, and is not done."""
+
+
 class PostgresRetention:
     """Removes whole days of decisions, with their rewards and credits; one process at a time."""
 
@@ -113,11 +117,11 @@ class PostgresRetention:
             try:
                 async with self._database.transaction() as connection:
                     await self._remove(connection, day, brought, at(now_ms))
-            except asyncpg.LockNotAvailableError as error:
+            except (asyncpg.LockNotAvailableError, _Rebuilding) as error:
                 if loop.time() > until:
                     raise Unavailable(
                         f"the rows of {day} could not be removed: something reads the ledger all the time, such as "
-                        "a backup or verify; they are sealed, and will be removed at the next try"
+                        "a backup, verify or a rebuild; they are sealed, and will be removed at the next try"
                     ) from error
                 await asyncio.sleep(min(_PAUSE_S, self._patience_s))
             else:
@@ -141,6 +145,8 @@ class PostgresRetention:
     async def _remove(
         self, connection: Connection, day: date, brought: _Brought, now: datetime
     ) -> None:
+        if not await connection.fetchval(_SQL["no_rebuilds"]):
+            raise _Rebuilding
         await connection.copy_records_to_table("opening", records=brought.cells, columns=_CELL)
         hour = (day - date(1970, 1, 1)).days * 24
         wrong: int = await connection.fetchval(_SQL["disproved"], hour, hour + 24, timeout=600)

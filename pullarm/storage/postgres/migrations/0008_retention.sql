@@ -89,6 +89,30 @@ BEGIN
     EXECUTE format('DROP TABLE %I, %I, %I', 'decision' || suffix, 'reward' || suffix, 'credit' || suffix);
 END $$;
 
+-- As in migration 0004, with what the rows of removed days had brought.
+CREATE OR REPLACE FUNCTION due_posterior(experiment integer)
+RETURNS TABLE (policy smallint, arm_no integer, hour integer, n bigint, s bigint)
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT policy, arm_no, hour, sum(n)::bigint AS n, sum(s)::bigint AS s
+    FROM (
+        SELECT d.acting AS policy, served.arm_no, hour_of(d.decided_at) AS hour, count(*) AS n, 0 AS s
+        FROM decision d
+        CROSS JOIN LATERAL taken_back(NULL, d.experiment_id, d.decided_at, d.batch_no, d.voided, d.voided_batch) AS back
+        CROSS JOIN LATERAL unnest(d.arms[1:d.learn_slots]) AS served (arm_no)
+        WHERE d.experiment_id = experiment AND d.acting > 0 AND NOT back.it
+          AND NOT EXISTS (SELECT FROM experiment e WHERE e.experiment_id = experiment AND e.exposure = 'confirmed')
+        GROUP BY 1, 2, 3
+        UNION ALL
+        SELECT c.policy, c.arm_no, c.hour, sum(c.serves), sum(c.booked)
+        FROM due_credit c WHERE c.experiment_id = experiment AND (c.booked, c.serves) <> (0, 0)
+        GROUP BY 1, 2, 3
+        UNION ALL
+        SELECT o.policy, o.arm_no, o.hour, o.n, o.s FROM opening o WHERE o.experiment_id = experiment
+    ) AS parts
+    GROUP BY policy, arm_no, hour
+    HAVING sum(n) <> 0 OR sum(s) <> 0
+$$;
+
 -- Begin a new life of the ledger, after it was put back to an earlier state; why and what for is told in
 -- pullarm/storage/postgres/incarnation.py. Only from the life that the caller knows: of many who find it out, one opens the
 -- next, and the others get NULL.

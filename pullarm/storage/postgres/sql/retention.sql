@@ -29,12 +29,14 @@ SET LOCAL plan_cache_mode = force_custom_plan;
 SET LOCAL jit = off;
 
 -- brought --
--- What the rows with these uids brought to the posterior; as verify has it.
+-- What the rows with these uids brought to the posterior; as due_posterior has it.
 WITH serves AS (
-    SELECT experiment_id, acting AS policy, arm_no, hour_of(decided_at) AS hour, count(*) AS n, 0 AS s
-    FROM decision, unnest(arms[1:learn_slots]) AS arm_no
-    WHERE uid >= $1 AND uid < $2 AND acting > 0 AND NOT voided
-      AND NOT EXISTS (SELECT FROM experiment e WHERE e.experiment_id = decision.experiment_id AND exposure = 'confirmed')
+    SELECT d.experiment_id, acting AS policy, arm_no, hour_of(decided_at) AS hour, count(*) AS n, 0 AS s
+    FROM decision d
+    CROSS JOIN LATERAL taken_back(NULL, d.experiment_id, d.decided_at, d.batch_no, d.voided, d.voided_batch) AS back
+    CROSS JOIN LATERAL unnest(d.arms[1:d.learn_slots]) AS arm_no
+    WHERE d.uid >= $1 AND d.uid < $2 AND d.acting > 0 AND NOT back.it
+      AND NOT EXISTS (SELECT FROM experiment e WHERE e.experiment_id = d.experiment_id AND exposure = 'confirmed')
     GROUP BY 1, 2, 3, 4
 ), credits AS (
     SELECT experiment_id, policy, arm_no, hour, sum(serves) AS n, sum(booked) AS s FROM due_credit
@@ -58,6 +60,10 @@ FROM (
 ) AS b JOIN fold_log l USING (experiment_id, batch_no)
 GROUP BY 1;
 
+-- no_rebuilds --
+-- Whether no rebuild is under way, nor will be before this transaction ends; 31 is the class of their lock.
+SELECT coalesce(bool_and(pg_try_advisory_xact_lock(31, experiment_id)), true) FROM experiment;
+
 -- disproved --
 -- Cells of these hours, hour by hour, in which the posterior is not what the rows brought.
 SELECT count(*) FROM (SELECT * FROM opening WHERE hour >= $1 AND hour < $2) o
@@ -78,10 +84,11 @@ SELECT remove_day($1, $2);
 SELECT experiment_id, fold_no FROM past_horizon ORDER BY experiment_id;
 
 -- prune_folds --
--- Folds before the horizon that brought no row that is left; and that are published, so that nothing has to be told of them.
+-- Folds before the horizon that brought no row that is left; and that are published, so that nothing has to be told of
+-- them. Rebuilds stay: the next one is numbered after them.
 DELETE FROM fold_log WHERE (experiment_id, fold_no) IN (
     SELECT experiment_id, fold_no FROM fold_log
-    WHERE experiment_id = $1 AND fold_no <= $2
+    WHERE experiment_id = $1 AND fold_no <= $2 AND rebuild_no IS NULL
       AND fold_no <= (SELECT max(fold_no) FROM publication WHERE experiment_id = $1)
       AND batch_no < coalesce(least(
           (SELECT min(batch_no) FROM decision WHERE experiment_id = $1),
