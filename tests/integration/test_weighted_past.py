@@ -1,11 +1,13 @@
 """What was published under weights is found again to the last integer, and decisions made from it are redone."""
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import replace
 from random import Random
 
 import pytest
 
+from pullarm.domain.errors import NotFound
 from pullarm.domain.experiment import Learning
 from pullarm.domain.rebuild import Author, Exclusion
 from pullarm.storage.postgres import (
@@ -14,6 +16,7 @@ from pullarm.storage.postgres import (
     PostgresPublications,
     PostgresRepair,
 )
+from pullarm.storage.postgres.retention import PostgresRetention
 from pullarm.storage.postgres.times import at
 from replay.explain import Verdict, redo
 from tests.builders import ask, query
@@ -78,6 +81,32 @@ async def test_every_publication_is_found_again_to_the_last_integer(scene: Scene
         found = await history.published(number, pub_no)
         assert found.posteriors == posteriors, (pub_no, found.weighting)
     assert await PostgresLedger(scene.database).verify(number) == []
+    await check_without_its_first_days(scene, number, there_was)
+
+
+async def check_without_its_first_days(
+    scene: Scene, number: int, there_was: dict[int, dict[int, bytes]]
+) -> None:
+    """What came after the removed rows is found as before, and all else is an error."""
+    history, retention = PostgresHistory(scene.database), PostgresRetention(scene.database)
+    days = [stored.day for stored in await retention.days()]
+    for day in days[:-1]:
+        await retention.remove(day, scene.clock.now_ms)
+    assert await retention.prune() > 0
+    found = {}
+    for pub_no in there_was:
+        with suppress(NotFound):
+            found[pub_no] = (await history.published(number, pub_no)).posteriors
+    assert 5 < len(found) < len(there_was)
+    assert found == {pub_no: there_was[pub_no] for pub_no in found}
+    assert max(found) == max(there_was)
+    assert await PostgresLedger(scene.database).verify(number) == []
+    async with scene.database.connection() as connection:
+        for weights in ("weighting", "weighted_checkpoint"):
+            first = await connection.fetchval(f"SELECT min(weighting_no) FROM {weights}")
+            assert first == await connection.fetchval(
+                "SELECT min(weighting_no) FROM publication WHERE weighting_no > 0"
+            )
 
 
 async def test_decisions_of_a_weighted_experiment_are_redone_exactly(scene: Scene) -> None:

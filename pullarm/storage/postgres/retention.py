@@ -163,8 +163,8 @@ class PostgresRetention:
         """Delete what nothing can ask for any more of the days that were removed; answers how many rows.
 
         That is: folds that brought no row that is left, publications whose posterior cannot be worked out any more, and
-        their grids and checkpoints; what serving counted by the minute, other than refused rewards, and what was set
-        aside, in those days.
+        their grids, weightings and checkpoints; what serving counted by the minute, other than refused rewards, and
+        what was set aside, in those days.
         """
         async with self._database.connection() as connection:
             removed = (await sealed(connection)).removed
@@ -180,6 +180,7 @@ class PostgresRetention:
             deleted += await self._delete("prune_publications", *which, _ROWS)
             async with self._database.transaction() as connection:
                 deleted += _count(await connection.execute(_SQL["prune_grids"], which[0]))
+                deleted += _count(await connection.execute(_SQL["prune_weightings"], which[0]))
                 deleted += _count(await connection.execute(_SQL["prune_checkpoints"], *which))
         return deleted
 

@@ -125,8 +125,8 @@ DECLARE
     -- Three years of ten a second; Lua's numbers have room for nine million lives.
     publications CONSTANT bigint := 1000000000;
 BEGIN
-    UPDATE ledger SET incarnation = gen_random_uuid(), created_at = now WHERE incarnation = was
-    RETURNING incarnation INTO opened;
+    UPDATE ledger SET incarnation = gen_random_uuid(), created_at = now, system = this_system()  -- of migration 0010
+    WHERE incarnation = was RETURNING incarnation INTO opened;
     IF opened IS NULL THEN
         RETURN NULL;
     END IF;

@@ -111,6 +111,15 @@ DELETE FROM publication WHERE (experiment_id, pub_no) IN (
 DELETE FROM grid WHERE experiment_id = $1
   AND grid_no < (SELECT min(grid_no) FROM publication WHERE experiment_id = $1 AND grid_no > 0);
 
+-- prune_weightings --
+-- Together with their checkpoints; the newest publication stays, and its weights with it.
+WITH needed AS (
+    SELECT min(weighting_no) AS first FROM publication WHERE experiment_id = $1 AND weighting_no > 0
+), checkpoints AS (
+    DELETE FROM weighted_checkpoint WHERE experiment_id = $1 AND weighting_no < (SELECT first FROM needed)
+)
+DELETE FROM weighting WHERE experiment_id = $1 AND weighting_no < (SELECT first FROM needed);
+
 -- prune_checkpoints --
 DELETE FROM checkpoint WHERE experiment_id = $1 AND fold_no < $2;
 
