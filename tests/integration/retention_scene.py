@@ -13,6 +13,7 @@ from pullarm.storage.postgres import (
     PostgresHistory,
     PostgresLedger,
     PostgresPublications,
+    PostgresStatistics,
 )
 from pullarm.storage.postgres.publications import Planned
 from pullarm.storage.postgres.retention import PostgresRetention
@@ -43,6 +44,7 @@ class RetentionScene:
         self.history = PostgresHistory(self.database)
         self.publications = PostgresPublications(self.database, checkpoint_folds=4)
         self.retention = PostgresRetention(self.database)
+        self.statistics = PostgresStatistics(self.database)
 
     async def experiment(
         self,
@@ -55,6 +57,11 @@ class RetentionScene:
 
     async def fold(self, *events: Event, at_ms: int = START_MS) -> None:
         await self.ledger.fold(batch(*events), at_ms)
+
+    async def verify(self, number: int) -> list[str]:
+        """Every difference to the ledger, of the posterior and of the statistics."""
+        await self.statistics.catch_up(number)
+        return await self.ledger.verify(number) + await self.statistics.verify(number)
 
     async def publish(self, number: int) -> int:
         """The number of the publication."""

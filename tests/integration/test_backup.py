@@ -52,13 +52,13 @@ async def test_backup_is_restored_into_an_empty_database(
             again = RetentionScene(database)
             assert await again.publications.incarnation() == found.incarnation
             assert await again.ledger.posterior(experiment.number) == posterior
-            assert await again.ledger.verify(experiment.number) == []
+            assert await again.verify(experiment.number) == []
             assert await again.history.posterior(experiment.number, 3) == {(2, 1): (3, 3_000_000)}
             assert (await again.history.logged(tokens[1].uid)).token == tokens[1]
             with pytest.raises(NotFound, match="retention removed the days up to 2025-10-14"):
                 await again.history.logged(tokens[0].uid)
             await again.fold(make.decision(make.token(experiment.number, at_ms=START_MS + DAY_MS)))
-            assert await again.ledger.verify(experiment.number) == []
+            assert await again.verify(experiment.number) == []
             assert await again.publish(experiment.number) > 1_000_000_000
 
 
@@ -81,7 +81,7 @@ async def test_ledger_in_use_is_replaced_only_by_force_and_whatever_it_has(
     await restore(database_url, tmp_path / "a.dump", NOW, force=True)
     assert await scene.count("decision") == 1
     assert await scene.count("pg_class WHERE relname = 'of_a_newer_version'") == 0
-    assert await scene.ledger.verify(experiment.number) == []
+    assert await scene.verify(experiment.number) == []
     assert (await scene.experiment()).number > later.number + 1_000
 
 

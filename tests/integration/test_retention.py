@@ -11,7 +11,7 @@ import pytest
 from pullarm.domain.decision import RewardStatus, Token
 from pullarm.domain.errors import Conflict, InvalidInput, NotFound, Refused, Unavailable
 from pullarm.domain.experiment import Aggregation, Exposure
-from pullarm.storage.postgres import Database, PostgresLedger
+from pullarm.storage.postgres import Database, PostgresLedger, PostgresSummary
 from pullarm.storage.postgres.export import PostgresExport
 from pullarm.storage.postgres.retention import PostgresRetention
 from pullarm.storage.postgres.times import at
@@ -39,15 +39,45 @@ async def test_posterior_is_proved_by_opening_balances_and_the_rows_that_are_lef
     for day in range(2):
         await scene.retention.remove(FIRST + timedelta(days=day), START_MS)
     assert [await scene.ledger.posterior(number) for number in numbers] == before
-    assert [await scene.ledger.verify(number) for number in numbers] == [[]] * len(numbers)
+    assert [await scene.verify(number) for number in numbers] == [[]] * len(numbers)
     assert await scene.count("decision") == left > 0
     assert [stored.day for stored in await scene.retention.days()] == [FIRST + timedelta(days=2)]
     await scene.eventful_day(numbers, 2, random)
-    assert [await scene.ledger.verify(number) for number in numbers] == [[]] * len(numbers)
+    assert [await scene.verify(number) for number in numbers] == [[]] * len(numbers)
     await scene.execute(
         "UPDATE opening SET n = n + 1 WHERE ctid IN (SELECT ctid FROM opening LIMIT 1)"
     )
-    assert sum([len(await scene.ledger.verify(number)) for number in numbers]) == 1
+    assert sum([len(await scene.verify(number)) for number in numbers]) == 1
+
+
+async def test_summary_stays_and_goes_on(scene: RetentionScene) -> None:
+    """Behind the statistics nothing is removed; damaged ones are made good but for removed days."""
+    random, experiments = Random(6), [await scene.experiment(exposure=e) for e in Exposure]
+    numbers = [experiment.number for experiment in experiments]
+    summaries = PostgresSummary(scene.database)
+    for day in range(3):
+        await scene.eventful_day(numbers, day, random)
+    for number in numbers:
+        await scene.statistics.step(number)
+    await scene.retention.remove(FIRST, START_MS)
+    before = [await summaries.of(experiment) for experiment in experiments]
+    assert all(summary.decisions > 20 for summary in before)
+    await scene.retention.remove(FIRST + timedelta(days=1), START_MS)
+    await scene.retention.prune()
+    assert [await summaries.of(experiment) for experiment in experiments] == before
+    assert [await scene.verify(number) for number in numbers] == [[], []]
+    await scene.execute("UPDATE rollup SET serves = serves + 1 WHERE marginal = 1")
+    await scene.execute("UPDATE tally SET n = n + 1")
+    left = await scene.count(
+        "rollup WHERE marginal = 1 AND bucket * 60 >= $1", (START_MS + 2 * DAY_MS) // 1000
+    )
+    tallies = await scene.count("tally")
+    assert sum([len(await scene.verify(number)) for number in numbers]) == left + tallies
+    await scene.eventful_day(numbers, 2, random)
+    for number in numbers:
+        await scene.statistics.catch_up(number)
+        await scene.statistics.rebuild(number)
+        assert await scene.verify(number) == []
 
 
 async def test_day_whose_rows_do_not_prove_the_posterior_stays(scene: RetentionScene) -> None:
@@ -89,7 +119,7 @@ async def test_event_of_a_sealed_day_is_refused_and_says_why(
             await scene.fold(event)
     assert await scene.count("decision") == (0 if removed else 1)
     await scene.fold(make.decision(fresh))
-    assert await scene.ledger.verify(number) == []
+    assert await scene.verify(number) == []
     assert len(await scene.ledger.posterior(number)) == 2
 
 
@@ -124,7 +154,7 @@ async def test_past_is_told_or_refused_and_never_guessed(scene: RetentionScene) 
             (n, fold_no) for n in numbers for fold_no in range(horizons[n], heads[n] + 1)
         }
         assert all(0 < horizons[n] < heads[n] for n in numbers)
-    assert [await scene.ledger.verify(number) for number in numbers] == [[], []]
+    assert [await scene.verify(number) for number in numbers] == [[], []]
 
 
 async def test_reward_that_came_too_late_to_count_costs_no_past(scene: RetentionScene) -> None:
@@ -192,7 +222,7 @@ async def test_what_nothing_can_need_any_more_is_deleted_and_the_rest_stays(
     assert (await scene.count("serving_minute"), await scene.count("quarantine")) == (4, 1)
     await scene.fold(make.decision(make.token(number, at_ms=START_MS + DAY_MS)))
     assert await scene.publish(number) == 13
-    assert await scene.ledger.verify(number) == []
+    assert await scene.verify(number) == []
 
 
 async def test_folds_go_on_while_days_are_removed(scene: RetentionScene) -> None:
@@ -220,7 +250,7 @@ async def test_folds_go_on_while_days_are_removed(scene: RetentionScene) -> None
                 await asyncio.sleep(0.01)
         done.set()
     assert await scene.count("decision") == folded
-    assert await scene.ledger.verify(number) == []
+    assert await scene.verify(number) == []
     assert sum(n for n, _ in (await scene.ledger.posterior(number)).values()) == folded + 800
 
 
@@ -239,10 +269,10 @@ async def test_reader_that_never_ends_is_given_way_to(scene: RetentionScene) -> 
         with pytest.raises(Unavailable, match="something reads the ledger all the time"):
             await removing
     assert await scene.count("opening") == 0
-    assert await scene.ledger.verify(number) == []
+    assert await scene.verify(number) == []
     await retention.remove(FIRST, START_MS)
     assert (await scene.count("opening"), await scene.count("decision")) == (1, 10)
-    assert await scene.ledger.verify(number) == []
+    assert await scene.verify(number) == []
 
 
 async def test_days_that_are_due_and_days_that_are_too_few(scene: RetentionScene) -> None:

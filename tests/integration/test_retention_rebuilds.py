@@ -51,10 +51,10 @@ async def test_rebuild_before_a_day_is_removed_stands(scene: RetentionScene, num
     await scene.publish(number)
     await scene.retention.remove(FIRST, START_MS)
     await scene.retention.prune()
-    assert (await totals(scene, number), await scene.ledger.verify(number)) == ((7, 2), [])
+    assert (await totals(scene, number), await scene.verify(number)) == ((7, 2), [])
     lifted = await repair.rebuild(number, Restoration(rebuild_no=1), AUTHOR, NOW)
     assert lifted.rebuild_no == 3
-    assert (await totals(scene, number), await scene.ledger.verify(number)) == ((7, 3), [])
+    assert (await totals(scene, number), await scene.verify(number)) == ((7, 3), [])
 
 
 async def test_rebuild_after_a_day_is_removed_reaches_what_is_left(
@@ -73,7 +73,7 @@ async def test_rebuild_after_a_day_is_removed_reaches_what_is_left(
     later = Exclusion(from_at=at(START_MS + DAY_MS + 3 * HOUR_MS))
     for change, expected in ((Exclusion(), (8, 4)), (BOT, (8, 3)), (later, (7, 3))):
         await repair.rebuild(number, change, AUTHOR, NOW)
-        assert (await totals(scene, number), await scene.ledger.verify(number)) == (expected, [])
+        assert (await totals(scene, number), await scene.verify(number)) == (expected, [])
 
 
 async def test_day_waits_for_a_rebuild(scene: RetentionScene, number: int) -> None:
@@ -84,4 +84,4 @@ async def test_day_waits_for_a_rebuild(scene: RetentionScene, number: int) -> No
             await retention.remove(FIRST, START_MS)
     assert await scene.count("decision") == 8
     await retention.remove(FIRST, START_MS)
-    assert (await scene.count("decision"), await scene.ledger.verify(number)) == (4, [])
+    assert (await scene.count("decision"), await scene.verify(number)) == (4, [])

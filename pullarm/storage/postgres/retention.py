@@ -20,6 +20,7 @@ from pullarm.domain.errors import Conflict, Unavailable
 from pullarm.storage.postgres.database import Connection, Database, queries
 from pullarm.storage.postgres.history import add_checkpoint
 from pullarm.storage.postgres.horizon import Sealed, sealed
+from pullarm.storage.postgres.rollups import PostgresStatistics
 from pullarm.storage.postgres.times import at, ms
 
 _SQL = queries("retention")
@@ -54,6 +55,8 @@ class _Brought(NamedTuple):
 
     cells: list[tuple[int, ...]]
     """Experiment, policy, arm, hour, n, s."""
+    tallies: list[tuple[int | str, ...]]
+    """Experiment, name, item, n; more than once each."""
     folds: dict[int, int]
     """The last fold they had to do with, by experiment."""
 
@@ -107,6 +110,12 @@ class PostgresRetention:
         """
         async with self._database.transaction() as connection:
             await connection.execute(_SQL["seal"], day, at(now_ms))
+        async with self._database.connection() as connection:
+            heads = await connection.fetch(_SQL["heads"])
+        for head in heads:  # from the day's rows, while they are there
+            await PostgresStatistics(self._database).catch_up(
+                head["experiment_id"], head["fold_no"]
+            )
         brought = await self._brought(day)
         for experiment, fold_no in brought.folds.items():
             async with self._database.snapshot() as connection:
@@ -129,6 +138,7 @@ class PostgresRetention:
 
     async def _brought(self, day: date) -> _Brought:
         cells: list[tuple[int, ...]] = []
+        tallies: list[tuple[int | str, ...]] = []
         folds: dict[int, int] = {}
         midnight = datetime.combine(day, time(), UTC)
         for hour in range(24):
@@ -136,11 +146,12 @@ class PostgresRetention:
             async with self._database.snapshot() as connection:
                 await connection.execute(_SQL["prepare"])
                 cells += map(tuple, await connection.fetch(_SQL["brought"], *span, timeout=600))
+                tallies += map(tuple, await connection.fetch(_SQL["tallies"], *span, timeout=600))
                 last = await connection.fetch(_SQL["last_folds"], *span, timeout=600)
             for row in last:
                 experiment, fold_no = row["experiment_id"], row["fold_no"]
                 folds[experiment] = max(fold_no, folds.get(experiment, 0))
-        return _Brought(cells, folds)
+        return _Brought(cells, tallies, folds)
 
     async def _remove(
         self, connection: Connection, day: date, brought: _Brought, now: datetime
@@ -155,6 +166,8 @@ class PostgresRetention:
                 f"the rows of {day} stay, because in {wrong} cells the posterior is not what they brought: "
                 "see `pullarm verify`"
             )
+        columns = zip(*brought.tallies, strict=True) if brought.tallies else [[]] * 4
+        await connection.execute(_SQL["open_tallies"], *map(list, columns))
         await connection.execute(_SQL["horizon"], [*brought.folds], [*brought.folds.values()])
         await connection.execute(_SQL["removed"], day, now)
         await connection.execute(_SQL["remove"], day, self._hold_up)

@@ -74,14 +74,23 @@ class PostgresStatistics:
                 await _add(connection, await _difference(connection, experiment, since, folds))
             return len(folds)
 
-    async def catch_up(self, experiment: int) -> None:
-        """Take all folds there are; while another process has the experiment, wait for it."""
-        while experiment in await self.due():
+    async def catch_up(self, experiment: int, upto: int | None = None) -> None:
+        """Take all folds there are, or up to this one; while another process has the experiment, wait for it."""
+        while await self._behind(experiment, upto):
             if not await self.step(experiment):
                 await asyncio.sleep(_PAUSE_S)
 
+    async def _behind(self, experiment: int, upto: int | None) -> bool:
+        if upto is None:
+            return experiment in await self.due()
+        async with self._database.connection() as connection:
+            return bool(await connection.fetchval(_SQL["cursor"], experiment) < upto)
+
     async def rebuild(self, experiment: int) -> None:
-        """Work everything out anew from the ledger as of the cursor: for tables that were damaged."""
+        """Work everything out anew from the ledger as of the cursor: for tables that were damaged.
+
+        What retention has removed the rows of stays as it is.
+        """
         async with self._database.transaction() as connection:
             await connection.execute(_SQL["lock"], experiment)
             upto = await connection.fetchval(_SQL["cursor"], experiment)
@@ -127,7 +136,9 @@ async def _whole(connection: Connection, experiment: int, upto: int) -> _Change:
     await connection.execute(_SQL["prepare"])
     await connection.execute(_SQL["all"], experiment)
     await connection.execute(_SQL["earn"], experiment, upto, None)
-    return await _count(connection, _Change(experiment, None, upto, None))
+    change = await _count(connection, _Change(experiment, None, upto, None))
+    await connection.execute(_SQL["keep_user_days"], experiment)
+    return change
 
 
 async def _count(connection: Connection, change: _Change) -> _Change:

@@ -19,6 +19,29 @@ CREATE TABLE opening (
     PRIMARY KEY (experiment_id, policy, arm_no, hour)
 );
 
+-- What they had brought to the tallies. (Roll-ups and users' days of that time are kept as they are, and are their own.)
+CREATE TABLE opening_tally (
+    experiment_id integer NOT NULL,
+    name          text NOT NULL,
+    item          integer NOT NULL,
+    n             bigint NOT NULL,
+    PRIMARY KEY (experiment_id, name, item)
+);
+
+-- The first moment whose decisions are all there.
+CREATE FUNCTION kept_from() RETURNS timestamptz
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT coalesce((max(day) + 1)::timestamp AT TIME ZONE 'UTC', '-infinity')
+    FROM sealed_day WHERE removed_at IS NOT NULL
+$$;
+
+-- Whether all decisions of a row of roll-ups are there.
+CREATE FUNCTION is_kept(r rollup) RETURNS boolean
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT to_timestamp(r.bucket::bigint * CASE r.marginal WHEN 1 THEN 60 WHEN 2 THEN 3600 WHEN 4 THEN 3600 ELSE 86400 END)
+        >= (SELECT kept_from())
+$$;
+
 -- How far back each experiment's past posteriors can be worked out: to this fold, the last one that removed rows had
 -- anything to do with. There is a checkpoint of it.
 CREATE TABLE past_horizon (

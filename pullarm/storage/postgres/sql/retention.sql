@@ -47,6 +47,42 @@ SELECT experiment_id, policy, arm_no, hour, sum(n)::bigint AS n, sum(s)::bigint 
 FROM (SELECT * FROM serves UNION ALL SELECT * FROM credits) AS both_of_them
 GROUP BY 1, 2, 3, 4;
 
+-- tallies --
+-- What the rows with these uids brought to the tallies; as the statistics have it.
+WITH state AS (
+    SELECT d.experiment_id, d.assigned, d.reason, d.unlisted, d.withheld, NOT d.stub AS whole, back.it AS voided
+    FROM decision d
+    CROSS JOIN LATERAL taken_back(NULL, d.experiment_id, d.decided_at, d.batch_no, d.voided, d.voided_batch) AS back
+    WHERE d.uid >= $1 AND d.uid < $2
+), called AS (
+    SELECT experiment_id, status, uid, slot, kind, reward_id, retract FROM reward WHERE uid >= $1 AND uid < $2
+)
+SELECT experiment_id, name, item, n FROM (
+    SELECT experiment_id, 'decisions' AS name, 0 AS item, count(*) AS n FROM state WHERE whole GROUP BY 1
+    UNION ALL
+    SELECT experiment_id, 'unlisted', 0, sum(unlisted) FROM state WHERE whole GROUP BY 1
+    UNION ALL
+    SELECT experiment_id, 'withheld', 0, sum(withheld) FROM state WHERE whole GROUP BY 1
+    UNION ALL
+    SELECT experiment_id, 'reason', reason, count(*) FROM state WHERE NOT voided GROUP BY 1, reason
+    UNION ALL
+    SELECT experiment_id, 'voided', assigned, count(*) FROM state WHERE voided GROUP BY 1, assigned
+    UNION ALL
+    SELECT experiment_id, 'calls', status, count(*) FROM called GROUP BY 1, status
+    UNION ALL
+    SELECT experiment_id, 'distinct', status, count(*) FROM (SELECT DISTINCT * FROM called) AS once GROUP BY 1, status
+) AS found WHERE n <> 0;
+
+-- open_tallies --
+INSERT INTO opening_tally AS t
+SELECT experiment_id, name, item, sum(n) FROM unnest($1::integer[], $2::text[], $3::integer[], $4::bigint[])
+    AS brought (experiment_id, name, item, n)
+GROUP BY experiment_id, name, item
+ON CONFLICT (experiment_id, name, item) DO UPDATE SET n = t.n + excluded.n;
+
+-- heads --
+SELECT experiment_id, fold_no FROM fold_head ORDER BY experiment_id;
+
 -- last_folds --
 -- By experiment, the last fold that the rows with these uids had to do with, as far as a posterior is concerned.
 SELECT b.experiment_id, max(l.fold_no) AS fold_no
@@ -92,6 +128,7 @@ DELETE FROM fold_log WHERE (experiment_id, fold_no) IN (
       AND fold_no <= (SELECT max(fold_no) FROM publication WHERE experiment_id = $1)
       AND batch_no < coalesce(least(
           (SELECT min(batch_no) FROM decision WHERE experiment_id = $1),
+          (SELECT min(completed_batch) FROM decision WHERE experiment_id = $1 AND completed_batch IS NOT NULL),
           (SELECT min(voided_batch) FROM decision WHERE experiment_id = $1 AND voided_batch IS NOT NULL),
           (SELECT min(batch_no) FROM reward WHERE experiment_id = $1)
       ), 9223372036854775807)

@@ -149,7 +149,7 @@ state AS (
     LEFT JOIN fold_log l ON l.experiment_id = $1 AND l.batch_no = r.batch_no
     WHERE coalesce(l.fold_no, 0) <= as_of
 )
-SELECT $1::integer AS experiment_id, name, item, n FROM (
+SELECT $1::integer AS experiment_id, name, item, sum(n)::bigint AS n FROM (
     SELECT 'decisions' AS name, 0 AS item, sum(sign) AS n FROM state WHERE whole
     UNION ALL
     SELECT 'unlisted', 0, sum(sign * unlisted) FROM state WHERE whole
@@ -163,7 +163,9 @@ SELECT $1::integer AS experiment_id, name, item, n FROM (
     SELECT 'calls', status, sum(sign) FROM called GROUP BY status
     UNION ALL
     SELECT 'distinct', status, sum(sign) FROM (SELECT DISTINCT * FROM called) AS once GROUP BY status
-) AS found WHERE n <> 0;
+    UNION ALL  -- where the tables are taken as empty, what removed rows had brought
+    SELECT name, item, n FROM opening_tally WHERE experiment_id = $1 AND $2::bigint IS NULL
+) AS found GROUP BY name, item HAVING sum(n) <> 0;
 
 -- user_days --
 INSERT INTO user_day_change
@@ -172,6 +174,17 @@ SELECT $1, unit_hash, allocation_epoch, assigned, day, sum(sign),
 FROM counted WHERE compared AND slot = 1
 GROUP BY unit_hash, allocation_epoch, assigned, day
 HAVING sum(sign) <> 0 OR sum(sign * credit) <> 0 OR sum(sign) FILTER (WHERE credit > 0) <> 0;
+
+-- keep_user_days --
+-- The days that began before the first moment whose decisions are all there are taken as they are.
+WITH removed AS (
+    SELECT DISTINCT d.day FROM user_day d JOIN experiment e USING (experiment_id)
+    WHERE d.experiment_id = $1
+      AND coalesce(e.started_at, e.created_at) + d.day * interval '24 hours' < (SELECT kept_from())
+), forgotten AS (
+    DELETE FROM user_day_change WHERE day <= (SELECT max(day) FROM removed)
+)
+INSERT INTO user_day_change SELECT * FROM user_day WHERE experiment_id = $1 AND day <= (SELECT max(day) FROM removed);
 
 -- user_sums --
 -- The part of each unit concerned in the sums as it was and as it is now, for every day from the first one that changed;
@@ -276,18 +289,19 @@ ON CONFLICT (experiment_id) DO UPDATE SET
     last_at = greatest(h.last_at, excluded.last_at);
 
 -- forget --
-WITH gone AS (DELETE FROM rollup WHERE experiment_id = $1),
+-- But for the roll-ups of removed days.
+WITH gone AS (DELETE FROM rollup r WHERE experiment_id = $1 AND is_kept(r)),
      gone_too AS (DELETE FROM tally WHERE experiment_id = $1),
      these_too AS (DELETE FROM user_day WHERE experiment_id = $1),
      head AS (DELETE FROM statistics_head WHERE experiment_id = $1)
 DELETE FROM user_sums WHERE experiment_id = $1;
 
 -- compare_rollup --
--- Where the tables differ from what was to be added to empty ones.
+-- Where the tables differ from what was to be added to empty ones. Of removed days there is nothing to compare with.
 SELECT format('roll-up %s bucket %s policy %s item %s slots %s', marginal, bucket, policy, item, slot_group) AS what,
        concat_ws(' ', s.serves, s.rewarded, s.credit, s.credit_squared) AS stored,
        concat_ws(' ', l.serves, l.rewarded, l.credit, l.credit_squared) AS ledger
-FROM (SELECT * FROM rollup WHERE experiment_id = $1) AS s
+FROM (SELECT * FROM rollup r WHERE experiment_id = $1 AND is_kept(r)) AS s
 FULL JOIN ({rollup}) AS l USING (marginal, bucket, policy, item, slot_group)
 WHERE (coalesce(s.serves, 0), coalesce(s.rewarded, 0), coalesce(s.credit, 0), coalesce(s.credit_squared, 0))
    <> (coalesce(l.serves, 0), coalesce(l.rewarded, 0), coalesce(l.credit, 0), coalesce(l.credit_squared, 0))
@@ -334,4 +348,6 @@ SELECT 'first and last decision' AS what, concat_ws(' ', h.first_at, h.last_at) 
        concat_ws(' ', l.first_at, l.last_at) AS ledger
 FROM statistics_head h,
      (SELECT min(decided_at) AS first_at, max(decided_at) AS last_at FROM tried WHERE fold_no <= $2::bigint) AS l
-WHERE h.experiment_id = $1 AND (h.first_at, h.last_at) IS DISTINCT FROM (l.first_at, l.last_at);
+WHERE h.experiment_id = $1
+  AND (h.first_at IS DISTINCT FROM l.first_at AND (h.first_at < kept_from()) IS NOT TRUE
+       OR h.last_at IS DISTINCT FROM l.last_at AND (h.last_at < kept_from()) IS NOT TRUE);
