@@ -1,15 +1,18 @@
 -- empty --
 -- Remove all that is in the schema, other than what extensions brought or goes with its table. Folds begin with the
--- decisions and publishers with the publications: once these are locked, nobody holds what is waited for.
+-- decisions and publishers with the publications: once these are locked, nobody holds what is waited for. All are named
+-- before the first is dropped, because some go with another.
 DO $$
 DECLARE
-    one record;
+    drops text[];
+    one   text;
 BEGIN
     SET LOCAL client_min_messages = warning;
     IF to_regclass('public.decision') IS NOT NULL THEN
         LOCK TABLE public.decision, public.publication, public.fold_head, public.experiment;
     END IF;
-    FOR one IN
+    SELECT array_agg(format('DROP %s IF EXISTS %s CASCADE', kind, name)) INTO drops
+    FROM (
         SELECT CASE relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW' WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END
                    AS kind, format('public.%I', relname) AS name, 'pg_class'::regclass AS class, oid AS object
         FROM pg_class
@@ -20,13 +23,12 @@ BEGIN
         UNION ALL
         SELECT 'TYPE', format('public.%I', typname), 'pg_type'::regclass, oid
         FROM pg_type WHERE typnamespace = 'public'::regnamespace AND typtype IN ('e', 'd')
-    LOOP
-        IF NOT EXISTS (
-            SELECT FROM pg_depend
-            WHERE classid = one.class AND objid = one.object AND objsubid = 0 AND deptype IN ('e', 'i')
-        ) THEN
-            EXECUTE format('DROP %s IF EXISTS %s CASCADE', one.kind, one.name);
-        END IF;
+    ) AS ours
+    WHERE NOT EXISTS (
+        SELECT FROM pg_depend WHERE classid = class AND objid = object AND objsubid = 0 AND deptype IN ('e', 'i')
+    );
+    FOREACH one IN ARRAY coalesce(drops, '{}') LOOP
+        EXECUTE one;
     END LOOP;
 END $$;
 
