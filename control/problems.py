@@ -13,6 +13,8 @@ from pullarm.domain.errors import InvalidInput, PullarmError
 
 STATUSES: Mapping[str, HTTPStatus] = {
     "invalid_input": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "unauthenticated": HTTPStatus.UNAUTHORIZED,
+    "forbidden": HTTPStatus.FORBIDDEN,
     "not_found": HTTPStatus.NOT_FOUND,
     "conflict": HTTPStatus.CONFLICT,
     "version_mismatch": HTTPStatus.PRECONDITION_FAILED,
@@ -26,6 +28,11 @@ STATUSES: Mapping[str, HTTPStatus] = {
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = "2"
+
+_HEADERS: Mapping[int, dict[str, str]] = {
+    HTTPStatus.UNAUTHORIZED: {"WWW-Authenticate": 'Bearer realm="pullarm"'},
+    HTTPStatus.SERVICE_UNAVAILABLE: {"Retry-After": RETRY_AFTER_S},
+}
 
 AnyRequest = Request[object, object, State]
 _log = logging.getLogger(__name__)
@@ -55,8 +62,7 @@ def problem(
         "detail": detail or title,
         "problems": problems or [],
     }
-    headers = {"Retry-After": RETRY_AFTER_S} if status == HTTPStatus.SERVICE_UNAVAILABLE else None
-    return Response(body, status_code=status, media_type=MEDIA_TYPE, headers=headers)
+    return Response(body, status_code=status, media_type=MEDIA_TYPE, headers=_HEADERS.get(status))
 
 
 def domain_error(request: AnyRequest, error: PullarmError) -> Response[dict[str, object]]:

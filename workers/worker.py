@@ -7,7 +7,7 @@ import os
 import signal
 from uuid import uuid4
 
-from pullarm.clock import clock_from
+from pullarm.clock import clock_from, system_clock
 from pullarm.domain.errors import Unavailable
 from pullarm.policies.warm import warm_up
 from pullarm.storage.postgres import (
@@ -16,10 +16,12 @@ from pullarm.storage.postgres import (
     PostgresLedger,
     PostgresPublications,
     PostgresStatistics,
+    PostgresTokens,
 )
 from pullarm.storage.postgres.retention import PostgresRetention
-from pullarm.storage.redis import RedisBoard, RedisEventSource, connect
+from pullarm.storage.redis import RedisBoard, RedisCallers, RedisEventSource, connect
 from workers import jobs
+from workers.callers import CallerPublisher
 from workers.consumer import Consumer
 from workers.intake import IntakeWatch
 from workers.publisher import Publisher
@@ -50,6 +52,7 @@ async def run(settings: Settings) -> None:
         ledger = PostgresLedger(database)
         publisher = Publisher(PostgresPublications(database), RedisBoard(publishing), clock)
         retention = jobs.Retention(store=PostgresRetention(database), days=settings.retention_days)
+        callers = CallerPublisher(PostgresTokens(database), RedisCallers(publishing), system_clock)
         source = RedisEventSource(claiming, f"{settings.process}-{uuid4().hex[:8]}")
         await _join(source)
         consumer = Consumer(source, ledger, PostgresExperiments(database), clock)
@@ -61,6 +64,7 @@ async def run(settings: Settings) -> None:
             asyncio.create_task(
                 jobs.run(settings.queue_redis_url, ledger, retention, clock), name="arq"
             ),
+            asyncio.create_task(callers.run(), name="callers"),
         ]
         stop = asyncio.create_task(stopping.wait(), name="stop")
         # A fold makes tens of thousands of containers that die with it: looking at them took a third of its time.

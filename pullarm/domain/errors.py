@@ -2,6 +2,8 @@
 
     PullarmError
     ├── InvalidInput        a value is malformed or out of its range; names every field at fault
+    ├── Unauthenticated     nobody showed who they are, or not so that it can be believed
+    ├── Forbidden           whoever it is may not do this
     ├── NotFound            the named thing does not exist
     ├── Conflict            the action is not legal in the present state
     ├── VersionMismatch     the caller changed a version that is no longer the newest
@@ -59,6 +61,18 @@ class InvalidInput(PullarmError):
 def invalid(field: str, detail: str) -> InvalidInput:
     """An InvalidInput about a single field."""
     return InvalidInput(Problem(field, detail))
+
+
+class Unauthenticated(PullarmError):
+    """A token is needed."""
+
+    code = "unauthenticated"
+
+
+class Forbidden(PullarmError):
+    """This token may not do that."""
+
+    code = "forbidden"
 
 
 class NotFound(PullarmError):

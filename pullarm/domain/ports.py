@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from pullarm.domain.access import Caller, Principal, Token
 from pullarm.domain.decision import Batch
 from pullarm.domain.experiment import Arm, Experiment, Spec, State
 from pullarm.domain.publication import Head, Publication, Published
@@ -177,3 +178,54 @@ class BoardIndex:
     experiments: tuple[int, ...]
     beat: int
     """Moves while a publisher keeps the board as new as the ledger; starts anew when the board was emptied."""
+
+
+class TokenStore(Protocol):
+    """Tokens by the digests of their secrets."""
+
+    async def create(self, token: Token, digest: bytes) -> None:
+        """Store a new token."""
+
+    async def all(self) -> list[Token]:
+        """All there ever were, newest first."""
+
+    async def revoke(self, token_id: str, actor: str, now_ms: int) -> Token:
+        """End a token for good; again changes nothing. Raises NotFound."""
+
+    async def of(self, digest: bytes, now_ms: int) -> Principal | None:
+        """Whom a secret's digest stands for; None where there is no such token, or it does not live any more."""
+
+    async def callers(self, now_ms: int) -> Sequence[Caller]:
+        """The living tokens that are for serving, by digest."""
+
+
+class SessionStore(Protocol):
+    """Who has logged in to the dashboard, by the digests of what their browsers keep."""
+
+    async def open_session(
+        self, digest: bytes, token_id: str, now_ms: int, expires_ms: int
+    ) -> None:
+        """Remember a session of this token; those that have expired are forgotten."""
+
+    async def in_session(self, digest: bytes, now_ms: int) -> Principal | None:
+        """Whose session this is; None where there is none, or it or its token does not live any more."""
+
+    async def close_session(self, digest: bytes) -> None:
+        """Forget a session, if there is one."""
+
+
+class CallerBoard(Protocol):
+    """Where workers post which tokens may call serving."""
+
+    async def post(self, callers: Sequence[Caller]) -> bool:
+        """Make these the ones; False where they are already."""
+
+    async def read(self, have: bytes) -> "Posted | None":
+        """What is posted; None where nothing is, or what has this stamp. Raises ValueError where it is damaged."""
+
+
+class Posted(NamedTuple):
+    """The tokens that may call serving, and what stands for exactly these."""
+
+    stamp: bytes
+    callers: tuple[Caller, ...]

@@ -1,9 +1,19 @@
 """Every port in memory, for tests and for trying things out; each passes the contract tests of the real ones."""
 
 from pullarm.storage.memory.board import MemoryBoard
+from pullarm.storage.memory.callers import MemoryCallers
 from pullarm.storage.memory.events import MemoryEvents
 from pullarm.storage.memory.experiments import MemoryExperiments
 from pullarm.storage.memory.ledger import MemoryLedger
 from pullarm.storage.memory.summary import MemorySummary
+from pullarm.storage.memory.tokens import MemoryTokens
 
-__all__ = ["MemoryBoard", "MemoryEvents", "MemoryExperiments", "MemoryLedger", "MemorySummary"]
+__all__ = [
+    "MemoryBoard",
+    "MemoryCallers",
+    "MemoryEvents",
+    "MemoryExperiments",
+    "MemoryLedger",
+    "MemorySummary",
+    "MemoryTokens",
+]

@@ -10,6 +10,7 @@ from pullarm.storage.postgres.repair import PostgresRepair
 from pullarm.storage.postgres.rollups import PostgresStatistics
 from pullarm.storage.postgres.series import PostgresSeries
 from pullarm.storage.postgres.summary import PostgresSummary
+from pullarm.storage.postgres.tokens import PostgresTokens
 
 __all__ = [
     "Database",
@@ -21,5 +22,6 @@ __all__ = [
     "PostgresSeries",
     "PostgresStatistics",
     "PostgresSummary",
+    "PostgresTokens",
     "migrate",
 ]

@@ -4,6 +4,7 @@ pullarm:events:{0}              stream    entries of events, field `b`; group `l
 pullarm:{board}:complete        string    msgpack: incarnation and the numbers of all published experiments
 pullarm:{board}:changes         integer   moves with every publication and halt
 pullarm:{board}:beat            integer   moves about once a second while everything folded is on the board
+pullarm:{board}:callers         string    SHA-256 of the rest, then msgpack: the tokens that may call serving
 pullarm:{7}:head                hash      incarnation, pub_no, arms, blob (msgpack Head)
 pullarm:{7}:config              string    msgpack Experiment
 pullarm:{7}:grid                string    float64 points of the quadrature grid
@@ -15,6 +16,7 @@ GROUP = "ledger"
 COMPLETE = "pullarm:{board}:complete"
 CHANGES = "pullarm:{board}:changes"
 BEAT = "pullarm:{board}:beat"
+CALLERS = "pullarm:{board}:callers"
 
 
 def events(shard: int) -> str:
