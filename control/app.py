@@ -5,10 +5,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from litestar import Litestar
+from litestar import Litestar, Router
 from litestar.di import Provide
+from litestar.middleware import DefineMiddleware
 from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
 
+from control import hardening
+from control.access import Access, Authentication, needs
 from control.arms import Arms
 from control.dashboard import dashboard, find_web
 from control.experiments import Experiments
@@ -16,13 +21,15 @@ from control.health import Health, Probe, Probes
 from control.lifecycle import Halts, Lifecycle
 from control.origin import refuse_other_sites
 from control.overview import Overview
-from control.problems import HANDLERS
+from control.problems import HANDLERS, AnyRequest
+from control.sessions import SessionController, Sessions
+from control.settings import Limits
 from control.system import AskIntake, System, SystemFigures
-from pullarm.clock import Clock
-from pullarm.domain.ports import ExperimentStore
+from control.tokens import TokenController, Tokens
+from pullarm.clock import Clock, system_clock
+from pullarm.domain.access import Principal, Role
+from pullarm.domain.ports import ExperimentStore, SessionStore, TokenStore
 from pullarm.domain.summary import Summaries
-
-MAX_BODY_BYTES = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +39,8 @@ class Stores:
     experiments: ExperimentStore
     summaries: Summaries
     halts: Halts
+    tokens: TokenStore
+    sessions: SessionStore
     probes: Mapping[str, Probe]
     intake: AskIntake
 
@@ -41,25 +50,74 @@ def create_app(
     *,
     clock: Clock,
     monotonic: Callable[[], float] = time.monotonic,
+    access_clock: Clock = system_clock,
+    limits: Limits | None = None,
     web: Path | None = None,
 ) -> Litestar:
-    """The control plane over these stores."""
+    """The control plane over these stores; a simulated clock neither opens nor closes it to anybody."""
+    limits = limits or Limits()
     lifecycle = Lifecycle(stores.experiments, stores.halts, clock)
     overview = Overview(lifecycle, stores.summaries, clock, monotonic)
     probes = Probes(stores.probes)
     figures = SystemFigures(stores.intake)
+    access = Access(stores.tokens, stores.sessions, stores.experiments, access_clock)
+    tokens = Tokens(stores.tokens, stores.experiments, access_clock)
+    sessions = Sessions(stores.sessions, access, access_clock, lifetime_s=limits.session_s)
+    store, forget = hardening.forgetful()
     return Litestar(
-        route_handlers=[Experiments, Arms, Health, System, *dashboard(web or find_web())],
+        route_handlers=[
+            Experiments,
+            Arms,
+            TokenController,
+            SessionController,
+            Health,
+            System,
+            *dashboard(web or find_web()),
+        ],
         dependencies={
             "lifecycle": Provide(lambda: lifecycle, sync_to_thread=False),
             "overview": Provide(lambda: overview, sync_to_thread=False),
             "probes": Provide(lambda: probes, sync_to_thread=False),
             "figures": Provide(lambda: figures, sync_to_thread=False),
+            "tokens": Provide(lambda: tokens, sync_to_thread=False),
+            "sessions": Provide(lambda: sessions, sync_to_thread=False),
+            "principal": Provide(_principal, sync_to_thread=False),
         },
+        middleware=[
+            *hardening.by_address(limits.per_address),
+            DefineMiddleware(Authentication, access=access),
+            *hardening.by_token(limits.per_token),
+        ],
+        guards=[access.check],
+        stores={hardening.STORE: store},
+        before_send=[hardening.add_headers],
+        after_response=forget,
         before_request=refuse_other_sites,
         exception_handlers=HANDLERS,
-        openapi_config=OpenAPIConfig(title="Pullarm", version="1"),
-        request_max_body_size=MAX_BODY_BYTES,
+        openapi_config=OpenAPIConfig(
+            title="Pullarm",
+            version="1",
+            components=Components(
+                security_schemes={"token": SecurityScheme(type="http", scheme="bearer")}
+            ),
+            security=[{"token": []}],
+            openapi_router=Router(
+                "/schema",
+                route_handlers=[],
+                include_in_schema=False,
+                opt=needs(Role.VIEWER, filtered=True),
+            ),
+            # The other renderers load scripts of others, which would act with the session of whoever looks.
+            render_plugins=[JsonRenderPlugin()],
+        ),
+        request_max_body_size=limits.body_bytes,
         logging_config=None,
         debug=False,
     )
+
+
+def _principal(request: AnyRequest) -> Principal:
+    """Of whoever asks; for routes that are not public."""
+    principal = request.user
+    assert isinstance(principal, Principal)  # the guard saw to it
+    return principal

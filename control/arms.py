@@ -7,11 +7,13 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 
 from control import bodies
+from control.access import needs
 from control.arm_list import moving, read_list, stating
 from control.experiments import PATH, IfMatch, expected
 from control.lifecycle import Lifecycle
 from control.problems import AnyRequest
 from control.views import ArmList, ArmView, arm_list, arm_view
+from pullarm.domain.access import Role
 from pullarm.domain.arms import newest
 from pullarm.domain.experiment import Experiment
 
@@ -21,8 +23,9 @@ class Arms(Controller):
 
     path = f"{PATH}/{{reference:str}}/arms"
     tags = ("Arms",)
+    opt = needs(Role.OPERATOR)
 
-    @get()
+    @get(opt=needs(Role.VIEWER))
     async def list(
         self, reference: FromPath[str], lifecycle: NamedDependency[Lifecycle]
     ) -> Response[ArmList]:

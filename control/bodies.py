@@ -24,6 +24,8 @@ _ARMS = [
     "forest",
 ]
 _ARMS_CSV = "id,payload_hash,prior_serves,prior_rewards\nsunset,3f1c,200,9.5\nforest,,,\n"
+_TOKEN = {"name": "Nightly report", "role": "viewer", "expires_in_days": 90}
+_LOG_IN: dict[str, object] = {"token": "pullarm_..."}
 _CHANGE = {"traffic_pct": 0.4, "policies": [{"name": "thompson", "weight": 2.0}, "control"]}
 
 
@@ -93,3 +95,19 @@ class StateArms(Operation):
             },
             required=True,
         )
+
+
+@dataclass
+class CreateToken(Operation):
+    """Documents the body of a new token."""
+
+    def __post_init__(self) -> None:
+        self.request_body = _body(_TOKEN)
+
+
+@dataclass
+class LogIn(Operation):
+    """Documents the body of a log-in."""
+
+    def __post_init__(self) -> None:
+        self.request_body = _body(_LOG_IN)

@@ -3,19 +3,18 @@
 from pathlib import Path
 
 from litestar import Response, Router, get
+from litestar.datastructures import CacheControlHeader
 from litestar.params import FromPath
 from litestar.static_files import create_static_files_router
 
+from control.access import PUBLIC
 from pullarm.domain.errors import ConfigurationError
 
 # Beside this file when installed, beside this package in a checkout.
 _PLACES = (Path(__file__).with_name("web"), Path(__file__).parents[1] / "web")
 
-_HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Cache-Control": "no-cache",
-}
+_REVALIDATE = CacheControlHeader(no_cache=True)
+_HEADERS = {"Cache-Control": _REVALIDATE.to_header()}
 
 
 def find_web() -> Path:
@@ -29,7 +28,7 @@ def find_web() -> Path:
 
 
 def dashboard(folder: Path) -> list[Router]:
-    """The one page under every path it knows, and its files under /static."""
+    """The one page under every path it knows, and its files under /static; what they show takes a log-in."""
     page = (folder / "index.html").read_text(encoding="utf-8")
 
     @get("/", media_type="text/html", include_in_schema=False)
@@ -41,5 +40,8 @@ def dashboard(folder: Path) -> list[Router]:
         del reference  # the page reads it from its own address
         return Response(page, headers=_HEADERS)
 
-    pages = Router("/", route_handlers=[home, experiment])
-    return [pages, create_static_files_router("/static", directories=[folder])]
+    pages = Router("/", route_handlers=[home, experiment], opt=PUBLIC)
+    files = create_static_files_router(
+        "/static", directories=[folder], opt=PUBLIC, cache_control=_REVALIDATE
+    )
+    return [pages, files]

@@ -9,11 +9,13 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, HeaderParameter
 
 from control import bodies
+from control.access import needs
 from control.drafts import read_draft
 from control.lifecycle import Expected, Lifecycle
 from control.overview import Overview
 from control.problems import AnyRequest
 from control.views import ExperimentList, ExperimentView, SummaryView, listed, whole
+from pullarm.domain.access import Principal, Role
 from pullarm.domain.experiment import Experiment
 
 PATH = "/api/experiments"
@@ -29,6 +31,7 @@ class Experiments(Controller):
 
     path = PATH
     tags = ("Experiments",)
+    opt = needs(Role.OPERATOR)
 
     @post(operation_class=bodies.Create)
     async def create(
@@ -40,13 +43,15 @@ class Experiments(Controller):
         location = {"Location": f"{PATH}/{experiment.id}"}
         return _answer(experiment, status=HTTPStatus.CREATED, headers=location)
 
-    @get()
-    async def list(self, lifecycle: NamedDependency[Lifecycle]) -> ExperimentList:
+    @get(opt=needs(Role.VIEWER, filtered=True))
+    async def list(
+        self, lifecycle: NamedDependency[Lifecycle], principal: NamedDependency[Principal]
+    ) -> ExperimentList:
         """List experiments, newest first, without their arms."""
-        found = await lifecycle.all()
+        found = [each for each in await lifecycle.all() if principal.sees(each.number)]
         return ExperimentList(experiments=tuple(listed(each) for each in found))
 
-    @get("/{reference:str}")
+    @get("/{reference:str}", opt=needs(Role.VIEWER))
     async def one(
         self, reference: FromPath[str], lifecycle: NamedDependency[Lifecycle]
     ) -> Response[ExperimentView]:
@@ -86,7 +91,7 @@ class Experiments(Controller):
         experiment, warnings = await lifecycle.stop(reference, expected(if_match))
         return _answer(experiment, warnings=warnings)
 
-    @get("/{reference:str}/summary")
+    @get("/{reference:str}/summary", opt=needs(Role.VIEWER))
     async def summary(
         self, reference: FromPath[str], overview: NamedDependency[Overview]
     ) -> SummaryView:

@@ -8,6 +8,7 @@ from http import HTTPStatus
 from litestar import Controller, Response, get
 from litestar.di import NamedDependency
 
+from control.access import PUBLIC
 from pullarm.domain.errors import ConfigurationError, Unavailable
 
 Probe = Callable[[], Awaitable[None]]
@@ -52,6 +53,7 @@ class Health(Controller):
     """For whoever watches the process."""
 
     tags = ("Health",)
+    opt = PUBLIC
 
     @get("/healthz")
     async def alive(self) -> dict[str, str]:

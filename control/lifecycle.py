@@ -54,10 +54,7 @@ class Lifecycle:
 
     async def find(self, reference: str) -> Experiment:
         """By id or key; raises NotFound."""
-        # Both are a key's alphabet; anything else never reaches the database, which refuses NUL, for one.
-        if not KEY.fullmatch(reference.removeprefix("exp_")):
-            raise NotFound(f"there is no experiment {reference[:80]!r}")
-        return await self._experiments.get(reference)
+        return await find_experiment(self._experiments, reference)
 
     async def all(self) -> list[Experiment]:
         """All that are not archived, newest first, without their arms."""
@@ -159,9 +156,17 @@ class Lifecycle:
         raise VersionMismatch
 
 
-def new_id() -> str:
-    """`exp_` and 12 random characters."""
-    return "exp_" + b32encode(secrets.token_bytes(8)).decode().lower()[:12]
+async def find_experiment(experiments: ExperimentStore, reference: str) -> Experiment:
+    """By id or key; raises NotFound."""
+    # Both are a key's alphabet; anything else never reaches the database, which refuses NUL, for one.
+    if not KEY.fullmatch(reference.removeprefix("exp_")):
+        raise NotFound(f"there is no experiment {reference[:80]!r}")
+    return await experiments.get(reference)
+
+
+def new_id(prefix: str = "exp_") -> str:
+    """A prefix and 12 random characters."""
+    return prefix + b32encode(secrets.token_bytes(8)).decode().lower()[:12]
 
 
 def _check_version(experiment: Experiment, expected: Expected) -> None:

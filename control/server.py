@@ -14,7 +14,13 @@ from control.app import Stores, create_app
 from control.settings import ADDRESS, Settings
 from pullarm.clock import clock_from
 from pullarm.domain.errors import ConfigurationError
-from pullarm.storage.postgres import Database, PostgresExperiments, PostgresLedger, PostgresSummary
+from pullarm.storage.postgres import (
+    Database,
+    PostgresExperiments,
+    PostgresLedger,
+    PostgresSummary,
+    PostgresTokens,
+)
 from pullarm.storage.redis import RedisBoard, connect
 
 GRACE_S = 5
@@ -64,14 +70,18 @@ async def serve(settings: Settings) -> None:
     with bind(settings.host, settings.port) as listening:
         try:
             async with Database(settings.database_url) as database:
+                tokens = PostgresTokens(database)
                 stores = Stores(
                     experiments=PostgresExperiments(database),
                     summaries=PostgresSummary(database),
                     halts=board,
+                    tokens=tokens,
+                    sessions=tokens,
                     probes={"postgresql": database.ping, "redis": board.ping},
                     intake=PostgresLedger(database).intake,
                 )
-                await _run(create_app(stores, clock=clock), listening, settings)
+                app = create_app(stores, clock=clock, limits=settings.limits)
+                await _run(app, listening, settings)
         finally:
             await redis.aclose()
 

@@ -2,12 +2,38 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Self
 
-from pullarm.environment import host_and_port, optional, optional_path, required
+from pullarm.environment import host_and_port, number, optional, optional_path, required
 
 ADDRESS = "PULLARM_HTTP_ADDRESS"
+_MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How much of the control plane one caller may have."""
+
+    per_address: int = 100
+    """Requests a second; 0: any number."""
+    per_token: int = 50
+    """Requests a second, from wherever; 0: any number."""
+    body_bytes: int = 16 * _MIB
+    session_s: float = 12 * 3600.0
+    """How long a log-in lasts."""
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Raises ConfigurationError that names the variable at fault."""
+        read = partial(number, environment)
+        return cls(
+            per_address=int(read("PULLARM_REQUESTS_PER_ADDRESS", 100, most=10_000)),
+            per_token=int(read("PULLARM_REQUESTS_PER_TOKEN", 50, most=10_000)),
+            body_bytes=int(read("PULLARM_MAX_BODY_MIB", 16, least=0.01, most=1024) * _MIB),
+            session_s=read("PULLARM_SESSION_HOURS", 12, least=0.1, most=8760) * 3600,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +44,7 @@ class Settings:
     redis_url: str = field(repr=False)
     host: str = "127.0.0.1"
     port: int = 8000
+    limits: Limits = field(default_factory=Limits)
     clock: str = "system"
     process: str = "control"
     ready_file: Path | None = None
@@ -32,6 +59,7 @@ class Settings:
             redis_url=required(environment, "REDIS_URL"),
             host=host,
             port=port,
+            limits=Limits.from_environment(environment),
             clock=optional(environment, "PULLARM_CLOCK", "system"),
             process=optional(environment, "PULLARM_PROCESS", "control"),
             ready_file=optional_path(environment, "PULLARM_READY_FILE"),

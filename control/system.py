@@ -7,6 +7,8 @@ from litestar import Controller, Response, get
 from litestar.di import NamedDependency
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 
+from control.access import PUBLIC, needs
+from pullarm.domain.access import Role
 from pullarm.domain.ports import Intake
 
 AskIntake = Callable[[], Awaitable[list[Intake]]]
@@ -54,12 +56,12 @@ class System(Controller):
 
     tags = ("System",)
 
-    @get("/api/system")
+    @get("/api/system", opt=needs(Role.VIEWER))
     async def system(self, figures: NamedDependency[SystemFigures]) -> SystemView:
         """Show what serving stored, and what of it has not come."""
         return await figures.view()
 
-    @get("/metrics", include_in_schema=False)
+    @get("/metrics", include_in_schema=False, opt=PUBLIC)
     async def metrics(self, figures: NamedDependency[SystemFigures]) -> Response[bytes]:
         """The same for Prometheus."""
         events, registry = (await figures.view()).events, CollectorRegistry()

@@ -1,6 +1,7 @@
 """Variables of the environment; one that is set to nothing counts as unset, as shells and compose files leave it."""
 
 from collections.abc import Mapping
+from math import nan
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -37,3 +38,25 @@ def optional_path(environment: Mapping[str, str], name: str) -> Path | None:
     """The path in the variable, if there is one."""
     value = environment.get(name)
     return Path(value) if value else None
+
+
+def number(
+    environment: Mapping[str, str], name: str, default: float, *, least: float = 0.0, most: float
+) -> float:
+    """The number in the variable, or the default; raises ConfigurationError that names it and its range."""
+    text = optional(environment, name, str(default))
+    try:
+        value = float(text)
+    except ValueError:
+        value = nan
+    if not least <= value <= most:
+        raise ConfigurationError(f"{name} is {text!r}; give a number from {least:g} to {most:g}")
+    return value
+
+
+def flag(environment: Mapping[str, str], name: str) -> bool:
+    """Whether the variable is 1; unset and 0 are not. Raises ConfigurationError for anything else."""
+    text = optional(environment, name, "0")
+    if text not in ("0", "1"):
+        raise ConfigurationError(f"{name} is {text!r}; give 1 or 0")
+    return text == "1"

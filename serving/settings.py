@@ -3,13 +3,12 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import nan
 from pathlib import Path
 from typing import Self
 
 from pullarm.domain.decision_id import KeyRing
 from pullarm.domain.errors import ConfigurationError
-from pullarm.environment import optional, optional_path, required
+from pullarm.environment import number, optional, optional_path, required
 from serving.waiter import Durability
 
 KEYS = "PULLARM_DECISION_KEYS"
@@ -51,14 +50,14 @@ class Settings:
             process=optional(environment, "PULLARM_PROCESS", "serving"),
             ready_file=optional_path(environment, "PULLARM_READY_FILE"),
             durability=_durability(environment),
-            linger_s=_number(environment, "PULLARM_LINGER_MS", 2.0, most=20.0) / 1_000,
+            linger_s=number(environment, "PULLARM_LINGER_MS", 2.0, most=20.0) / 1_000,
             spool=Path(optional(environment, "PULLARM_SPOOL", ".pullarm/spool")),
             spool_bytes=round(
-                _number(environment, "PULLARM_SPOOL_MIB", 256.0, least=1.0, most=1_048_576.0)
+                number(environment, "PULLARM_SPOOL_MIB", 256.0, least=1.0, most=1_048_576.0)
                 * 1_048_576
             ),
             metrics_address=optional(environment, "PULLARM_METRICS_ADDRESS", "127.0.0.1:9464"),
-            max_silence_s=_number(
+            max_silence_s=number(
                 environment, "PULLARM_MAX_SILENCE_S", 900.0, least=1.0, most=86_400.0
             ),
         )
@@ -72,19 +71,6 @@ def _durability(environment: Mapping[str, str]) -> Durability:
         raise ConfigurationError(
             f"PULLARM_DURABILITY is {text!r}; give {' or '.join(Durability)}"
         ) from None
-
-
-def _number(
-    environment: Mapping[str, str], name: str, default: float, *, least: float = 0.0, most: float
-) -> float:
-    text = optional(environment, name, str(default))
-    try:
-        number = float(text)
-    except ValueError:
-        number = nan
-    if not least <= number <= most:
-        raise ConfigurationError(f"{name} is {text!r}; give a number from {least:g} to {most:g}")
-    return number
 
 
 def read_keys(environment: Mapping[str, str]) -> KeyRing:

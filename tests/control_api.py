@@ -7,12 +7,16 @@ from httpx import ASGITransport, AsyncClient, Response
 from litestar import Litestar
 
 from control.app import Stores, create_app
+from control.settings import Limits
+from pullarm.domain.access import Principal, Role, Token, digest
 from pullarm.domain.errors import Unavailable
 from pullarm.domain.experiment import State
 from pullarm.domain.ports import BoardIndex
 from pullarm.domain.publication import Head, Published
 from pullarm.domain.summary import Summaries
+from pullarm.storage.memory import MemoryTokens
 from pullarm.storage.postgres import Database, PostgresExperiments, PostgresLedger, PostgresSummary
+from pullarm.storage.postgres.times import at
 from pullarm.storage.redis import RedisBoard
 from tests.ledger_events import START_MS
 
@@ -39,6 +43,17 @@ class Clock:
         return self.now_ms / 1000
 
 
+ADMIN = "pullarm_" + "a" * 43
+
+
+def administered() -> MemoryTokens:
+    """Tokens with one that may do everything, whose secret is ADMIN."""
+    tokens = MemoryTokens()
+    principal = Principal(token_id="tok_admin", name="Test", role=Role.ADMIN)
+    tokens.add(Token(principal=principal, created_at=at(START_MS), created_by=""), digest(ADMIN))
+    return tokens
+
+
 class AwayBoard:
     """A Redis that is away."""
 
@@ -60,21 +75,29 @@ def app_over(
     board: RedisBoard | AwayBoard,
     clock: Clock,
     summaries: Summaries | None = None,
+    tokens: MemoryTokens | None = None,
+    limits: Limits | None = None,
 ) -> Litestar:
+    tokens = tokens or administered()
     stores = Stores(
         experiments=PostgresExperiments(database),
         summaries=summaries or PostgresSummary(database),
         halts=board,
+        tokens=tokens,
+        sessions=tokens,
         probes={"postgresql": database.ping, "redis": board.ping},
         intake=PostgresLedger(database).intake,
     )
-    return create_app(stores, clock=clock, monotonic=clock.monotonic)
+    return create_app(
+        stores, clock=clock, monotonic=clock.monotonic, access_clock=clock, limits=limits
+    )
 
 
-def client_of(app: Litestar) -> AsyncClient:
-    """In the test's own event loop, which the stores' connections belong to."""
+def client_of(app: Litestar, secret: str | None = ADMIN) -> AsyncClient:
+    """In the test's own event loop, which the stores' connections belong to; None: without a token."""
     asgi: Any = app  # the two libraries type the same protocol differently
-    return AsyncClient(transport=ASGITransport(asgi), base_url="http://control")
+    headers = {} if secret is None else {"Authorization": f"Bearer {secret}"}
+    return AsyncClient(transport=ASGITransport(asgi), base_url="http://control", headers=headers)
 
 
 async def created(client: AsyncClient, **fields: object) -> dict[str, Any]:
