@@ -11,7 +11,14 @@ import grpc
 from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 
 from pullarm.domain.decision import RewardStatus
-from pullarm.domain.errors import NotFound, PullarmError, Unavailable, invalid
+from pullarm.domain.errors import (
+    Forbidden,
+    NotFound,
+    PullarmError,
+    Unauthenticated,
+    Unavailable,
+    invalid,
+)
 from pullarm.v1 import selection_pb2 as pb
 from pullarm.v1.selection_pb2_grpc import SelectionServiceStub
 
@@ -47,6 +54,8 @@ class Selection:
 
 _ERRORS: dict[grpc.StatusCode, type[PullarmError]] = {
     grpc.StatusCode.NOT_FOUND: NotFound,
+    grpc.StatusCode.UNAUTHENTICATED: Unauthenticated,
+    grpc.StatusCode.PERMISSION_DENIED: Forbidden,
     grpc.StatusCode.UNAVAILABLE: Unavailable,
     grpc.StatusCode.DEADLINE_EXCEEDED: Unavailable,
     grpc.StatusCode.RESOURCE_EXHAUSTED: Unavailable,
@@ -88,13 +97,31 @@ def _name(kind: EnumTypeWrapper, number: int, prefix: str) -> str:
 class Client:
     """An asynchronous client: `async with Client("127.0.0.1:50051") as pullarm: ...`.
 
-    Calls raise InvalidInput, which names the field at fault; NotFound; or Unavailable, which may be tried again.
+    Calls raise InvalidInput, which names the field at fault; NotFound; Unauthenticated or Forbidden, where the token
+    is not good, or not for that experiment; or Unavailable, which may be tried again.
     """
 
-    def __init__(self, address: str, *, timeout_s: float = 1.0) -> None:
+    def __init__(
+        self,
+        address: str,
+        *,
+        token: str = "",
+        credentials: grpc.ChannelCredentials | None = None,
+        timeout_s: float = 1.0,
+    ) -> None:
+        """A client of the serving processes at this address.
+
+        Args:
+            token: one of role caller, where serving requires tokens or rewards should name their source by it.
+            credentials: `grpc.ssl_channel_credentials()`, where serving has TLS.
+        """
         # Channels share one connection by default, and with it one of the processes behind the address.
         options = [("grpc.use_local_subchannel_pool", 1)]
-        self._channel = grpc.aio.insecure_channel(address, options=options)
+        if credentials is None:
+            self._channel = grpc.aio.insecure_channel(address, options=options)
+        else:
+            self._channel = grpc.aio.secure_channel(address, credentials, options=options)
+        self._metadata = (("authorization", f"Bearer {token}"),) if token else ()
         self._stub = SelectionServiceStub(self._channel)
         self._timeout_s = timeout_s
 
@@ -129,7 +156,9 @@ class Client:
             request_id=request_id,
         )
         with _statuses():
-            response = await self._stub.Select(request, timeout=self._timeout_s)
+            response = await self._stub.Select(
+                request, timeout=self._timeout_s, metadata=self._metadata
+            )
         return Selection(
             decision_id=response.decision_id,
             policy=response.policy,
@@ -195,5 +224,7 @@ class Client:
 
     async def _reward(self, request: pb.RewardRequest) -> str:
         with _statuses():
-            response = await self._stub.Reward(request, timeout=self._timeout_s)
+            response = await self._stub.Reward(
+                request, timeout=self._timeout_s, metadata=self._metadata
+            )
         return _name(pb.RewardStatus, response.status, "REWARD_STATUS_")

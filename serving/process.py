@@ -8,9 +8,10 @@ from uuid import uuid4
 from grpc_health.v1 import health_pb2
 from grpc_health.v1.health import aio as health
 
-from pullarm.clock import Clock
+from pullarm.clock import Clock, system_clock
 from pullarm.domain.decision import RewardStatus
-from pullarm.domain.ports import Board, EventSink
+from pullarm.domain.ports import Board, CallerBoard, EventSink
+from serving.access import Callers
 from serving.counters import SEND_EVERY_S, Counters
 from serving.event_log import EventLog
 from serving.pace import Pace
@@ -30,7 +31,14 @@ _YOUNG = 50_000
 class Process:
     """One serving process without its port: snapshot, event log, spool, counters and service."""
 
-    def __init__(self, settings: Settings, board: Board, sink: EventSink, clock: Clock) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        board: Board,
+        callers: CallerBoard,
+        sink: EventSink,
+        clock: Clock,
+    ) -> None:
         self.loaded = asyncio.Event()
         """Set once there is a complete snapshot."""
         self.healthy = health.HealthServicer()
@@ -41,8 +49,10 @@ class Process:
             sink, self.spool, life, durability=settings.durability, pace=Pace(settings.linger_s)
         )
         self.counters = Counters(life)
+        # By the machine's clock: a simulated one neither opens nor closes the service to anybody.
+        self.callers = Callers(callers, system_clock, required=settings.require_tokens)
         self.service = SelectionService(
-            self.refresher, self.event_log, self.counters, settings.keys, clock
+            self.refresher, self.event_log, self.counters, settings.keys, clock, self.callers
         )
         self._settings = settings
         self._status = Status.UNREADY
@@ -60,7 +70,7 @@ class Process:
         snapshot = refresher.snapshot
         ids = {number: served.experiment.id for number, served in snapshot.by_number.items()}
         return Vitals(
-            complete=snapshot.complete,
+            complete=snapshot.complete and self.callers.loaded.is_set(),
             experiments=len(ids),
             missing=len(refresher.problems.keys() - ids.keys()),
             snapshot_age_s=refresher.age_s(),

@@ -127,8 +127,8 @@ def _attribute_problems(attributes: Mapping[str, str]) -> list[Problem | None]:
     return problems
 
 
-def report(request: pb.RewardRequest) -> Report:
-    """A checked outcome; the decision id is looked at by whoever has the keys."""
+def report(request: pb.RewardRequest, source: str = "") -> Report:
+    """A checked outcome, of this source where it names none; the decision id is looked at by whoever has the keys."""
     _raise_if_any(
         [
             _text_problem("arm_id", request.arm_id, required=False),
@@ -143,7 +143,7 @@ def report(request: pb.RewardRequest) -> Report:
         kind=request.kind,
         reward_id=request.reward_id,
         occurred_ms=_occurred_ms(request),
-        source=request.source,
+        source=request.source or source,
         retract=request.retract,
     )
 

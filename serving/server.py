@@ -16,7 +16,7 @@ from grpc_reflection.v1alpha import reflection
 from pullarm.clock import clock_from
 from pullarm.domain.errors import ConfigurationError
 from pullarm.policies.warm import warm_up
-from pullarm.storage.redis import RedisBoard, RedisEventSink, connect
+from pullarm.storage.redis import RedisBoard, RedisCallers, RedisEventSink, connect
 from pullarm.v1 import selection_pb2
 from serving import query
 from serving.metrics import watched
@@ -49,12 +49,13 @@ async def run(settings: Settings) -> None:
 
     redis = connect(settings.redis_url)
     sink = RedisEventSink(redis)
-    process = Process(settings, RedisBoard(redis), sink, clock)
+    process = Process(settings, RedisBoard(redis), RedisCallers(redis), sink, clock)
     server = _server(process.service, process.healthy)
     committing = asyncio.create_task(process.event_log.run(), name="event log")
     tasks: list[asyncio.Task[Any]] = [
         committing,
         asyncio.create_task(process.refresher.run(), name="refresher"),
+        asyncio.create_task(process.callers.run(), name="callers"),
         asyncio.create_task(process.report(), name="counters"),
         asyncio.create_task(process.watch_health(), name="health"),
         asyncio.create_task(_open(server, process, settings), name="server"),
@@ -138,6 +139,7 @@ async def _open(server: grpc.aio.Server, process: Process, settings: Settings) -
     _bind(server, settings.grpc_address)
     await server.start()
     await process.loaded.wait()
+    await process.callers.loaded.wait()
     await process.tell_health()
     if settings.ready_file is not None:
         settings.ready_file.touch()

@@ -13,9 +13,10 @@ import grpc
 from pullarm.clock import Clock
 from pullarm.domain.decision import NO_EXPERIMENT, NO_POLICY, Decision, Reward, uid_ms
 from pullarm.domain.decision_id import KeyRing, decode
-from pullarm.domain.errors import Exhausted, PullarmError
+from pullarm.domain.errors import Exhausted, NotFound, PullarmError
 from pullarm.v1 import selection_pb2 as pb
 from serving import requests
+from serving.access import ANYBODY, Callers, Visitor
 from serving.counters import Counters
 from serving.decider import Answer, decide
 from serving.errors import status_of
@@ -48,12 +49,14 @@ class SelectionService:
         counters: Counters,
         keys: KeyRing,
         clock: Clock,
+        callers: Callers,
     ) -> None:
         self._refresher = refresher
         self._events = event_log
         self._counters = counters
         self._keys = keys
         self._clock = clock
+        self._callers = callers
         self._entropy = _entropy()
         self.tell_degraded([])
 
@@ -81,21 +84,22 @@ class SelectionService:
                     user_id=f"rehearsal-{number}",
                     candidate_ids=list(served.arms.rows)[:10],
                 )
-                self.tell(self.decide(request.SerializeToString()))
+                self.tell(self.decide(request.SerializeToString(), ANYBODY))
 
-    def select(self, data: bytes) -> Awaitable[Answered]:
+    def select(self, data: bytes, visitor: Visitor) -> Awaitable[Answered]:
         """Decide, store, answer: together with the other requests in flight."""
-        return self._events.join(_Selection(self, data))
+        return self._events.join(_Selection(self, data, visitor))
 
-    async def select_batch(self, data: bytes) -> Answered:
+    async def select_batch(self, data: bytes, visitor: Visitor) -> Answered:
         """Decide all, store once, answer all; a request that is refused leaves the others alone."""
         started_s = time.perf_counter()
         asked = requests.split(pb.SelectBatchRequest, data)
-        outcomes = await _each_in_turn(_attempt(self.decide), asked)
+        decide = partial(self.decide, visitor=visitor)
+        outcomes = await _each_in_turn(_attempt(decide), asked)
         logged = [outcome.decision for outcome in outcomes if isinstance(outcome, Answer)]
         kept = await self._store(logged, len(data), started_s)
         if kept is Kept.NOWHERE:
-            outcomes = await _each_in_turn(_attempt(partial(self.decide, room=False)), asked)
+            outcomes = await _each_in_turn(_attempt(partial(decide, room=False)), asked)
         response = pb.SelectBatchResponse()
         try:
             await _each_in_turn(partial(self._add_result, response), outcomes)
@@ -105,14 +109,14 @@ class SelectionService:
             raise
         return response.SerializeToString(), kept
 
-    def reward(self, data: bytes) -> Awaitable[Answered]:
+    def reward(self, data: bytes, visitor: Visitor) -> Awaitable[Answered]:
         """Judge, store, acknowledge: together with the other requests in flight."""
-        return self._events.join(_Report(self, data))
+        return self._events.join(_Report(self, data, visitor))
 
-    async def reward_batch(self, data: bytes) -> Answered:
+    async def reward_batch(self, data: bytes, visitor: Visitor) -> Answered:
         """Judge all, store once, acknowledge all."""
         asked = requests.split(pb.RewardBatchRequest, data)
-        outcomes = await _each_in_turn(_attempt(self.judge), asked)
+        outcomes = await _each_in_turn(_attempt(partial(self.judge, visitor=visitor)), asked)
         rewards = [outcome for outcome in outcomes if isinstance(outcome, Reward)]
         kept = await self._events.store(rewards, len(data))
         response = pb.RewardBatchResponse()
@@ -127,24 +131,30 @@ class SelectionService:
                     result.status = requests.STATUS[outcome.reward_status]
         return response.SerializeToString(), kept
 
-    def decide(self, data: bytes, *, room: bool = True) -> Answer:
-        """Decide one request as it came; raises what `requests.read` raises."""
-        served, query = requests.read(self._refresher.snapshot, data)
+    def decide(self, data: bytes, visitor: Visitor, *, room: bool = True) -> Answer:
+        """Decide one request as it came; raises what `requests.read` raises, and Forbidden."""
+        try:
+            served, query = requests.read(self._refresher.snapshot, data)
+        except NotFound:
+            visitor.check(NO_EXPERIMENT, "experiment_id")  # nor is it told what does not exist
+            raise
+        visitor.check(served.experiment.number, "experiment_id")
         return decide(served, query, self._clock(), self._entropy(), room=room)
 
     def tell(self, answer: Answer) -> bytes:
         """An answer on the wire."""
         return requests.fill(pb.SelectResponse(), answer, self._keys).SerializeToString()
 
-    def judge(self, data: bytes) -> Reward:
-        """Judge one report as it came, and count it where it is refused."""
+    def judge(self, data: bytes, visitor: Visitor) -> Reward:
+        """Judge one report as it came, and count it where it is refused as a reward."""
         now_ms = self._clock()
         experiment, policy = NO_EXPERIMENT, NO_POLICY  # until the id has told them
         try:
             request = requests.parse(pb.RewardRequest, data)
             token = decode(request.decision_id, self._keys)
+            visitor.check(token.experiment, "decision_id")
             experiment, policy = token.experiment, token.assigned
-            report = requests.report(request)
+            report = requests.report(request, visitor.name)
             return judge(self._refresher.snapshot, token, report, now_ms, self._entropy())
         except PullarmError as error:
             if error.reward_status is not None:
@@ -188,7 +198,7 @@ class SelectionService:
             requests.fill(result.response, outcome, self._keys)
 
     def _handler(
-        self, method: str, call: Callable[[bytes], Awaitable[Answered]]
+        self, method: str, call: Callable[[bytes, Visitor], Awaitable[Answered]]
     ) -> "grpc.RpcMethodHandler[bytes, bytes]":
         """One unary call, bytes in and out, with our errors as statuses."""
 
@@ -199,7 +209,8 @@ class SelectionService:
             if remaining is not None and remaining <= 0:
                 await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline has passed")
             try:
-                response, kept = await call(request)
+                visitor = self._callers.of(context.invocation_metadata())
+                response, kept = await call(request, visitor)
             except PullarmError as error:
                 code = status_of(error)
                 self._counters.refusals[method, code.name] += 1
@@ -215,17 +226,18 @@ class SelectionService:
 class _Selection(Waiter[Answered]):
     """One Select between its arrival and its answer."""
 
-    __slots__ = ("_answer", "_data", "_service")
+    __slots__ = ("_answer", "_data", "_service", "_visitor")
 
-    def __init__(self, service: SelectionService, data: bytes) -> None:
+    def __init__(self, service: SelectionService, data: bytes, visitor: Visitor) -> None:
         super().__init__(len(data))
         self._service = service
         self._data = data
+        self._visitor = visitor
         self._answer: Answer | None = None
 
     def make(self) -> tuple[Decision]:
         """The decision."""
-        self._answer = answer = self._service.decide(self._data)
+        self._answer = answer = self._service.decide(self._data, self._visitor)
         return (answer.decision,)
 
     def finish(self, kept: Kept) -> Answered:
@@ -239,7 +251,7 @@ class _Selection(Waiter[Answered]):
             return
         if isinstance(error, Exhausted):
             try:
-                unlogged = self._service.decide(self._data, room=False)
+                unlogged = self._service.decide(self._data, self._visitor, room=False)
                 self.future.set_result(self._tell(unlogged, Kept.NOWHERE))
             except Exception as unexpected:  # it concerns this request and no other
                 error = unexpected
@@ -258,16 +270,17 @@ class _Selection(Waiter[Answered]):
 class _Report(Waiter[Answered]):
     """One Reward between its arrival and its acknowledgement."""
 
-    __slots__ = ("_data", "_service")
+    __slots__ = ("_data", "_service", "_visitor")
 
-    def __init__(self, service: SelectionService, data: bytes) -> None:
+    def __init__(self, service: SelectionService, data: bytes, visitor: Visitor) -> None:
         super().__init__(len(data))
         self._service = service
         self._data = data
+        self._visitor = visitor
 
     def make(self) -> tuple[Reward]:
         """The judgement."""
-        return (self._service.judge(self._data),)
+        return (self._service.judge(self._data, self._visitor),)
 
     def finish(self, kept: Kept) -> Answered:
         """The acknowledgement."""

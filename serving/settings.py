@@ -8,11 +8,12 @@ from typing import Self
 
 from pullarm.domain.decision_id import KeyRing
 from pullarm.domain.errors import ConfigurationError
-from pullarm.environment import number, optional, optional_path, required
+from pullarm.environment import flag, number, optional, optional_path, required
 from serving.waiter import Durability
 
 KEYS = "PULLARM_DECISION_KEYS"
 KEYS_FILE = "PULLARM_DECISION_KEYS_FILE"
+REQUIRE_TOKENS = "PULLARM_REQUIRE_TOKENS"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +35,8 @@ class Settings:
     """Where events wait while the stream is away."""
     spool_bytes: int = 256 * 1024 * 1024
     """How much this process may spool."""
+    require_tokens: bool = False
+    """Whether callers need a token."""
     metrics_address: str = "127.0.0.1:9464"
     """Where /metrics, /readyz and /healthz are."""
     max_silence_s: float = 900.0
@@ -56,6 +59,7 @@ class Settings:
                 number(environment, "PULLARM_SPOOL_MIB", 256.0, least=1.0, most=1_048_576.0)
                 * 1_048_576
             ),
+            require_tokens=flag(environment, REQUIRE_TOKENS),
             metrics_address=optional(environment, "PULLARM_METRICS_ADDRESS", "127.0.0.1:9464"),
             max_silence_s=number(
                 environment, "PULLARM_MAX_SILENCE_S", 900.0, least=1.0, most=86_400.0

@@ -48,7 +48,7 @@ class Vitals:
     """What a serving process can say of itself, from plain counters; taken in whatever thread asks."""
 
     complete: bool
-    """Whether there is a complete snapshot."""
+    """Whether there is a complete snapshot, and the tokens where callers need one."""
     experiments: int
     missing: int
     """Published experiments that cannot be served."""

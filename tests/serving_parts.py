@@ -11,8 +11,9 @@ import pytest
 
 from pullarm.domain.decision_id import encode
 from pullarm.policies.warm import warm_up
-from pullarm.storage.memory import MemoryBoard
+from pullarm.storage.memory import MemoryBoard, MemoryCallers
 from serving import query
+from serving.access import Callers
 from serving.counters import Counters
 from serving.event_log import EventLog
 from serving.refresher import Refresher
@@ -35,13 +36,17 @@ class Server:
     counters: Counters = field(default_factory=lambda: Counters("serving-1"))
     address: str = ""
     spool_bytes: int = 2**20
+    caller_board: MemoryCallers = field(default_factory=MemoryCallers)
+    clock: FixedClock = field(default_factory=lambda: FixedClock(START_MS + 1_000))
+    require_tokens: bool = False
 
     def __post_init__(self) -> None:
+        self.callers = Callers(self.caller_board, self.clock, required=self.require_tokens)
         self.refresher = Refresher(self.board)
         self.spool = Spool(self.folder, "serving-1", max_bytes=self.spool_bytes)
         self.log = EventLog(self.sink, self.spool, "serving-1")
         self.service = SelectionService(
-            self.refresher, self.log, self.counters, KEYS, FixedClock(START_MS + 1_000)
+            self.refresher, self.log, self.counters, KEYS, self.clock, self.callers
         )
 
     async def load(self) -> None:
@@ -51,11 +56,13 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(folder: Path, *, spool_bytes: int = 2**20) -> AsyncIterator[Server]:
+async def serving(
+    folder: Path, *, spool_bytes: int = 2**20, require_tokens: bool = False
+) -> AsyncIterator[Server]:
     """A server with experiment 7 on control, its event log at work and its spool in `folder`."""
     warm_up()
     query.warm_up()  # as a process does: else the first request waits for the kernels
-    parts = Server(folder, spool_bytes=spool_bytes)
+    parts = Server(folder, spool_bytes=spool_bytes, require_tokens=require_tokens)
     await parts.load()
     committing = asyncio.create_task(parts.log.run())
     server = grpc.aio.server()

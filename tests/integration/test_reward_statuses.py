@@ -15,6 +15,7 @@ from pullarm.domain.decision_id import KeyRing, encode
 from pullarm.domain.errors import InvalidInput, NotFound, PullarmError
 from pullarm.v1 import selection_pb2 as pb
 from pullarm.v1.selection_pb2_grpc import SelectionServiceStub
+from serving.access import ANYBODY
 from tests.builders import KEYS, TOKEN
 from tests.ledger_events import START_MS
 from tests.serving_parts import DECISION_ID, Server, serving, status
@@ -151,7 +152,7 @@ async def test_of_100_000_forged_ids_none_is_accepted_and_all_share_one_row(serv
     for kind in kinds:
         request = reward(decision_id=forged(DECISION_ID), kind=kind)
         with pytest.raises(PullarmError):
-            server.service.judge(request.SerializeToString())
+            server.service.judge(request.SerializeToString(), ANYBODY)
     counted = server.counters.rewards
     assert counted.keys() == {RewardStatus.FORGED_ID, RewardStatus.MALFORMED_ID}
     assert counted.total() == 100_000

@@ -14,6 +14,7 @@ from pullarm.domain.errors import PullarmError
 from pullarm.storage.memory import MemoryBoard
 from pullarm.v1 import selection_pb2 as pb
 from pullarm.v1.selection_pb2_grpc import SelectionServiceStub
+from serving.access import ANYBODY
 from serving.refresher import Refresher
 from serving.service import NAME, SelectionService
 from tests.builders import KEYS, TOKEN, FixedClock
@@ -89,7 +90,7 @@ async def test_other_callers_have_their_turn_within_a_batch(
 ) -> None:
     monkeypatch.setattr("serving.service._TURN_S", 0.0)
     batch = pb.SelectBatchRequest(requests=[SELECT] * 50)
-    deciding = asyncio.create_task(server.service.select_batch(batch.SerializeToString()))
+    deciding = asyncio.create_task(server.service.select_batch(batch.SerializeToString(), ANYBODY))
     turns = 0
     while not deciding.done():
         await asyncio.sleep(0)
@@ -252,10 +253,13 @@ async def test_server_without_a_snapshot_is_unavailable(
     server: Server, stub: "SelectionServiceAsyncStub"
 ) -> None:
     server.service = SelectionService(
-        Refresher(MemoryBoard()), server.log, server.counters, KEYS, FixedClock()
+        Refresher(MemoryBoard()), server.log, server.counters, KEYS, FixedClock(), server.callers
     )
     service = server.service
-    calls = service.select(SELECT.SerializeToString()), service.reward(REWARD.SerializeToString())
+    calls = (
+        service.select(SELECT.SerializeToString(), ANYBODY),
+        service.reward(REWARD.SerializeToString(), ANYBODY),
+    )
     for refused in calls:
         with pytest.raises(PullarmError) as caught:
             await refused
