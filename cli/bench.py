@@ -246,7 +246,7 @@ class _Site:
         return await asyncio.to_thread(self._launch, {"name": name, "arms": list(arms)})
 
     def _launch(self, body: Mapping[str, object]) -> str:
-        with ControlPlane(self._platform.http_url) as control:
+        with ControlPlane(self._platform.http_url, self._platform.token) as control:
             return str(control.start(control.create(body)["id"])["id"])
 
 

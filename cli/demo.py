@@ -22,7 +22,7 @@ from cli.up import summary
 from pullarm.client import Client
 from pullarm.clock import FileClock, system_clock
 from pullarm.domain.decision_id import decode
-from pullarm.domain.errors import NotFound, PullarmError, Unavailable
+from pullarm.domain.errors import Forbidden, NotFound, PullarmError, Unauthenticated, Unavailable
 from pullarm.storage.postgres import (
     Database,
     PostgresExperiments,
@@ -102,7 +102,7 @@ async def _runs(client: Client, experiment: str) -> bool:
     try:
         # No arm of it, so that no policy is asked and the figures hold the traffic alone.
         found = await client.select(experiment, "first-look", ["first-look"])
-    except (NotFound, Unavailable):
+    except (NotFound, Unauthenticated, Forbidden, Unavailable):  # until all of it is published
         return False
     return found.reason == "NO_KNOWN_CANDIDATE"
 
@@ -120,6 +120,8 @@ class _Demo:
     def __init__(self, wish: Wish, settings: Settings) -> None:
         self._wish = wish
         self._tally = Tally(accountable=bool(wish.decisions or wish.days))
+        self._token = ""
+        """The upstream's, for this experiment alone."""
         self._console = Console(stderr=True)
         self.platform = Platform(settings, report=self._tell)
 
@@ -131,7 +133,9 @@ class _Demo:
         experiment = await self._start()
         self._tell(f"Experiment {experiment}: {self.platform.http_url}/experiments/{experiment}\n")
         await self._seen(experiment)
-        driver = Driver(self.platform.grpc_address, experiment, wish.traffic, self._tally)
+        driver = Driver(
+            self.platform.grpc_address, experiment, wish.traffic, self._tally, token=self._token
+        )
         async with demo_report.progress(self._console, self._tally):
             await self._drive(driver)
         status = 0
@@ -154,9 +158,11 @@ class _Demo:
         }
 
         def launch() -> str:
-            with ControlPlane(self.platform.http_url) as control:
+            with ControlPlane(self.platform.http_url, self.platform.token) as control:
                 reference: str = control.create(body)["id"]
                 control.start(reference)
+                caller = {"name": "demo", "role": "caller", "experiments": [reference]}
+                self._token = control.create_token(caller)["token"]
                 return reference
 
         return await asyncio.to_thread(launch)
@@ -165,7 +171,9 @@ class _Demo:
         """Wait until serving answers for the experiment, whichever process a connection meets."""
         deadline = time.monotonic() + _SEEN_WITHIN_S
         for _ in range(_LOOKS):
-            async with Client(self.platform.grpc_address, timeout_s=5.0) as client:
+            async with Client(
+                self.platform.grpc_address, token=self._token, timeout_s=5.0
+            ) as client:
                 while not await _runs(client, experiment):
                     if time.monotonic() > deadline:
                         raise PullarmError(

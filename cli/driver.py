@@ -45,8 +45,11 @@ class History:
 class Driver:
     """Sends one experiment's traffic and keeps the tally."""
 
-    def __init__(self, address: str, experiment: str, traffic: Traffic, tally: Tally) -> None:
+    def __init__(
+        self, address: str, experiment: str, traffic: Traffic, tally: Tally, *, token: str = ""
+    ) -> None:
         self._address = address
+        self._token = token
         self._experiment = experiment
         self._visits = traffic.visits()
         self._tally = tally
@@ -115,19 +118,22 @@ class Driver:
         return None
 
     def _clients(self) -> "_Clients":
-        return _Clients(self._address)
+        return _Clients(self._address, self._token)
 
 
 class _Clients:
     """CONNECTIONS clients, opened and closed together."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, token: str) -> None:
         self._address = address
+        self._token = token
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> list[Client]:
         return [
-            await self._stack.enter_async_context(Client(self._address, timeout_s=5.0))
+            await self._stack.enter_async_context(
+                Client(self._address, token=self._token, timeout_s=5.0)
+            )
             for _ in range(CONNECTIONS)
         ]
 

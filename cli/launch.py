@@ -6,7 +6,14 @@ from typing import Annotated
 from typer import Option
 
 from cli.arms_file import read_arms
-from cli.remote import DEFAULT_URL, ControlPlane, ControlUrl, RequestRefused
+from cli.remote import (
+    DEFAULT_STATE,
+    DEFAULT_URL,
+    ControlPlane,
+    ControlUrl,
+    RequestRefused,
+    TokenState,
+)
 
 
 def command(
@@ -22,6 +29,7 @@ def command(
     ] = None,
     notes: Annotated[str, Option(help="Whatever is worth remembering.")] = "",
     control_url: ControlUrl = DEFAULT_URL,
+    state: TokenState = DEFAULT_STATE,
 ) -> None:
     """Create an experiment and start it."""
     body: dict[str, object] = {
@@ -33,7 +41,7 @@ def command(
     }
     if arms is not None:
         body["arms"] = read_arms(arms)
-    with ControlPlane(control_url) as control:
+    with ControlPlane.found(control_url, state) as control:
         created = control.create(body)
         try:
             experiment = control.start(created["id"])

@@ -23,6 +23,7 @@ COMMANDS = {
     "retention": "Remove the decisions of days that are old enough; the posterior stays proved.",
     "backup": "Write the ledger as of one moment to a file, while everything runs.",
     "restore": "Put the ledger back to what a backup has, in a new life of its own.",
+    "token": "Make, list and revoke tokens.",
     "bench": "Measure what the project promises, beside an echo server.",
     "soak": "Kill every part again and again under load, and prove that nothing acknowledged is lost.",
     "serve": "Run one serving process.",
@@ -49,7 +50,11 @@ def build(called: str | None) -> typer.Typer:
     for name, line in COMMANDS.items():
         function: Callable[..., None] = _not_called
         if name == called:
-            function = import_module(f"cli.{name.replace('-', '_')}").command
+            command = import_module(f"cli.{name.replace('-', '_')}").command
+            if isinstance(command, typer.Typer):
+                app.add_typer(command, name=name)
+                continue
+            function = command
         app.command(name, help=None if name == called else line)(function)
     return app
 

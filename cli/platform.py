@@ -11,8 +11,10 @@ from types import TracebackType
 from typing import Self
 
 from cli import embedded, process
+from cli.admin_token import admin_token
 from cli.ports import claim
 from cli.process import Program
+from cli.remote import TOKEN
 from cli.state import (
     State,
     close_sockets,
@@ -73,6 +75,8 @@ class Platform:
         """What every process is told, over and above the caller's own environment."""
         self.clock: FileClock | None = None
         """The simulated clock, where there is one."""
+        self.token = ""
+        """An admin's; not in the environment of the processes, which need none."""
         self.stopping = False
         self._report = report
         self._resources = ExitStack()
@@ -128,8 +132,9 @@ class Platform:
             self.clock = FileClock.create(state.clock, self.settings.simulated_from_ms)
         self.settings = self.settings.claimed()
         self.environment = await self._addresses(state, supervisor) | self._own(state)
-        write_environment(state, self.environment)
         await self._migrate(state)
+        self.token = await admin_token(state, self.environment["DATABASE_URL"], self._report)
+        write_environment(state, self.environment | {TOKEN: self.token})
         await supervisor.start(*self._programs(state))
 
     async def _addresses(self, state: State, supervisor: Supervisor) -> dict[str, str]:

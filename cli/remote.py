@@ -1,6 +1,9 @@
 """The control plane as the commands reach it: over HTTP, with its problem documents as errors."""
 
+import os
 from collections.abc import Mapping
+from http import HTTPStatus
+from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Any, Self
 from urllib.parse import quote, urlsplit
@@ -8,15 +11,24 @@ from urllib.parse import quote, urlsplit
 import httpx
 from typer import Option
 
+from cli.state import State
 from pullarm.domain.errors import ConfigurationError, PullarmError, Unavailable
 
 TIMEOUT_S = 30.0
+TOKEN = "PULLARM_TOKEN"
+"""Holds the token that the commands show, and curl by the README's lines."""
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 ControlUrl = Annotated[
     str, Option("--control-url", envvar="PULLARM_CONTROL_URL", help="Where the control plane is.")
 ]
 DEFAULT_URL = "http://127.0.0.1:8000"
+
+TokenState = Annotated[
+    Path,
+    Option("--state", help=f"State folder whose admin token is used where {TOKEN} is not set."),
+]
+DEFAULT_STATE = Path(".pullarm")
 
 
 class RequestRefused(PullarmError):
@@ -26,9 +38,9 @@ class RequestRefused(PullarmError):
 
 
 class ControlPlane:
-    """`with ControlPlane(url) as control:`; every method answers JSON as it came."""
+    """`with ControlPlane(url, token) as control:`; every method answers JSON as it came."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, token: str) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ConfigurationError(
@@ -37,8 +49,20 @@ class ControlPlane:
         self.url = url.rstrip("/")
         # A proxy from the environment cannot reach a control plane on this machine.
         self._http = httpx.Client(
-            base_url=self.url, timeout=TIMEOUT_S, trust_env=parts.hostname not in _LOOPBACK
+            base_url=self.url,
+            timeout=TIMEOUT_S,
+            trust_env=parts.hostname not in _LOOPBACK,
+            headers={"Authorization": f"Bearer {token}"} if token else {},
         )
+
+    @classmethod
+    def found(cls, url: str, state: Path) -> Self:
+        """With the token of the environment; else, for this machine's own, with the state folder's."""
+        token, kept = os.environ.get(TOKEN, ""), State(folder=state).admin_token
+        # Never to another machine: whoever names it need not be who it should be.
+        if not token and urlsplit(url).hostname in _LOOPBACK and kept.exists():
+            token = kept.read_text(encoding="utf-8").strip()
+        return cls(url, token)
 
     def __enter__(self) -> Self:
         return self
@@ -57,48 +81,52 @@ class ControlPlane:
 
     def create(self, body: Mapping[str, object]) -> dict[str, Any]:
         """Make a draft."""
-        return self._call("POST", "", body)
+        return self._call("POST", "/experiments", body)
 
     def list(self) -> dict[str, Any]:
         """All experiments."""
-        return self._call("GET", "")
+        return self._call("GET", "/experiments")
 
     def get(self, reference: str) -> dict[str, Any]:
         """One experiment."""
-        return self._call("GET", f"/{_quoted(reference)}")
+        return self._call("GET", f"/experiments/{_quoted(reference)}")
 
     def summary(self, reference: str) -> dict[str, Any]:
         """One experiment's figures."""
-        return self._call("GET", f"/{_quoted(reference)}/summary")
+        return self._call("GET", f"/experiments/{_quoted(reference)}/summary")
 
     def start(self, reference: str) -> dict[str, Any]:
         """Start a draft."""
-        return self._call("POST", f"/{_quoted(reference)}/start")
+        return self._call("POST", f"/experiments/{_quoted(reference)}/start")
 
     def stop(self, reference: str) -> dict[str, Any]:
         """Stop for good."""
-        return self._call("POST", f"/{_quoted(reference)}/stop")
+        return self._call("POST", f"/experiments/{_quoted(reference)}/stop")
+
+    def create_token(self, body: Mapping[str, object]) -> dict[str, Any]:
+        """Make a token."""
+        return self._call("POST", "/tokens", body)
 
     def system(self) -> dict[str, Any]:
         """How the platform does as a whole."""
-        return self._request("GET", "/api/system")
+        return self._call("GET", "/system")
 
     def _call(
         self, method: str, path: str, body: Mapping[str, object] | None = None
     ) -> dict[str, Any]:
-        return self._request(method, f"/api/experiments{path}", body)
-
-    def _request(
-        self, method: str, path: str, body: Mapping[str, object] | None = None
-    ) -> dict[str, Any]:
         try:
-            answer = self._http.request(method, path, json=body)
+            answer = self._http.request(method, f"/api{path}", json=body)
         except httpx.HTTPError as error:
             raise Unavailable(
                 f"the control plane at {self.url} does not answer ({error}); is `pullarm up` running? "
                 "--control-url or PULLARM_CONTROL_URL says where it is"
             ) from error
         content = _json(answer)
+        if answer.status_code == HTTPStatus.UNAUTHORIZED:
+            raise RequestRefused(
+                f"{_message(content, answer.status_code)}; the commands take it from {TOKEN}, or from the folder "
+                "of a `pullarm up` on this machine, which --state names"
+            )
         if not answer.is_success:
             raise RequestRefused(_message(content, answer.status_code))
         return content

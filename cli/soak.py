@@ -65,7 +65,7 @@ async def soak(
     """Run a plan on a platform that reports to `said`, with an experiment of its own, and take the account."""
     traffic, tally = synthetic.Visits(seed=plan.seed), Tally()
     body = {"name": "Soak", "arms": [arm.id for arm in traffic.arms]}
-    reference = await asyncio.to_thread(_launch, platform.http_url, body)
+    reference = await asyncio.to_thread(_launch, platform, body)
     await seen(platform.grpc_address, reference)
     driver = Driver(platform.grpc_address, reference, traffic, tally)
     rounds = await Matrix(platform, said, driver, tally, report).run(plan)
@@ -73,8 +73,8 @@ async def soak(
     return await matrix.account(platform, reference, rounds, tally.failures, plan.seed)
 
 
-def _launch(url: str, body: Mapping[str, object]) -> str:
-    with ControlPlane(url) as control:
+def _launch(platform: Platform, body: Mapping[str, object]) -> str:
+    with ControlPlane(platform.http_url, platform.token) as control:
         return str(control.start(control.create(body)["id"])["id"])
 
 

@@ -2,6 +2,7 @@
 
 lock                 held while a platform runs; names its process
 environment          the addresses and settings every process gets, for a shell or other commands
+admin.token          what the commands show the control plane
 decision_keys.json   what decision ids are signed with
 *.password           of the embedded servers
 clock                the simulated time of a platform that has one
@@ -47,6 +48,10 @@ class State:
     @property
     def environment(self) -> Path:
         return self.folder / "environment"
+
+    @property
+    def admin_token(self) -> Path:
+        return self.folder / "admin.token"
 
     @property
     def clock(self) -> Path:

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 from typer import Argument
 
-from cli.remote import DEFAULT_URL, ControlPlane, ControlUrl
+from cli.remote import DEFAULT_STATE, DEFAULT_URL, ControlPlane, ControlUrl, TokenState
 
 
 def command(
@@ -16,10 +16,11 @@ def command(
         str | None, Argument(help="An id or key; without it all are listed.")
     ] = None,
     control_url: ControlUrl = DEFAULT_URL,
+    state: TokenState = DEFAULT_STATE,
 ) -> None:
     """Show all experiments, or one with the figures of its policies."""
     console = Console()
-    with ControlPlane(control_url) as control:
+    with ControlPlane.found(control_url, state) as control:
         if experiment is None:
             _show_list(console, control.list()["experiments"])
             _show_missing(console, control.system()["events"])

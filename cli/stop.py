@@ -5,15 +5,16 @@ from typing import Annotated
 
 from typer import Argument
 
-from cli.remote import DEFAULT_URL, ControlPlane, ControlUrl
+from cli.remote import DEFAULT_STATE, DEFAULT_URL, ControlPlane, ControlUrl, TokenState
 
 
 def command(
     experiment: Annotated[str, Argument(help="Its id or key.")],
     control_url: ControlUrl = DEFAULT_URL,
+    state: TokenState = DEFAULT_STATE,
 ) -> None:
     """Stop an experiment for good; its users get control's choice from then on."""
-    with ControlPlane(control_url) as control:
+    with ControlPlane.found(control_url, state) as control:
         stopped = control.stop(experiment)
     print(f"{stopped['id']} is {stopped['state']} since {stopped['end_at']}")
     for warning in stopped["warnings"]:

@@ -68,6 +68,7 @@ def summary(platform: Platform) -> str:
         "Pullarm is up. Ctrl-C stops it.\n"
         f"  control   {platform.http_url}\n"
         f"  gRPC      {platform.grpc_address} ({platform.settings.serving} processes)\n"
-        f"  servers   . '{state}/environment' sets DATABASE_URL and REDIS_URL\n"
+        f"  servers   . '{state}/environment' sets DATABASE_URL, REDIS_URL and PULLARM_TOKEN\n"
+        f"  token     {state / 'admin.token'}, which `pullarm launch`, `status` and `stop` find by themselves\n"
         f"  logs      {state / 'logs'}"
     )

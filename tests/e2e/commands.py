@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cli.platform import OWN_KEYS, OWN_SERVERS
+from cli.remote import TOKEN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,8 +23,8 @@ class Ended:
 async def pullarm(
     *arguments: str, timeout_s: float = 60, given: Mapping[str, str] | None = None
 ) -> Ended:
-    """Run a command to its end, without servers and keys of the user's own, with these variables."""
-    own = {*OWN_SERVERS, *OWN_KEYS}
+    """Run a command to its end, without servers, keys and token of the user's own, with these variables."""
+    own = {*OWN_SERVERS, *OWN_KEYS, TOKEN}
     environment = {name: os.environ[name] for name in os.environ.keys() - own}
     process = await asyncio.create_subprocess_exec(
         sys.executable,

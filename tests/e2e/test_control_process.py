@@ -59,6 +59,17 @@ async def control(
 
 
 @pytest.fixture
+async def token(database_url: str) -> str:
+    """An admin's, made the way the first one is."""
+    status, output, errors = await run(
+        *("token", "create", "--name", "test", "--role", "admin"), DATABASE_URL=database_url
+    )
+    assert status == 0, errors
+    assert "a token of role admin" in errors
+    return output.strip()
+
+
+@pytest.fixture
 def port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as free:
         number: int = free.getsockname()[1]
@@ -66,12 +77,12 @@ def port() -> int:
 
 
 async def test_launch_status_and_stop(
-    tmp_path: Path, database_url: str, redis_url: str, port: int
+    tmp_path: Path, database_url: str, redis_url: str, port: int, token: str
 ) -> None:
     arms = tmp_path / "arms.csv"
     arms.write_text("id,label\na,First\nb,Second\n", encoding="utf-8")
     async with control(tmp_path, database_url, redis_url, port) as (url, _):
-        here = {"PULLARM_CONTROL_URL": url}
+        here = {"PULLARM_CONTROL_URL": url, "PULLARM_TOKEN": token}
         empty = await run("status", **here)
         assert (empty[0], "no experiment yet" in empty[1]) == (0, True)
 
@@ -83,7 +94,8 @@ async def test_launch_status_and_stop(
         experiment = launched[1].split()[0]
         assert f"{url}/experiments/{experiment}" in launched[1]
         async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
-            stored = (await client.get(f"/api/experiments/{experiment}")).json()
+            headers = {"Authorization": f"Bearer {token}"}
+            stored = (await client.get(f"/api/experiments/{experiment}", headers=headers)).json()
         assert (stored["state"], stored["traffic_pct"], stored["duration_days"]) == (
             "running",
             0.8,
@@ -91,7 +103,7 @@ async def test_launch_status_and_stop(
         )
         assert stored["arms"] == [{"id": "a", "label": "First"}, {"id": "b", "label": "Second"}]
 
-        listed = await run("status", "--control-url", url)
+        listed = await run("status", "--control-url", url, PULLARM_TOKEN=token)
         assert listed[0] == 0, listed[2]
         assert "bandit-v1" in listed[1]
         shown = await run("status", "bandit-v1", **here)
@@ -103,17 +115,23 @@ async def test_launch_status_and_stop(
 
 
 async def test_a_refusal_names_the_fields_and_an_absent_control_plane_the_option(
-    tmp_path: Path, database_url: str, redis_url: str, port: int
+    tmp_path: Path, database_url: str, redis_url: str, port: int, token: str
 ) -> None:
+    known = {"PULLARM_TOKEN": token}
     async with control(tmp_path, database_url, redis_url, port) as (url, _):
+        nobody = await run("status", "--control-url", url, "--state", str(tmp_path))
+        assert nobody[0] == 1
+        assert "a token is needed" in nobody[2]
+        assert "PULLARM_TOKEN" in nobody[2]
         refused = await run(
             *("launch", "--name", "x", "--traffic", "80", "--policies", "tompson"),
             *("--control-url", url),
+            **known,
         )
         assert refused[0] == 1
         assert "traffic_pct: is a fraction from 0 to 1: 0.8 means 80 %" in refused[2]
         assert "policies[0].name: must be one of" in refused[2]
-        unknown = await run("stop", "nothing", "--control-url", url)
+        unknown = await run("stop", "nothing", "--control-url", url, **known)
         assert (unknown[0], "no experiment 'nothing'" in unknown[2]) == (1, True)
     away = await run("status", "--control-url", url)
     assert away[0] == 1
@@ -137,12 +155,12 @@ async def test_a_taken_port_is_named(
 
 
 async def test_a_request_in_flight_is_finished_before_the_process_ends(
-    tmp_path: Path, database_url: str, redis_url: str, port: int
+    tmp_path: Path, database_url: str, redis_url: str, port: int, token: str
 ) -> None:
     body = b'{"name": "In flight"}'
     head = (
         "POST /api/experiments HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
+        f"Authorization: Bearer {token}\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     async with control(tmp_path, database_url, redis_url, port) as (url, process):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)

@@ -172,7 +172,9 @@ def acknowledged_in(tail: Batch, platform: Platform, load: Load) -> int:
 
 async def told_everywhere(platform: Platform) -> None:
     """The size of the loss is in what operators read."""
-    status = await pullarm("status", "--control-url", platform.http_url)
+    status = await pullarm(
+        *("status", "--control-url", platform.http_url, "--state", str(platform.settings.state))
+    )
     verify = await pullarm("verify", "--state", str(platform.settings.state))
     assert verify.status == 0
     for each in await intake(platform):

@@ -178,7 +178,7 @@ async def test_commands_launch_show_and_stop_an_experiment(
 ) -> None:
     arms = tmp_path / "two arms.json"
     arms.write_text('[{"id": "left", "label": "Left"}, {"id": "right"}]')
-    here = ("--control-url", platform.http_url)
+    here = ("--control-url", platform.http_url, "--state", str(platform.settings.state))
     options = ("--duration", "14", "--traffic", "1.0", "--policies", "ucb,control")
     launched = await pullarm("launch", "--name", "By hand", *options, "--arms", str(arms), *here)
     assert launched.status == 0, launched.errors

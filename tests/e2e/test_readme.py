@@ -6,10 +6,10 @@ import re
 import sys
 from pathlib import Path
 
-import httpx
 import pytest
 
 from cli.platform import Platform
+from tests.e2e import upstream
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 SNIPPETS = re.findall(r"<!-- tested: .*? -->\n```python\n(.*?)```", README.read_text(), re.DOTALL)
@@ -19,7 +19,7 @@ FIELDS = re.findall(r"<!-- tested: .*? -->\n```json\n(.*?)```", README.read_text
 @pytest.fixture
 async def front_page(platform: Platform) -> str:
     """The experiment that the snippets name."""
-    async with httpx.AsyncClient(base_url=platform.http_url, trust_env=False) as http:
+    async with upstream.http(platform) as http:
         body = {"name": "Front page", "key": "front-page", "arms": ["a", "b", "c"]}
         created = (await http.post("/api/experiments", json=body)).raise_for_status().json()
         (await http.post(f"/api/experiments/{created['id']}/start")).raise_for_status()
@@ -62,7 +62,7 @@ async def test_the_snippets_run(platform: Platform, front_page: str) -> None:
 async def test_fields_of_an_experiment_mean_what_they_say(platform: Platform) -> None:
     assert len(FIELDS) == 1
     asked = {"name": "As documented"} | json.loads(f"{{{FIELDS[0]}}}")
-    async with httpx.AsyncClient(base_url=platform.http_url, trust_env=False) as http:
+    async with upstream.http(platform) as http:
         created = (await http.post("/api/experiments", json=asked)).raise_for_status().json()
     kinds = [{"threshold": None} | kind for kind in asked["reward"]["kinds"]]
     assert created["reward"] == asked["reward"] | {"kinds": kinds}

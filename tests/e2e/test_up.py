@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import stat
 import sys
 from asyncio.subprocess import PIPE, STDOUT, Process
 from collections.abc import AsyncIterator
@@ -67,6 +68,10 @@ async def test_up_runs_everything_and_stops_it_on_a_signal(
         assert ids.keys() == NAMES, text
         environment = read_environment(state_folder)
         assert environment["PULLARM_GRPC_ADDRESS"] in text
+        kept = state_folder / "admin.token"
+        assert kept.read_text().strip() == environment["PULLARM_TOKEN"]
+        assert environment["PULLARM_TOKEN"] in text
+        assert stat.S_IMODE(kept.stat().st_mode) == 0o600
         process.send_signal(sent)
         assert await asyncio.wait_for(process.wait(), 30) == 0
     assert not any(orphans.birth(pid) for pid in ids.values())
@@ -76,12 +81,15 @@ async def test_up_runs_everything_and_stops_it_on_a_signal(
 async def test_killed_up_leaves_nothing_and_starts_again(state_folder: Path) -> None:
     async with up(state_folder) as (process, text):
         ids = process_ids(text)
+        token = read_environment(state_folder)["PULLARM_TOKEN"]
         process.kill()
         async with asyncio.timeout(10):
             while any(orphans.birth(pid) for pid in ids.values()):
                 await asyncio.sleep(0.02)
     async with up(state_folder) as (_, text):
         assert process_ids(text).keys() == NAMES, text
+        assert read_environment(state_folder)["PULLARM_TOKEN"] == token
+        assert token not in text  # it is shown once
 
 
 async def test_killed_processes_come_back(state_folder: Path) -> None:

@@ -41,8 +41,18 @@ async def running(
 async def rest(platform: Platform) -> AsyncIterator[httpx.AsyncClient]:
     """A client of /api/experiments."""
     base = f"{platform.http_url}/api/experiments"
-    async with httpx.AsyncClient(base_url=base, trust_env=False, timeout=30) as client:
+    async with http(platform, base) as client:
         yield client
+
+
+def http(platform: Platform, base: str = "") -> httpx.AsyncClient:
+    """A client of the control plane, with the platform's token."""
+    return httpx.AsyncClient(
+        base_url=base or platform.http_url,
+        headers={"Authorization": f"Bearer {platform.token}"},
+        trust_env=False,
+        timeout=30,
+    )
 
 
 async def answered(call: Awaitable[httpx.Response]) -> dict[str, Any]:
