@@ -1,5 +1,6 @@
-"""The system user PostgreSQL runs as where we are root, which it refuses to be."""
+"""Users of this machine: who runs a command, and as whom PostgreSQL runs where that is root, which it refuses to be."""
 
+import getpass
 import os
 import pwd
 import subprocess
@@ -10,6 +11,14 @@ from cli.process import Account
 from pullarm.domain.errors import ConfigurationError
 
 VARIABLE = "PULLARM_POSTGRES_USER"
+
+
+def user() -> str:
+    """Who runs this command, for the audit trail."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # nobody by this number, and nothing in the environment
+        return str(os.getuid())
 
 
 def service_account() -> Account | None:

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 
+from cli.account import user
 from cli.state import State, write_private
 from control.tokens import Tokens
 from pullarm.clock import system_clock
 from pullarm.domain.access import digest
+from pullarm.domain.rebuild import Author
 from pullarm.storage.postgres import Database, PostgresExperiments, PostgresTokens
 
 
@@ -19,7 +21,7 @@ async def admin_token(state: State, dsn: str, report: Callable[[str], None]) -> 
             if await store.of(digest(secret), system_clock()) is not None:
                 return secret
         tokens = Tokens(store, PostgresExperiments(database), system_clock)
-        made = await tokens.create({"name": "admin", "role": "admin"}, "pullarm up")
+        made = await tokens.create({"name": "admin", "role": "admin"}, Author(user(), "command"))
     write_private(path, f"{made.token}\n")
     report(f"A new admin token, for the dashboard and the REST interface, kept in {path}:")
     report(f"  {made.token}")

@@ -1,7 +1,6 @@
 """`pullarm rebuild`: un-learning. Posteriors made anew from the ledger, with rows of it left out."""
 
 import asyncio
-import getpass
 import os
 import sys
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import typer
 from rich.console import Console
 from typer import Argument, Option
 
+from cli.account import user
 from cli.moments import moment
 from cli.rebuild_report import JsonReport, TableReport
 from cli.state import read_environment
@@ -83,7 +83,7 @@ def command(
         raise invalid("--yes", "is needed with --json or without a terminal; or use --dry-run")
     change = Restoration(restore) if restore is not None else _exclusion(*conditions, now)
     report = JsonReport() if json else TableReport(Console())
-    work = Work(change, Author(_user(), "command", note), now, report)
+    work = Work(change, Author(user(), "command", note), now, report)
     url = database_url(state)
     if listed:
         asyncio.run(work.list(url, experiment))
@@ -103,13 +103,6 @@ def _exclusion(
     if from_at is not None and to_at is not None and from_at >= to_at:
         raise invalid("--exclude-window", f"{window} ends before it begins; give FROM, then TO")
     return Exclusion(source=source, from_at=from_at, to_at=to_at, until=then)
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # nobody by this number, and nothing in the environment
-        return str(os.getuid())
 
 
 @dataclass(frozen=True, slots=True)

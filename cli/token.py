@@ -12,13 +12,13 @@ from rich.console import Console
 from rich.table import Table
 from typer import Argument, Option, Typer
 
+from cli.account import user
 from cli.verify import database_url
 from control.tokens import NewToken, Tokens, TokenView
 from pullarm.clock import system_clock
 from pullarm.domain.access import Role
+from pullarm.domain.rebuild import Author
 from pullarm.storage.postgres import Database, PostgresExperiments, PostgresTokens
-
-ACTOR = "pullarm token"
 
 StateFolder = Annotated[
     Path,
@@ -54,7 +54,7 @@ def create(
 
     async def made() -> NewToken:
         async with _tokens(state) as tokens:
-            return await tokens.create(body, ACTOR)
+            return await tokens.create(body, Author(user(), "command"))
 
     token = asyncio.run(made())
     print(token.token)
@@ -98,7 +98,7 @@ def revoke(
 
     async def revoked() -> TokenView:
         async with _tokens(state) as tokens:
-            return await tokens.revoke(token, ACTOR)
+            return await tokens.revoke(token, Author(user(), "command"))
 
     ended = asyncio.run(revoked())
     print(f"{ended.id} ({ended.name}) is revoked since {ended.revoked_at}")

@@ -20,6 +20,7 @@ from pullarm.clock import Clock
 from pullarm.domain.access import MAX_NAME_BYTES, SECRET_PREFIX, Principal, Role, Token, digest
 from pullarm.domain.errors import NotFound, invalid
 from pullarm.domain.ports import ExperimentStore, TokenStore
+from pullarm.domain.rebuild import Author
 
 MAX_EXPERIMENTS = 1_000
 MAX_DAYS = 3_650.0
@@ -64,7 +65,7 @@ class Tokens:
         self._experiments = experiments
         self._clock = clock
 
-    async def create(self, body: object, actor: str) -> NewToken:
+    async def create(self, body: object, author: Author) -> NewToken:
         """Make a token as it is asked for in JSON; raises InvalidInput with every problem."""
         if not isinstance(body, Mapping):
             raise invalid("body", f"must be a JSON object, not {shown(body)}")
@@ -87,9 +88,11 @@ class Tokens:
         if "expires_in_days" in given:
             expires_at = now + timedelta(days=given.positive("expires_in_days", 1.0, MAX_DAYS))
         problems.raise_if_any()
-        token = Token(principal=principal, created_at=now, created_by=actor, expires_at=expires_at)
+        token = Token(
+            principal=principal, created_at=now, created_by=author.actor, expires_at=expires_at
+        )
         secret = SECRET_PREFIX + secrets.token_urlsafe(32)
-        await self._store.create(token, digest(secret))
+        await self._store.create(token, digest(secret), author)
         return NewToken(**_fields(token, await self._ids()), token=secret)
 
     async def all(self) -> tuple[TokenView, ...]:
@@ -97,9 +100,9 @@ class Tokens:
         ids = await self._ids()
         return tuple(TokenView(**_fields(token, ids)) for token in await self._store.all())
 
-    async def revoke(self, token_id: str, actor: str) -> TokenView:
+    async def revoke(self, token_id: str, author: Author) -> TokenView:
         """End a token for good; again changes nothing. Raises NotFound."""
-        token = await self._store.revoke(token_id, actor, self._clock())
+        token = await self._store.revoke(token_id, author, self._clock())
         return TokenView(**_fields(token, await self._ids()))
 
     async def _read_scope(self, given: Fields) -> frozenset[int] | None:
@@ -140,6 +143,10 @@ def _fields(token: Token, ids: Mapping[int, str]) -> dict[str, Any]:
     }
 
 
+def _author(principal: Principal) -> Author:
+    return Author(f"{principal.name} ({principal.token_id})", "REST")
+
+
 class TokenController(Controller):
     """`/api/tokens`."""
 
@@ -155,7 +162,7 @@ class TokenController(Controller):
         principal: NamedDependency[Principal],
     ) -> Response[NewToken]:
         """Make a token; its secret is in this answer and nowhere else."""
-        made = await tokens.create(await bodies.read_json(request), principal.name)
+        made = await tokens.create(await bodies.read_json(request), _author(principal))
         return Response(made, status_code=HTTPStatus.CREATED)
 
     @get()
@@ -171,4 +178,4 @@ class TokenController(Controller):
         principal: NamedDependency[Principal],
     ) -> TokenView:
         """Revoke a token for good; it ends within a second everywhere, and again is harmless."""
-        return await tokens.revoke(token_id, principal.name)
+        return await tokens.revoke(token_id, _author(principal))

@@ -8,6 +8,7 @@ from pullarm.domain.access import Caller, Principal, Token
 from pullarm.domain.decision import Batch
 from pullarm.domain.experiment import Arm, Experiment, Spec, State
 from pullarm.domain.publication import Head, Publication, Published
+from pullarm.domain.rebuild import Author
 
 
 class EventSink(Protocol):
@@ -183,14 +184,14 @@ class BoardIndex:
 class TokenStore(Protocol):
     """Tokens by the digests of their secrets."""
 
-    async def create(self, token: Token, digest: bytes) -> None:
-        """Store a new token."""
+    async def create(self, token: Token, digest: bytes, author: Author) -> None:
+        """Store a new token, and in the audit trail who made it."""
 
     async def all(self) -> list[Token]:
         """All there ever were, newest first."""
 
-    async def revoke(self, token_id: str, actor: str, now_ms: int) -> Token:
-        """End a token for good; again changes nothing. Raises NotFound."""
+    async def revoke(self, token_id: str, author: Author, now_ms: int) -> Token:
+        """End a token for good, and store in the audit trail who did; again changes nothing. Raises NotFound."""
 
     async def of(self, digest: bytes, now_ms: int) -> Principal | None:
         """Whom a secret's digest stands for; None where there is no such token, or it does not live any more."""

@@ -9,6 +9,7 @@ import pytest
 from pullarm.domain.access import Caller, Principal, Role, Token, digest
 from pullarm.domain.errors import NotFound
 from pullarm.domain.ports import CallerBoard, SessionStore, TokenStore
+from pullarm.domain.rebuild import Author
 from pullarm.storage.memory import MemoryCallers, MemoryTokens
 from pullarm.storage.postgres import Database, PostgresTokens
 from pullarm.storage.postgres.times import at
@@ -16,6 +17,7 @@ from pullarm.storage.redis import RedisCallers, connect
 from tests.ledger_events import START_MS
 
 HOUR_MS = 3_600_000
+AUTHOR, OTHER = Author("admin", "REST"), Author("another", "REST")
 
 
 class Tokens(TokenStore, SessionStore, Protocol):
@@ -58,8 +60,8 @@ def token(
 
 async def test_a_token_is_found_by_its_digest_until_it_expires(tokens: Tokens) -> None:
     short = token(1, experiments=frozenset({3, 2}), hours=1)
-    await tokens.create(short, digest("one"))
-    await tokens.create(token(2), digest("two"))
+    await tokens.create(short, digest("one"), AUTHOR)
+    await tokens.create(token(2), digest("two"), AUTHOR)
     assert await tokens.of(digest("one"), START_MS) == short.principal
     assert await tokens.of(digest("one"), START_MS + HOUR_MS - 1) == short.principal
     assert await tokens.of(digest("one"), START_MS + HOUR_MS) is None
@@ -69,32 +71,32 @@ async def test_a_token_is_found_by_its_digest_until_it_expires(tokens: Tokens) -
 
 
 async def test_a_revoked_token_is_listed_and_stands_for_nobody(tokens: Tokens) -> None:
-    await tokens.create(token(1), digest("one"))
-    revoked = await tokens.revoke("tok_1", "admin", START_MS + 5)
+    await tokens.create(token(1), digest("one"), AUTHOR)
+    revoked = await tokens.revoke("tok_1", AUTHOR, START_MS + 5)
     assert (revoked.revoked_at, revoked.revoked_by) == (at(START_MS + 5), "admin")
-    assert await tokens.revoke("tok_1", "another", START_MS + 9) == revoked
+    assert await tokens.revoke("tok_1", OTHER, START_MS + 9) == revoked
     assert await tokens.of(digest("one"), START_MS + 5) is None
     assert await tokens.all() == [revoked]
     with pytest.raises(NotFound, match="tok_9"):
-        await tokens.revoke("tok_9", "admin", START_MS)
+        await tokens.revoke("tok_9", AUTHOR, START_MS)
 
 
 async def test_callers_are_the_living_tokens_of_that_role(tokens: Tokens) -> None:
     scoped = token(1, Role.CALLER, experiments=frozenset({5, 4}), hours=1)
-    await tokens.create(scoped, digest("one"))
-    await tokens.create(token(2, Role.ADMIN), digest("two"))
-    await tokens.create(token(3, Role.CALLER), digest("three"))
+    await tokens.create(scoped, digest("one"), AUTHOR)
+    await tokens.create(token(2, Role.ADMIN), digest("two"), AUTHOR)
+    await tokens.create(token(3, Role.CALLER), digest("three"), AUTHOR)
     one = Caller(digest("one"), "name 1", (4, 5), START_MS + HOUR_MS)
     three = Caller(digest("three"), "name 3", None, None)
     assert list(await tokens.callers(START_MS)) == sorted([one, three])
     assert list(await tokens.callers(START_MS + HOUR_MS)) == [three]
-    await tokens.revoke("tok_3", "admin", START_MS)
+    await tokens.revoke("tok_3", AUTHOR, START_MS)
     assert list(await tokens.callers(START_MS)) == [one]
 
 
 async def test_a_session_ends_by_itself_by_log_out_and_with_its_token(tokens: Tokens) -> None:
-    await tokens.create(token(1), digest("one"))
-    await tokens.create(token(2, hours=1), digest("two"))
+    await tokens.create(token(1), digest("one"), AUTHOR)
+    await tokens.create(token(2, hours=1), digest("two"), AUTHOR)
     until = START_MS + 2 * HOUR_MS
     for name, of in (("first", "tok_1"), ("second", "tok_1"), ("short", "tok_2")):
         await tokens.open_session(digest(name), of, START_MS, until)
@@ -105,7 +107,7 @@ async def test_a_session_ends_by_itself_by_log_out_and_with_its_token(tokens: To
     assert await tokens.in_session(digest("first"), START_MS) is None
     assert await tokens.in_session(digest("short"), START_MS) == token(2, hours=1).principal
     assert await tokens.in_session(digest("short"), START_MS + HOUR_MS) is None
-    await tokens.revoke("tok_1", "admin", START_MS)
+    await tokens.revoke("tok_1", AUTHOR, START_MS)
     assert await tokens.in_session(digest("second"), START_MS) is None
 
 
@@ -139,3 +141,19 @@ async def test_callers_are_read_where_they_have_changed(callers: CallerBoard) ->
     emptied = await callers.read(posted.stamp)
     assert emptied is not None
     assert emptied.callers == ()
+
+
+async def test_who_made_and_revoked_a_token_is_in_the_audit_trail(database_url: str) -> None:
+    async with Database(database_url) as database:
+        tokens = PostgresTokens(database)
+        await tokens.create(token(1, experiments=frozenset({4})), digest("one"), AUTHOR)
+        await tokens.revoke("tok_1", OTHER, START_MS + 5)
+        await tokens.revoke("tok_1", AUTHOR, START_MS + 6)
+        async with database.connection() as connection:
+            rows = await connection.fetch("SELECT * FROM audit ORDER BY audit_no")
+    assert [(row["action"], row["actor"], row["origin"]) for row in rows] == [
+        ("create token", "admin", "REST"),
+        ("revoke token", "another", "REST"),
+    ]
+    assert {row["after"]["token_id"] for row in rows} == {"tok_1"}
+    assert rows[0]["after"]["experiments"] == [4]

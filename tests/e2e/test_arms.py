@@ -117,7 +117,7 @@ async def test_arms_file_may_state_all_that_the_api_takes(
     file.write_text("id,prior_serves,prior_rewards,status\nleft,20,2,\nright,,,paused\n")
     launched = await pullarm(
         *("launch", "--name", "From a file", "--arms", str(file)),
-        *("--control-url", platform.http_url),
+        *("--control-url", platform.http_url, "--state", str(platform.settings.state)),
     )
     assert launched.status == 0, launched.errors
     listed = (await answered(api.get(f"/{launched.output.split()[0]}/arms")))["arms"]

@@ -12,6 +12,7 @@ from pullarm.client import Client
 from pullarm.domain.access import Caller, Principal, Role, Token, digest
 from pullarm.domain.errors import Forbidden, Unauthenticated, Unavailable
 from pullarm.domain.ports import Posted
+from pullarm.domain.rebuild import Author
 from pullarm.storage.memory import MemoryCallers
 from pullarm.storage.postgres import Database, PostgresTokens
 from pullarm.storage.postgres.times import at
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from pullarm.v1.selection_pb2_grpc import SelectionServiceAsyncStub
 
 ALL, MINE, OTHERS, SHORT = ("pullarm_" + letter * 43 for letter in "amos")
+AUTHOR = Author("test", "command")
 ENDS_MS = START_MS + 5_000
 SELECT = pb.SelectRequest(experiment_id="exp_7", user_id="user", candidate_ids=["two", "one"])
 REWARD = pb.RewardRequest(decision_id=DECISION_ID, value=1.0)
@@ -184,10 +186,10 @@ async def test_a_token_is_taken_and_its_revocation_obeyed_within_a_second(
                 while shown(callers) != name:
                     await asyncio.sleep(0.01)
 
-        await tokens.create(token, digest(ALL))
+        await tokens.create(token, digest(ALL), AUTHOR)
         await until("one")
         await redis.flushdb()
-        await tokens.revoke("tok_1", "test", START_MS)
+        await tokens.revoke("tok_1", AUTHOR, START_MS)
         await until(None)
         assert not any(task.done() for task in at_work)
         for task in at_work:

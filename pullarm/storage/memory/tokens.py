@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from pullarm.domain.access import Caller, Principal, Role, Token
 from pullarm.domain.errors import NotFound
+from pullarm.domain.rebuild import Author
 from pullarm.storage.memory.experiments import at
 
 
@@ -12,15 +13,17 @@ class MemoryTokens:
     """The tokens and the dashboard's sessions."""
 
     def __init__(self) -> None:
+        self.audit: list[tuple[str, Author, Principal]] = []
         self._tokens: dict[bytes, Token] = {}
         self._sessions: dict[bytes, tuple[str, int]] = {}
 
-    async def create(self, token: Token, digest: bytes) -> None:
-        """Store a new token."""
+    async def create(self, token: Token, digest: bytes, author: Author) -> None:
+        """Store a new token, and in the audit trail who made it."""
+        self.audit.append(("create token", author, token.principal))
         self.add(token, digest)
 
     def add(self, token: Token, digest: bytes) -> None:
-        """The same for those who do not wait."""
+        """The same for those who do not wait, without a trail."""
         self._tokens[digest] = token
 
     async def all(self) -> list[Token]:
@@ -28,12 +31,13 @@ class MemoryTokens:
         by_id = sorted(self._tokens.values(), key=lambda token: token.principal.token_id)
         return sorted(by_id, key=lambda token: token.created_at, reverse=True)
 
-    async def revoke(self, token_id: str, actor: str, now_ms: int) -> Token:
-        """End a token for good; again changes nothing. Raises NotFound."""
+    async def revoke(self, token_id: str, author: Author, now_ms: int) -> Token:
+        """End a token for good, and store in the audit trail who did; again changes nothing. Raises NotFound."""
         for digest, token in self._tokens.items():
             if token.principal.token_id == token_id:
                 if token.revoked_at is None:
-                    ended = replace(token, revoked_at=at(now_ms), revoked_by=actor)
+                    ended = replace(token, revoked_at=at(now_ms), revoked_by=author.actor)
+                    self.audit.append(("revoke token", author, token.principal))
                     self._tokens[digest] = ended
                 return self._tokens[digest]
         raise NotFound(f"there is no token {token_id[:80]!r}")

@@ -1,15 +1,19 @@
 """Tokens and sessions; what is looked up are digests, never secrets."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
 
 import asyncpg
 
 from pullarm.domain.access import Caller, Principal, Role, Token
 from pullarm.domain.errors import NotFound
-from pullarm.storage.postgres.database import Database, queries
+from pullarm.domain.rebuild import Author
+from pullarm.storage.postgres.database import Connection, Database, queries
 from pullarm.storage.postgres.times import at, ms
 
 _SQL = queries("tokens")
+_AUDIT = queries("repair")["audit"]
 
 
 class PostgresTokens:
@@ -18,11 +22,11 @@ class PostgresTokens:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def create(self, token: Token, digest: bytes) -> None:
-        """Store a new token."""
+    async def create(self, token: Token, digest: bytes, author: Author) -> None:
+        """Store a new token, and in the audit trail who made it."""
         principal = token.principal
         scope = principal.experiments
-        async with self._database.connection() as connection:
+        async with self._database.transaction() as connection:
             await connection.execute(
                 _SQL["create"],
                 principal.token_id,
@@ -34,19 +38,26 @@ class PostgresTokens:
                 token.created_by,
                 token.expires_at,
             )
+            await _record(connection, "create token", author, token.created_at, token)
 
     async def all(self) -> list[Token]:
         """All there ever were, newest first."""
         async with self._database.connection() as connection:
             return [_token(row) for row in await connection.fetch(_SQL["all"])]
 
-    async def revoke(self, token_id: str, actor: str, now_ms: int) -> Token:
-        """End a token for good; again changes nothing. Raises NotFound."""
-        async with self._database.connection() as connection:
-            row = await connection.fetchrow(_SQL["revoke"], token_id, at(now_ms), actor)
-        if row is None:
-            raise NotFound(f"there is no token {token_id[:80]!r}")
-        return _token(row)
+    async def revoke(self, token_id: str, author: Author, now_ms: int) -> Token:
+        """End a token for good, and store in the audit trail who did; again changes nothing. Raises NotFound."""
+        now = at(now_ms)
+        async with self._database.transaction() as connection:
+            row = await connection.fetchrow(_SQL["lock"], token_id)
+            if row is None:
+                raise NotFound(f"there is no token {token_id[:80]!r}")
+            token = _token(row)
+            if token.revoked_at is None:
+                token = replace(token, revoked_at=now, revoked_by=author.actor)
+                await connection.execute(_SQL["revoke"], token_id, now, author.actor)
+                await _record(connection, "revoke token", author, now, token)
+        return token
 
     async def of(self, digest: bytes, now_ms: int) -> Principal | None:
         """Whom a secret's digest stands for; None where there is no such token, or it does not live any more."""
@@ -85,6 +96,21 @@ class PostgresTokens:
         """Forget a session, if there is one."""
         async with self._database.connection() as connection:
             await connection.execute(_SQL["close_session"], digest)
+
+
+async def _record(
+    connection: Connection, action: str, author: Author, at: datetime, token: Token
+) -> None:
+    """Write who did what to which token into the audit trail."""
+    after = {
+        "token_id": token.principal.token_id,
+        "name": token.principal.name,
+        "role": token.principal.role.value,
+        "experiments": token.principal.experiments,
+        "expires_at": token.expires_at,
+        "note": author.note,
+    }
+    await connection.execute(_AUDIT, at, author.actor, author.origin, None, action, {}, after)
 
 
 def _living(row: asyncpg.Record | None, now_ms: int) -> Principal | None:

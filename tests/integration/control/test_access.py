@@ -135,7 +135,7 @@ async def test_a_viewer_changes_nothing(app: Litestar, client: AsyncClient) -> N
 async def test_a_token_of_one_experiment_knows_of_no_other(
     app: Litestar, client: AsyncClient
 ) -> None:
-    mine, other = await created(client), await created(client, name="Other")
+    mine, other = await created(client, arms=["a"]), await created(client, name="Other")
     made = await client.post(
         "/api/tokens", json={"name": "m", "role": "operator", "experiments": [mine["key"]]}
     )
@@ -214,7 +214,7 @@ async def test_a_token_expires_and_is_revoked_at_once(
     async with client_of(app, long["token"]) as viewer:
         assert (await viewer.get("/api/session")).status_code == HTTPStatus.OK
         revoked = await client.delete(f"/api/tokens/{long['id']}")
-        assert revoked.json()["revoked_by"] == "Test"
+        assert revoked.json()["revoked_by"] == "Test (tok_admin)"
         assert (await viewer.get("/api/session")).status_code == HTTPStatus.UNAUTHORIZED
     listed = (await client.get("/api/tokens")).json()["tokens"]
     assert {each["id"] for each in listed} == {long["id"], short["id"], "tok_admin"} | OTHERS

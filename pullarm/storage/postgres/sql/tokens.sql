@@ -5,12 +5,11 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8);
 -- all --
 SELECT * FROM token ORDER BY created_at DESC, token_id;
 
+-- lock --
+SELECT * FROM token WHERE token_id = $1 FOR UPDATE;
+
 -- revoke --
--- The first revocation stays.
-UPDATE token SET revoked_by = CASE WHEN revoked_at IS NULL THEN $3 ELSE revoked_by END,
-                 revoked_at = coalesce(revoked_at, $2)
-WHERE token_id = $1
-RETURNING *;
+UPDATE token SET revoked_at = $2, revoked_by = $3 WHERE token_id = $1;
 
 -- by_digest --
 SELECT * FROM token WHERE digest = $1;
