@@ -156,6 +156,9 @@ class Platform:
         return keys | {
             "PULLARM_GRPC_ADDRESS": self.grpc_address,
             "PULLARM_HTTP_ADDRESS": f"{_literal(self.settings.host)}:{self.settings.http_port}",
+            # Reached from this machine alone, by commands that are told http:// addresses.
+            "PULLARM_TLS_CERTIFICATE": "",
+            "PULLARM_TLS_KEY": "",
             "PULLARM_SPOOL": str(state.folder / "spool"),
             "PULLARM_CLOCK": "system" if self.clock is None else f"file:{state.clock}",
         }

@@ -88,8 +88,8 @@ async def serve(settings: Settings) -> None:
 
 async def _run(app: Litestar, listening: socket.socket, settings: Settings) -> None:
     def ready() -> None:
-        address = listening.getsockname()
-        _log.info("%s answers on http://%s:%s", settings.process, settings.host, address[1])
+        address, scheme = listening.getsockname(), "https" if settings.tls else "http"
+        _log.info("%s answers on %s://%s:%s", settings.process, scheme, settings.host, address[1])
         if settings.ready_file is not None:
             settings.ready_file.touch()
 
@@ -100,6 +100,8 @@ async def _run(app: Litestar, listening: socket.socket, settings: Settings) -> N
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=GRACE_S,
+        ssl_certfile=settings.tls.certificate if settings.tls else None,
+        ssl_keyfile=settings.tls.key if settings.tls else None,
     )
     server = _Server(config, ready)
     loop = asyncio.get_running_loop()

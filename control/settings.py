@@ -6,7 +6,15 @@ from functools import partial
 from pathlib import Path
 from typing import Self
 
-from pullarm.environment import host_and_port, number, optional, optional_path, required
+from pullarm.environment import (
+    Tls,
+    host_and_port,
+    number,
+    optional,
+    optional_path,
+    refuse_exposure,
+    required,
+)
 
 ADDRESS = "PULLARM_HTTP_ADDRESS"
 _MIB = 1024 * 1024
@@ -44,6 +52,7 @@ class Settings:
     redis_url: str = field(repr=False)
     host: str = "127.0.0.1"
     port: int = 8000
+    tls: Tls | None = None
     limits: Limits = field(default_factory=Limits)
     clock: str = "system"
     process: str = "control"
@@ -53,12 +62,16 @@ class Settings:
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
         """Raises ConfigurationError that names the variable at fault."""
-        host, port = host_and_port(ADDRESS, optional(environment, ADDRESS, "127.0.0.1:8000"))
+        address = optional(environment, ADDRESS, "127.0.0.1:8000")
+        host, port = host_and_port(ADDRESS, address)
+        tls = Tls.from_environment(environment)
+        refuse_exposure(environment, ADDRESS, address, lacking="" if tls else "TLS")
         return cls(
             database_url=required(environment, "DATABASE_URL"),
             redis_url=required(environment, "REDIS_URL"),
             host=host,
             port=port,
+            tls=tls,
             limits=Limits.from_environment(environment),
             clock=optional(environment, "PULLARM_CLOCK", "system"),
             process=optional(environment, "PULLARM_PROCESS", "control"),

@@ -1,11 +1,16 @@
 """Variables of the environment; one that is set to nothing counts as unset, as shells and compose files leave it."""
 
+import os
 from collections.abc import Mapping
+from ipaddress import ip_address
 from math import nan
 from pathlib import Path
+from typing import NamedTuple, Self
 from urllib.parse import urlsplit
 
 from pullarm.domain.errors import ConfigurationError
+
+EXPOSE = "PULLARM_EXPOSE"
 
 
 def required(environment: Mapping[str, str], name: str) -> str:
@@ -60,3 +65,46 @@ def flag(environment: Mapping[str, str], name: str) -> bool:
     if text not in ("0", "1"):
         raise ConfigurationError(f"{name} is {text!r}; give 1 or 0")
     return text == "1"
+
+
+class Tls(NamedTuple):
+    """A server's certificate, with the chain behind it, and its key: PEM files."""
+
+    certificate: Path
+    key: Path
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self | None:
+        """None where neither is named; raises ConfigurationError where one is missing or cannot be read."""
+        names = ("PULLARM_TLS_CERTIFICATE", "PULLARM_TLS_KEY")
+        if not any(environment.get(name) for name in names):
+            return None
+        certificate, key = paths = [Path(required(environment, name)) for name in names]
+        for name, path in zip(names, paths, strict=True):
+            if not os.access(path, os.R_OK):
+                raise ConfigurationError(f"{name}: {path} cannot be read")
+        return cls(certificate, key)
+
+
+def refuse_exposure(
+    environment: Mapping[str, str], name: str, address: str, *, lacking: str
+) -> None:
+    """Raise ConfigurationError where an address is open to other machines without what is `lacking`.
+
+    Nothing lacking, or PULLARM_EXPOSE=1, lets it pass: for who has a proxy or a closed network around it.
+    """
+    if lacking and not _is_local(address) and not flag(environment, EXPOSE):
+        raise ConfigurationError(
+            f"{name}={address!r} is open to other machines, without {lacking}; bind to 127.0.0.1, configure that, "
+            f"or set {EXPOSE}=1 where something else protects it"
+        )
+
+
+def _is_local(address: str) -> bool:
+    if address.startswith("unix:"):
+        return True
+    host = address.rpartition(":")[0].strip("[]")
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:  # a name, which may come to mean another address at any time
+        return host == "localhost"

@@ -15,6 +15,7 @@ from grpc_reflection.v1alpha import reflection
 
 from pullarm.clock import clock_from
 from pullarm.domain.errors import ConfigurationError
+from pullarm.environment import Tls
 from pullarm.policies.warm import warm_up
 from pullarm.storage.redis import RedisBoard, RedisCallers, RedisEventSink, connect
 from pullarm.v1 import selection_pb2
@@ -122,9 +123,13 @@ def _server(service: SelectionService, healthy: health.HealthServicer) -> grpc.a
     return server
 
 
-def _bind(server: grpc.aio.Server, address: str) -> None:
+def bind(server: grpc.aio.Server, address: str, tls: Tls | None) -> int:
+    """Add the address; answers its port. Raises ConfigurationError that names the setting."""
     try:
-        server.add_insecure_port(address)
+        if tls is None:
+            return server.add_insecure_port(address)
+        pair = tls.key.read_bytes(), tls.certificate.read_bytes()
+        return server.add_secure_port(address, grpc.ssl_server_credentials([pair]))
     except RuntimeError as error:
         raise ConfigurationError(
             f"PULLARM_GRPC_ADDRESS {address} cannot be used: {error}"
@@ -136,7 +141,7 @@ async def _open(server: grpc.aio.Server, process: Process, settings: Settings) -
     # A process that shares its port would draw callers away from those that can answer them.
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(process.loaded.wait(), OPEN_AFTER_S)
-    _bind(server, settings.grpc_address)
+    bind(server, settings.grpc_address, settings.tls)
     await server.start()
     await process.loaded.wait()
     await process.callers.loaded.wait()

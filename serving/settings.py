@@ -8,11 +8,20 @@ from typing import Self
 
 from pullarm.domain.decision_id import KeyRing
 from pullarm.domain.errors import ConfigurationError
-from pullarm.environment import flag, number, optional, optional_path, required
+from pullarm.environment import (
+    Tls,
+    flag,
+    number,
+    optional,
+    optional_path,
+    refuse_exposure,
+    required,
+)
 from serving.waiter import Durability
 
 KEYS = "PULLARM_DECISION_KEYS"
 KEYS_FILE = "PULLARM_DECISION_KEYS_FILE"
+ADDRESS = "PULLARM_GRPC_ADDRESS"
 REQUIRE_TOKENS = "PULLARM_REQUIRE_TOKENS"
 
 
@@ -35,6 +44,7 @@ class Settings:
     """Where events wait while the stream is away."""
     spool_bytes: int = 256 * 1024 * 1024
     """How much this process may spool."""
+    tls: Tls | None = None
     require_tokens: bool = False
     """Whether callers need a token."""
     metrics_address: str = "127.0.0.1:9464"
@@ -45,10 +55,16 @@ class Settings:
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
         """Raises ConfigurationError that names the variable at fault."""
+        address = optional(environment, ADDRESS, "127.0.0.1:50051")
+        tls, require_tokens = Tls.from_environment(environment), flag(environment, REQUIRE_TOKENS)
+        lacks = {"TLS": tls is None, f"{REQUIRE_TOKENS}=1": not require_tokens}
+        lacking = " and ".join(name for name, missing in lacks.items() if missing)
+        refuse_exposure(environment, ADDRESS, address, lacking=lacking)
         return cls(
             redis_url=required(environment, "REDIS_URL"),
             keys=read_keys(environment),
-            grpc_address=optional(environment, "PULLARM_GRPC_ADDRESS", "127.0.0.1:50051"),
+            grpc_address=address,
+            tls=tls,
             clock=optional(environment, "PULLARM_CLOCK", "system"),
             process=optional(environment, "PULLARM_PROCESS", "serving"),
             ready_file=optional_path(environment, "PULLARM_READY_FILE"),
@@ -59,7 +75,7 @@ class Settings:
                 number(environment, "PULLARM_SPOOL_MIB", 256.0, least=1.0, most=1_048_576.0)
                 * 1_048_576
             ),
-            require_tokens=flag(environment, REQUIRE_TOKENS),
+            require_tokens=require_tokens,
             metrics_address=optional(environment, "PULLARM_METRICS_ADDRESS", "127.0.0.1:9464"),
             max_silence_s=number(
                 environment, "PULLARM_MAX_SILENCE_S", 900.0, least=1.0, most=86_400.0

@@ -10,6 +10,7 @@ import grpc
 import pytest
 
 from pullarm.domain.decision_id import encode
+from pullarm.environment import Tls
 from pullarm.policies.warm import warm_up
 from pullarm.storage.memory import MemoryBoard, MemoryCallers
 from serving import query
@@ -17,6 +18,7 @@ from serving.access import Callers
 from serving.counters import Counters
 from serving.event_log import EventLog
 from serving.refresher import Refresher
+from serving.server import bind
 from serving.service import NAME, SelectionService
 from serving.spool import Spool
 from tests.builders import KEYS, TOKEN, FixedClock, experiment, publication
@@ -57,7 +59,7 @@ class Server:
 
 @asynccontextmanager
 async def serving(
-    folder: Path, *, spool_bytes: int = 2**20, require_tokens: bool = False
+    folder: Path, *, spool_bytes: int = 2**20, require_tokens: bool = False, tls: Tls | None = None
 ) -> AsyncIterator[Server]:
     """A server with experiment 7 on control, its event log at work and its spool in `folder`."""
     warm_up()
@@ -69,7 +71,7 @@ async def serving(
     server.add_generic_rpc_handlers(
         (grpc.method_handlers_generic_handler(NAME, parts.service.handlers()),)
     )
-    parts.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    parts.address = f"127.0.0.1:{bind(server, '127.0.0.1:0', tls)}"
     await server.start()
     try:
         yield parts

@@ -2,6 +2,7 @@ import asyncio
 import os
 import signal
 import socket
+import ssl
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+
+TLS = Path(__file__).resolve().parents[1] / "fixtures" / "tls"
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -34,7 +37,7 @@ async def run(*arguments: str, **environment: str) -> tuple[int | None, str, str
 
 @asynccontextmanager
 async def control(
-    folder: Path, database_url: str, redis_url: str, port: int
+    folder: Path, database_url: str, redis_url: str, port: int, **environment: str
 ) -> AsyncIterator[tuple[str, Process]]:
     """A running control plane: its address and its process."""
     ready = folder / "ready"
@@ -44,6 +47,7 @@ async def control(
         REDIS_URL=redis_url,
         PULLARM_HTTP_ADDRESS=f"127.0.0.1:{port}",
         PULLARM_READY_FILE=str(ready),
+        **environment,
     )
     try:
         async with asyncio.timeout(60):
@@ -137,6 +141,22 @@ async def test_a_refusal_names_the_fields_and_an_absent_control_plane_the_option
     assert away[0] == 1
     assert "does not answer" in away[2]
     assert "--control-url" in away[2]
+
+
+async def test_over_tls_with_a_certificate_that_is_trusted(
+    tmp_path: Path, database_url: str, redis_url: str, port: int
+) -> None:
+    files = {
+        "PULLARM_TLS_CERTIFICATE": str(TLS / "certificate.pem"),
+        "PULLARM_TLS_KEY": str(TLS / "key.pem"),
+    }
+    trusted = ssl.create_default_context(cafile=files["PULLARM_TLS_CERTIFICATE"])
+    async with (
+        control(tmp_path, database_url, redis_url, port, **files),
+        httpx.AsyncClient(verify=trusted, trust_env=False) as client,
+    ):
+        answer = await client.get(f"https://127.0.0.1:{port}/healthz")
+        assert answer.json() == {"status": "alive"}
 
 
 async def test_a_taken_port_is_named(

@@ -4,13 +4,17 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import grpc
 import pytest
 
 from pullarm.client import Choice, Client
 from pullarm.domain.errors import InvalidInput, NotFound, Unavailable
+from pullarm.environment import Tls
 from tests.ledger_events import START_MS
 from tests.serving_parts import DECISION_ID, Server, serving
 
+FOLDER = Path(__file__).resolve().parents[1] / "fixtures" / "tls"
+TLS = Tls(FOLDER / "certificate.pem", FOLDER / "key.pem")
 NOW = datetime.fromtimestamp(START_MS / 1000, UTC)
 
 
@@ -24,6 +28,17 @@ async def server(tmp_path: Path) -> AsyncIterator[Server]:
 async def client(server: Server) -> AsyncIterator[Client]:
     async with Client(server.address, timeout_s=5) as client:
         yield client
+
+
+async def test_over_tls_with_a_certificate_that_is_trusted(tmp_path: Path) -> None:
+    async with serving(tmp_path, tls=TLS) as server:
+        trusted = grpc.ssl_channel_credentials(TLS.certificate.read_bytes())
+        async with Client(server.address, credentials=trusted, timeout_s=5) as client:
+            assert (await client.select("exp_7", "user", ["two"])).arm_id == "two"
+        for credentials in (None, grpc.ssl_channel_credentials()):
+            async with Client(server.address, credentials=credentials, timeout_s=5) as client:
+                with pytest.raises(Unavailable):
+                    await client.select("exp_7", "user", ["two"])
 
 
 async def test_selection_says_what_was_decided(server: Server, client: Client) -> None:

@@ -33,3 +33,48 @@ def test_a_bad_address_is_named(address: str) -> None:
 def test_a_missing_server_is_named(name: str) -> None:
     with pytest.raises(ConfigurationError, match=name):
         Settings.from_environment({**SERVERS, name: ""})
+
+
+@pytest.mark.parametrize(
+    "address", ["0.0.0.0:8000", "[::]:8000", "10.0.0.1:80", "control.example:80"]
+)
+def test_other_machines_are_let_in_with_tls_or_by_the_flag(tmp_path: Path, address: str) -> None:
+    wide = {**SERVERS, "PULLARM_HTTP_ADDRESS": address}
+    with pytest.raises(ConfigurationError, match=r"open to other machines, without TLS;.*EXPOSE=1"):
+        Settings.from_environment(wide)
+    assert Settings.from_environment({**wide, "PULLARM_EXPOSE": "1"}).port
+    files = {"PULLARM_TLS_CERTIFICATE": tmp_path / "c", "PULLARM_TLS_KEY": tmp_path / "k"}
+    for path in files.values():
+        path.touch()
+    tls = Settings.from_environment(
+        {**wide, **{name: str(path) for name, path in files.items()}}
+    ).tls
+    assert tls == (tmp_path / "c", tmp_path / "k")
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "127.8.8.8:1", "[::1]:1", "localhost:1"])
+def test_this_machine_is_always_let_in(address: str) -> None:
+    assert Settings.from_environment({**SERVERS, "PULLARM_HTTP_ADDRESS": address}).port == 1
+
+
+@pytest.mark.parametrize("name", ["PULLARM_TLS_CERTIFICATE", "PULLARM_TLS_KEY"])
+def test_half_of_tls_is_none(tmp_path: Path, name: str) -> None:
+    other = {"PULLARM_TLS_CERTIFICATE", "PULLARM_TLS_KEY"} - {name}
+    with pytest.raises(ConfigurationError, match=f"{other.pop()} is not set"):
+        Settings.from_environment({**SERVERS, name: str(tmp_path / "file")})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PULLARM_REQUESTS_PER_ADDRESS", "-1"),
+        ("PULLARM_REQUESTS_PER_TOKEN", "many"),
+        ("PULLARM_MAX_BODY_MIB", "0"),
+        ("PULLARM_SESSION_HOURS", "nan"),
+        ("PULLARM_EXPOSE", "yes"),
+    ],
+)
+def test_a_limit_out_of_its_range_is_named(name: str, value: str) -> None:
+    address = "0.0.0.0:1" if name == "PULLARM_EXPOSE" else ""
+    with pytest.raises(ConfigurationError, match=name):
+        Settings.from_environment({**SERVERS, "PULLARM_HTTP_ADDRESS": address, name: value})

@@ -61,3 +61,21 @@ def test_a_missing_variable_is_named(keys_file: dict[str, str], name: str) -> No
     environment = {"REDIS_URL": "redis://h", **keys_file, name: ""}
     with pytest.raises(ConfigurationError, match=f"{name} is not set"):
         Settings.from_environment(environment)
+
+
+def test_other_machines_are_let_in_with_tokens_and_tls_or_by_the_flag(tmp_path: Path) -> None:
+    wide = {**INLINE, "PULLARM_GRPC_ADDRESS": "0.0.0.0:50051"}
+    tokens = {"PULLARM_REQUIRE_TOKENS": "1"}
+    files = {"PULLARM_TLS_CERTIFICATE": tmp_path / "c", "PULLARM_TLS_KEY": tmp_path / "k"}
+    tls = {name: str(path) for name, path in files.items()}
+    for path in files.values():
+        path.touch()
+    for given, lacking in (
+        ({}, "TLS and PULLARM_REQUIRE_TOKENS=1"),
+        (tokens, "TLS;"),
+        (tls, "PULLARM_REQUIRE_TOKENS=1;"),
+    ):
+        with pytest.raises(ConfigurationError, match=f"to other machines, without {lacking}"):
+            Settings.from_environment(wide | given)
+    assert Settings.from_environment(wide | tokens | tls).require_tokens
+    assert not Settings.from_environment(wide | {"PULLARM_EXPOSE": "1"}).require_tokens
