@@ -97,6 +97,7 @@ def create_app(
         openapi_config=OpenAPIConfig(
             title="Pullarm",
             version="1",
+            use_handler_docstrings=True,
             components=Components(
                 security_schemes={"token": SecurityScheme(type="http", scheme="bearer")}
             ),

@@ -31,7 +31,7 @@ def dashboard(folder: Path) -> list[Router]:
     """The one page under every path it knows, and its files under /static; what they show takes a log-in."""
     page = (folder / "index.html").read_text(encoding="utf-8")
 
-    @get("/", media_type="text/html", include_in_schema=False)
+    @get(["/", "/reference"], media_type="text/html", include_in_schema=False)
     async def home() -> Response[str]:
         return Response(page, headers=_HEADERS)
 

@@ -26,6 +26,7 @@ OPEN = {
     ("GET", "/healthz"),
     ("GET", "/metrics"),
     ("GET", "/readyz"),
+    ("GET", "/reference"),
     ("GET", "/static/{file_path}"),
     ("HEAD", "/static/{file_path}"),
     ("POST", "/api/session"),
