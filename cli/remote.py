@@ -37,6 +37,15 @@ class RequestRefused(PullarmError):
     code = "request_refused"
 
 
+def find_token(url: str, state: Path) -> str:
+    """The token of the environment; else, for a control plane of this machine, the state folder's; else none."""
+    token, kept = os.environ.get(TOKEN, ""), State(folder=state).admin_token
+    # Never to another machine: whoever answers there need not be who it should be.
+    if not token and urlsplit(url).hostname in _LOOPBACK and kept.exists():
+        return kept.read_text(encoding="utf-8").strip()
+    return token
+
+
 class ControlPlane:
     """`with ControlPlane(url, token) as control:`; every method answers JSON as it came."""
 
@@ -57,12 +66,8 @@ class ControlPlane:
 
     @classmethod
     def found(cls, url: str, state: Path) -> Self:
-        """With the token of the environment; else, for this machine's own, with the state folder's."""
-        token, kept = os.environ.get(TOKEN, ""), State(folder=state).admin_token
-        # Never to another machine: whoever names it need not be who it should be.
-        if not token and urlsplit(url).hostname in _LOOPBACK and kept.exists():
-            token = kept.read_text(encoding="utf-8").strip()
-        return cls(url, token)
+        """With the token that there is for it."""
+        return cls(url, find_token(url, state))
 
     def __enter__(self) -> Self:
         return self

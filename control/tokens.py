@@ -1,5 +1,6 @@
 """Tokens over REST, and what the command line makes of them too."""
 
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from pullarm.domain.rebuild import Author
 
 MAX_EXPERIMENTS = 1_000
 MAX_DAYS = 3_650.0
+_ID = re.compile(r"tok_[a-z0-9]{1,64}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +104,8 @@ class Tokens:
 
     async def revoke(self, token_id: str, author: Author) -> TokenView:
         """End a token for good; again changes nothing. Raises NotFound."""
+        if not _ID.fullmatch(token_id):  # which the database might refuse to read
+            raise NotFound(f"there is no token {token_id[:80]!r}")
         token = await self._store.revoke(token_id, author, self._clock())
         return TokenView(**_fields(token, await self._ids()))
 
@@ -117,8 +121,11 @@ class Tokens:
             return None
         numbers: set[int] = set()
         for place, reference in enumerate(listed):
+            if not isinstance(reference, str):
+                given.note(f"experiments[{place}]", f"must be an id or key, not {shown(reference)}")
+                continue
             try:
-                numbers.add((await find_experiment(self._experiments, str(reference))).number)
+                numbers.add((await find_experiment(self._experiments, reference)).number)
             except NotFound as error:
                 given.note(f"experiments[{place}]", str(error))
         return frozenset(numbers)

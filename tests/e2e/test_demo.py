@@ -22,6 +22,7 @@ from cli.state import locked, open_state
 from pullarm.clock import FileClock
 from replay import synthetic, visits
 from replay.traffic import OfferedRate, Traffic
+from serving.settings import REQUIRE_TOKENS
 from tests.e2e.commands import Ended, pullarm
 from tests.movielens_data import real_folder
 
@@ -142,7 +143,10 @@ async def test_thompson_earns_more_than_chance_on_movielens(
     assert above > tolerance * standard_error
 
 
-async def test_history_is_spread_over_the_days_it_is_dated_to(state_folder: Path) -> None:
+async def test_history_is_spread_over_the_days_it_is_dated_to(
+    state_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(REQUIRE_TOKENS, "1")  # whose times are the machine's, not the simulated ones
     days = 14
     ended = await demo(state_folder, "--days", str(days))
     account = checked(ended, synthetic.Visits(seed=SEED))

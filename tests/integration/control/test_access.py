@@ -162,6 +162,12 @@ async def test_a_token_of_one_experiment_knows_of_no_other(
     )
 
 
+@pytest.mark.parametrize("token_id", ["tok_nothing", "%00", "a%20b", "exp_a"])
+async def test_an_unknown_token_is_not_found(client: AsyncClient, token_id: str) -> None:
+    answer = await client.delete(f"/api/tokens/{token_id}")
+    assert problem(answer, HTTPStatus.NOT_FOUND) == {}
+
+
 async def test_a_route_that_says_nothing_is_closed_to_everybody(app: Litestar) -> None:
     @get("/api/forgotten")
     async def forgotten() -> str:

@@ -147,7 +147,7 @@ async def test_a_body_may_be_only_so_large(
 
 
 async def test_what_a_token_is_asked_for_with_is_checked(client: AsyncClient) -> None:
-    bad = {"role": "boss", "experiments": ["nothing", 7], "expires_in_days": -1, "nam": "x"}
+    bad = {"role": "boss", "experiments": ["nothing", {"id": 7}], "expires_in_days": -1, "nam": "x"}
     found = problem(await client.post("/api/tokens", json=bad), HTTPStatus.UNPROCESSABLE_ENTITY)
     assert set(found) == {
         *("name", "nam", "role", "expires_in_days", "experiments[0]", "experiments[1]")
