@@ -1,6 +1,8 @@
 """Who asks, and whether they may: every route says what it needs, and what says nothing is closed."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from litestar.connection import ASGIConnection
@@ -14,9 +16,9 @@ from litestar.types import ASGIApp
 from control.lifecycle import find_experiment
 from control.origin import comes_from_our_page
 from pullarm.clock import Clock
-from pullarm.domain.access import SECRET, Principal, Role, digest
+from pullarm.domain.access import SECRET, Principal, Role, Token, digest
 from pullarm.domain.decision import NO_EXPERIMENT
-from pullarm.domain.errors import Forbidden, NotFound, Unauthenticated
+from pullarm.domain.errors import Forbidden, NotFound, Unauthenticated, Unavailable
 from pullarm.domain.ports import ExperimentStore, SessionStore, TokenStore
 
 COOKIE = "pullarm_session"
@@ -24,6 +26,9 @@ _SCHEME = "bearer "
 _NEED = "need"
 _PUBLIC = "public"
 
+_MOST_HEARD = 10_000
+
+_Ask = Callable[[bytes, int], Awaitable[Token | None]]
 AnyConnection = ASGIConnection[Any, Any, Any, Any]
 
 
@@ -59,12 +64,14 @@ class Access:
         self._sessions = sessions
         self._experiments = experiments
         self._clock = clock
+        self._heard: dict[bytes, Token] = {}
+        """What the stores last confirmed."""
 
     async def of_secret(self, secret: str) -> Principal:
         """Whom a token stands for; raises Unauthenticated."""
         found = None
         if SECRET.fullmatch(secret):
-            found = await self._tokens.of(digest(secret), self._clock())
+            found = await self._known(self._tokens.of, digest(secret))
         if found is None:
             raise Unauthenticated("the token is unknown, revoked or expired")
         return found
@@ -84,10 +91,32 @@ class Access:
             raise Unauthenticated(
                 "a token is needed: send `Authorization: Bearer TOKEN`, or log in on the page at /"
             )
-        principal = await self._sessions.in_session(digest(cookie), self._clock())
+        principal = await self._known(self._sessions.in_session, digest(cookie))
         if principal is None:
             raise Unauthenticated("the session has ended; log in again")
         return AuthenticationResult(user=principal, auth=True)
+
+    async def _known(self, ask: _Ask, kept: bytes) -> Principal | None:
+        """Whose token or session is kept so; as last heard while the store is away, so that a stop can be made."""
+        now_ms = self._clock()
+        try:
+            found = await ask(kept, now_ms)
+        except Unavailable:
+            found = self._heard.get(kept)
+            if found is None:
+                raise
+        else:
+            self._remember(kept, found)
+        lives = found is not None and found.lives(datetime.fromtimestamp(now_ms / 1000, UTC))
+        return found.principal if found is not None and lives else None
+
+    def _remember(self, kept: bytes, found: Token | None) -> None:
+        if found is None:
+            self._heard.pop(kept, None)
+        else:
+            if len(self._heard) >= _MOST_HEARD:
+                self._heard.clear()
+            self._heard[kept] = found
 
     async def check(self, connection: AnyConnection, handler: BaseRouteHandler) -> None:
         """A guard of every route; raises Forbidden."""

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from pullarm.domain.access import Caller, Principal, Token
+from pullarm.domain.access import Caller, Token
 from pullarm.domain.decision import Batch
 from pullarm.domain.experiment import Arm, Experiment, Spec, State
 from pullarm.domain.publication import Head, Publication, Published
@@ -193,8 +193,8 @@ class TokenStore(Protocol):
     async def revoke(self, token_id: str, author: Author, now_ms: int) -> Token:
         """End a token for good, and store in the audit trail who did; again changes nothing. Raises NotFound."""
 
-    async def of(self, digest: bytes, now_ms: int) -> Principal | None:
-        """Whom a secret's digest stands for; None where there is no such token, or it does not live any more."""
+    async def of(self, digest: bytes, now_ms: int) -> Token | None:
+        """The token with this digest; None where there is none, or it does not live any more."""
 
     async def callers(self, now_ms: int) -> Sequence[Caller]:
         """The living tokens that are for serving, by digest."""
@@ -208,8 +208,8 @@ class SessionStore(Protocol):
     ) -> None:
         """Remember a session of this token; those that have expired are forgotten."""
 
-    async def in_session(self, digest: bytes, now_ms: int) -> Principal | None:
-        """Whose session this is; None where there is none, or it or its token does not live any more."""
+    async def in_session(self, digest: bytes, now_ms: int) -> Token | None:
+        """The token that this session is of; None where there is none, or either does not live any more."""
 
     async def close_session(self, digest: bytes) -> None:
         """Forget a session, if there is one."""

@@ -42,10 +42,10 @@ class MemoryTokens:
                 return self._tokens[digest]
         raise NotFound(f"there is no token {token_id[:80]!r}")
 
-    async def of(self, digest: bytes, now_ms: int) -> Principal | None:
-        """Whom a secret's digest stands for; None where there is no such token, or it does not live any more."""
+    async def of(self, digest: bytes, now_ms: int) -> Token | None:
+        """The token with this digest; None where there is none, or it does not live any more."""
         token = self._tokens.get(digest)
-        return token.principal if token is not None and token.lives(at(now_ms)) else None
+        return token if token is not None and token.lives(at(now_ms)) else None
 
     async def callers(self, now_ms: int) -> Sequence[Caller]:
         """The living tokens that are for serving, by digest."""
@@ -62,13 +62,13 @@ class MemoryTokens:
         self._sessions = {d: kept for d, kept in self._sessions.items() if now_ms < kept[1]}
         self._sessions[digest] = token_id, expires_ms
 
-    async def in_session(self, digest: bytes, now_ms: int) -> Principal | None:
-        """Whose session this is; None where there is none, or it or its token does not live any more."""
+    async def in_session(self, digest: bytes, now_ms: int) -> Token | None:
+        """The token that this session is of; None where there is none, or either does not live any more."""
         token_id, expires_ms = self._sessions.get(digest, ("", 0))
         if now_ms >= expires_ms:
             return None
         living = (t for t in self._tokens.values() if t.lives(at(now_ms)))
-        return next((t.principal for t in living if t.principal.token_id == token_id), None)
+        return next((t for t in living if t.principal.token_id == token_id), None)
 
     async def close_session(self, digest: bytes) -> None:
         """Forget a session, if there is one."""

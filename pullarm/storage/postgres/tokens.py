@@ -59,8 +59,8 @@ class PostgresTokens:
                 await _record(connection, "revoke token", author, now, token)
         return token
 
-    async def of(self, digest: bytes, now_ms: int) -> Principal | None:
-        """Whom a secret's digest stands for; None where there is no such token, or it does not live any more."""
+    async def of(self, digest: bytes, now_ms: int) -> Token | None:
+        """The token with this digest; None where there is none, or it does not live any more."""
         async with self._database.connection() as connection:
             return _living(await connection.fetchrow(_SQL["by_digest"], digest), now_ms)
 
@@ -86,8 +86,8 @@ class PostgresTokens:
             await connection.execute(_SQL["forget_sessions"], at(now_ms))
             await connection.execute(_SQL["open_session"], digest, token_id, at(expires_ms))
 
-    async def in_session(self, digest: bytes, now_ms: int) -> Principal | None:
-        """Whose session this is; None where there is none, or it or its token does not live any more."""
+    async def in_session(self, digest: bytes, now_ms: int) -> Token | None:
+        """The token that this session is of; None where there is none, or either does not live any more."""
         async with self._database.connection() as connection:
             row = await connection.fetchrow(_SQL["by_session"], digest, at(now_ms))
         return _living(row, now_ms)
@@ -113,9 +113,9 @@ async def _record(
     await connection.execute(_AUDIT, at, author.actor, author.origin, None, action, {}, after)
 
 
-def _living(row: asyncpg.Record | None, now_ms: int) -> Principal | None:
+def _living(row: asyncpg.Record | None, now_ms: int) -> Token | None:
     token = None if row is None else _token(row)
-    return token.principal if token is not None and token.lives(at(now_ms)) else None
+    return token if token is not None and token.lives(at(now_ms)) else None
 
 
 def _token(row: asyncpg.Record) -> Token:

@@ -13,6 +13,8 @@ from litestar.routes import HTTPRoute
 from control.access import Need
 from control.settings import Limits
 from pullarm.domain.access import Principal, Role, Token, digest
+from pullarm.domain.errors import Unavailable
+from pullarm.domain.rebuild import Author
 from pullarm.storage.memory import MemoryTokens
 from pullarm.storage.postgres import Database
 from pullarm.storage.postgres.times import at
@@ -226,3 +228,42 @@ async def test_a_token_expires_and_is_revoked_at_once(
     listed = (await client.get("/api/tokens")).json()["tokens"]
     assert {each["id"] for each in listed} == {long["id"], short["id"], "tok_admin"} | OTHERS
     assert not any("token" in each or "digest" in each for each in listed)
+
+
+class AwayTokens(MemoryTokens):
+    """Tokens in a store that can be away."""
+
+    away = False
+
+    async def of(self, digest: bytes, now_ms: int) -> Token | None:
+        if self.away:
+            raise Unavailable("PostgreSQL is away: refused")
+        return await super().of(digest, now_ms)
+
+
+async def test_who_was_known_stays_known_while_the_store_is_away(
+    database: Database, board: RedisBoard, clock: Clock
+) -> None:
+    kept = AwayTokens()
+    until = at(START_MS + DAY_MS)
+    for number, secret in enumerate((ADMIN, SECRETS[Role.VIEWER], SECRETS[Role.OPERATOR])):
+        principal = Principal(token_id=f"tok_{number}", name="Short", role=Role.ADMIN)
+        one = Token(
+            principal=principal, created_at=at(START_MS), created_by="test", expires_at=until
+        )
+        kept.add(one, digest(secret))
+    app = app_over(database, board, clock, tokens=kept)
+    async with client_of(app) as known, client_of(app, SECRETS[Role.VIEWER]) as unseen:
+        async with client_of(app, SECRETS[Role.OPERATOR]) as revoked:
+            for client in (known, revoked):
+                assert (await client.get("/api/session")).status_code == HTTPStatus.OK
+            await kept.revoke("tok_2", Author("test", "REST"), clock())
+            assert (await revoked.get("/api/session")).status_code == HTTPStatus.UNAUTHORIZED
+            kept.away = True
+            for client in (unseen, revoked):
+                assert (
+                    problem(await client.get("/api/session"), HTTPStatus.SERVICE_UNAVAILABLE) == {}
+                )
+        assert (await known.get("/api/session")).status_code == HTTPStatus.OK
+        clock.now_ms += DAY_MS
+        assert (await known.get("/api/session")).status_code == HTTPStatus.UNAUTHORIZED
