@@ -105,7 +105,8 @@ async def test_launch_status_and_stop(
             0.8,
             14.0,
         )
-        assert stored["arms"] == [{"id": "a", "label": "First"}, {"id": "b", "label": "Second"}]
+        named = [(arm["id"], arm["label"]) for arm in stored["arms"]]
+        assert named == [("a", "First"), ("b", "Second")]
 
         listed = await run("status", "--control-url", url, PULLARM_TOKEN=token)
         assert listed[0] == 0, listed[2]
