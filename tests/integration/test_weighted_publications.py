@@ -9,7 +9,9 @@ import pytest
 
 from pullarm.domain.assignment import MICRO
 from pullarm.domain.experiment import POLICY_NUMBERS, Learning, State
-from pullarm.storage.postgres import PostgresHistory, PostgresLedger
+from pullarm.domain.rebuild import Author, Exclusion
+from pullarm.storage.postgres import PostgresHistory, PostgresLedger, PostgresRepair
+from pullarm.storage.postgres.times import at
 from tests.ledger_events import HOUR_MS, START_MS, THOMPSON, Event
 from tests.publishing import Scene, publishing
 from tests.weighted import ALL, AT_CLOSE, HALVED, MINUTE_MS, WEIGHTED, pairs, running, some_days
@@ -110,7 +112,7 @@ async def test_cell_is_the_exact_weighted_sum_of_its_hours(scene: Scene) -> None
 
 async def test_delays_are_those_of_rewards_that_count_in_the_experiment(scene: Scene) -> None:
     """Its rewards take 90 minutes. Those of another experiment come at once, as do its own that are retracted, worth
-    nothing, or of a slot that is not learned from."""
+    nothing, of a slot that is not learned from, or left out by a rebuild."""
     make, experiment = scene.make, await running(scene, WEIGHTED)
     other = await running(scene, WEIGHTED, "b")
     events: list[Event] = []
@@ -123,6 +125,7 @@ async def test_delays_are_those_of_rewards_that_count_in_the_experiment(scene: S
         events += map(make.decision, (slow, retracted, nothing, second, quick))
         events += [
             make.reward(slow, after_ms=90 * MINUTE_MS),
+            make.reward(slow, after_ms=0, source="bot", reward_id="x"),
             make.reward(retracted, after_ms=0),
             make.reward(retracted, after_ms=1, retract=True),
             make.reward(nothing, credit=0.0, after_ms=0),
@@ -131,6 +134,8 @@ async def test_delays_are_those_of_rewards_that_count_in_the_experiment(scene: S
         ]
     await scene.fold(*events)
     scene.clock.now_ms = START_MS + 70 * HOUR_MS
+    repair, author = PostgresRepair(scene.database), Author("somebody", "test")
+    await repair.rebuild(experiment.number, Exclusion(source="bot"), author, at(scene.clock.now_ms))
     await scene.publisher.publish_due()
     history, shares = PostgresHistory(scene.database), {}
     for number in (experiment.number, other.number):

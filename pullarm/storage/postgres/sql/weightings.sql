@@ -15,7 +15,8 @@ SET LOCAL jit = off;
 
 -- delays --
 -- When rewards that the posterior has came, by decision. From each of equal parts of the time of decision, so that what it
--- costs has a bound however many rewards there are: at most 50, of the first 500 of whichever experiment.
+-- costs has a bound however many rewards there are: at most 50, of the first 500 of whichever experiment. What a rebuild
+-- left out says nothing of delays, though others may have rewarded the same decision.
 SELECT found.uid, min(found.received_at) AS received_at
 FROM (
     SELECT $2::timestamptz + part * ($3::timestamptz - $2) / 200 AS start,
@@ -27,7 +28,9 @@ CROSS JOIN LATERAL (
         SELECT * FROM reward
         WHERE uid >= uid_floor(slice.start) AND uid < uid_floor(slice.stop) ORDER BY uid, reward_uid LIMIT 500
     ) AS first
-    WHERE experiment_id = $1 AND status = 1 AND NOT retract ORDER BY uid, reward_uid LIMIT 50
+    WHERE experiment_id = $1 AND status = 1 AND NOT retract
+      AND NOT EXISTS (SELECT FROM reward_excluded(NULL, experiment_id, source, received_at, batch_no))
+    ORDER BY uid, reward_uid LIMIT 50
 ) AS found
 JOIN credit USING (uid, slot, kind)
 WHERE credit.booked > 0
