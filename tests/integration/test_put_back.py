@@ -8,8 +8,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from pullarm.storage.postgres import PostgresPublications
-from tests.ledger_events import Events
+from pullarm.domain.experiment import Catalogue
+from pullarm.storage.postgres import PostgresHistory, PostgresPublications
+from tests.ledger_events import START_MS, Events
 from tests.publishing import Scene, publishing, until_served
 from tests.services import execute, fresh_database
 
@@ -60,6 +61,28 @@ async def test_ledger_that_lacks_what_was_published_begins_a_new_life(
             assert again.number > lost.number
     (told,) = [r.message for r in caplog.records if "from a backup" in r.message]
     assert f"later publications of experiments number [{kept.number}, {lost.number}]" in told
+
+
+async def test_decisions_of_the_lost_time_are_published_once_their_arms_are_there(
+    database_url: str, redis_url: str
+) -> None:
+    """They name arm 2 of an open catalogue, which the ledger does not have any more, and which comes again."""
+    async with publishing(database_url, redis_url) as scene:
+        number = (await scene.running("open", Catalogue.OPEN)).number
+        await scene.experiments.register_arms(number, ["one"], START_MS)
+        await scene.rewarded(number, arm=1)
+        await scene.rewarded(number, arm=2, count=3)
+        await published(scene)
+        assert await scene.on_board(number) == [(1, 1)]
+        await scene.experiments.register_arms(number, ["two"], START_MS)
+        await published(scene)
+        difference = scene.board.handed[-1]
+        assert not difference.complete
+        assert await scene.on_board(number) == [(1, 1), (3, 3)]
+        told = await PostgresHistory(scene.database).published(number, difference.head.pub_no)
+        read = await scene.board.read(number, None)
+        assert read is not None
+        assert told.posteriors == read.posteriors
 
 
 async def test_experiment_that_only_the_board_knows_is_enough(

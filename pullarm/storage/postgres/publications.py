@@ -147,12 +147,12 @@ class Publishing:
             if not news and have_pub_no is not None:
                 return None
             complete = have_pub_no != previous or newest is None or reweighted
-            if weighting is None:
-                cells = await self._cells(complete=complete, since=folded)
-            else:
-                since = None if complete else folded
-                cells = await self._weighted_cells(weighting, head["fold_no"], since)
             told = 0 if complete else await self._arms_in(config_no, experiment)
+            since = None if complete else folded
+            if weighting is None:
+                cells = await self._cells(since, told + 1, len(experiment.arms))
+            else:  # other arms are another configuration, which is weighted anew and so complete
+                cells = await self._weighted_cells(weighting, head["fold_no"], since)
             cells = warmed(cells, experiment.arms, since=told)
             planned = await plan(experiment, grid_no, complete, cells)
             next_head = Head(
@@ -198,11 +198,14 @@ class Publishing:
         newest = await weightings.read(self.connection, self.number, weighting_no) if same else None
         return await weightings.current(self.connection, experiment, newest, as_of_ms)
 
-    async def _cells(self, *, complete: bool, since: int) -> list[PosteriorCell]:
-        if complete:
+    async def _cells(self, since: int | None, first: int, last: int) -> list[PosteriorCell]:
+        """All cells, or those changed by the folds after `since` and those of the arms from first to last."""
+        if since is None:
             rows = await self.connection.fetch(_SQL["all_cells"], self.number)
         else:
-            rows = await self.connection.fetch(_SQL["changed_cells"], self.number, since)
+            rows = await self.connection.fetch(
+                _SQL["changed_cells"], self.number, since, first, last
+            )
         return [(r["policy"], r["arm_no"], r["n"] * MICRO, r["s"]) for r in rows]
 
     async def _weighted_cells(

@@ -33,9 +33,14 @@ SELECT policy, arm_no, sum(n)::bigint AS n, sum(s)::bigint AS s FROM posterior
 WHERE experiment_id = $1 GROUP BY policy, arm_no ORDER BY policy, arm_no;
 
 -- changed_cells --
--- The cells changed by the folds after the one that was last published.
+-- The cells changed by the folds after the one that was last published, and those of the arms from $3 to $4, which are new:
+-- where the ledger was put back, decisions of the time that was lost may have come before their arms.
 SELECT p.policy, p.arm_no, sum(p.n)::bigint AS n, sum(p.s)::bigint AS s
-FROM (SELECT DISTINCT unnest(changed) AS cell FROM fold_log WHERE experiment_id = $1 AND fold_no > $2) AS c
+FROM (
+    SELECT unnest(changed) AS cell FROM fold_log WHERE experiment_id = $1 AND fold_no > $2
+    UNION
+    SELECT generate_series($3::integer * 8, $4::integer * 8 + 7)
+) AS c
 JOIN posterior p ON p.experiment_id = $1 AND p.policy = c.cell % 8 AND p.arm_no = c.cell / 8
 GROUP BY p.policy, p.arm_no ORDER BY p.policy, p.arm_no;
 
