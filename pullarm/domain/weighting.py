@@ -114,20 +114,20 @@ def weights(
 
     A half-life halves what a decision counts for every so many hours that its own is past. Pending ones of an hour
     count what `reached` says of their ages, taken at the end of the step and as spread evenly over the hour: a failure
-    is never counted for less than is due, which would be optimism about the young. At close they count from when the
-    window of the hour's last decision has closed, and their rewards with them.
+    is never counted for less than is due, which would be optimism about the young; beyond window and grace they count
+    whole, also where the window was longer before and rewards are known that took so long. At close they count from
+    when the window of the hour's last decision has closed, and their rewards with them.
     """
     learning, window_ms = spec.learning, round(spec.reward.window_hours * HOUR_MS)
     present, half_life = began_ms // HOUR_MS, learning.half_life_hours
-    span = ceil((window_ms + GRACE_MS) / HOUR_MS) + 1
-    if half_life is not None:
-        span = max(span, ceil(_HALVINGS * half_life))
+    mature = ceil((window_ms + GRACE_MS) / HOUR_MS) + 1
+    span = mature if half_life is None else max(mature, ceil(_HALVINGS * half_life))
     points: list[Point] = []
     for hour in range(min(present, max(first_hour, present - span)), present + 1):
         kept = 1.0 if half_life is None else 2.0 ** (-(present - hour) / half_life)
         begun = share = 1.0
         match learning.delay:
-            case Delay.WEIGHTED:
+            case Delay.WEIGHTED if present - hour < mature:
                 share = reached(max(0, until_ms - (hour + 1) * HOUR_MS), until_ms - hour * HOUR_MS)
             case Delay.AT_CLOSE if (hour + 1) * HOUR_MS + window_ms > began_ms:
                 begun = 0.0

@@ -123,6 +123,21 @@ def test_pending_decisions_count_what_is_reached_at_the_ages_of_their_hour() -> 
     )
 
 
+@pytest.mark.parametrize("half_life", [None, 8_760.0])
+def test_failures_count_whole_beyond_the_window_though_rewards_once_took_longer(
+    half_life: float | None,
+) -> None:
+    """A window of one hour and an hour of grace: the hour that began three hours ago is closed to rewards."""
+    points = points_of(
+        Learning(delay=Delay.WEIGHTED, half_life_hours=half_life),
+        window_hours=1.0,
+        reached=lambda least, greatest: 0.8,
+    )
+    weighting = weighting_of(*points)
+    shares = [weighting.at(_NOW - age) for age in (500, 3, 2, 0)]
+    assert [round(each.pending / each.settled, 3) for each in shares] == [1.0, 1.0, 0.8, 0.8]
+
+
 @pytest.mark.parametrize("first_hour", [_NOW, _NOW + 1, 0])
 def test_there_is_a_point_whatever_hours_there_are(first_hour: int) -> None:
     points = points_of(Learning(half_life_hours=8_760.0), first_hour=first_hour)
