@@ -37,7 +37,7 @@ async def scene(database_url: str) -> AsyncIterator[LedgerScene]:
 
 @pytest.fixture
 def repair(scene: LedgerScene) -> PostgresRepair:
-    return PostgresRepair(scene.database)
+    return PostgresRepair(scene.database, few_folds=0)
 
 
 async def rebuild(

@@ -1,11 +1,12 @@
 """Rebuilds: the posterior made anew from the ledger, with rows left out or taken in again.
 
-The long part, reading the whole ledger of the experiment, goes beside the folds. Only then does a rebuild hold them up,
-to read what they brought meanwhile and to swap what differs, as a fold of its own kind.
+The long part, reading the whole ledger of the experiment and most of what was folded meanwhile, goes beside the folds.
+Only then does a rebuild hold them up, to read the last of it and to swap what differs, as a fold of its own kind.
 """
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from math import inf
 from typing import Any, NamedTuple
 
 from pullarm.domain.assignment import MICRO
@@ -18,13 +19,16 @@ from pullarm.storage.postgres.publications import keep_checkpoint
 
 _SQL = queries("repair")
 _HISTORY = queries("history")
+FEW_FOLDS = 10
+"""So many, about a second's, may be left to be read while folds wait."""
 
 
 class PostgresRepair:
     """Rebuilds posteriors."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, few_folds: int = FEW_FOLDS) -> None:
         self._database = database
+        self._few_folds = few_folds
 
     async def preview(self, experiment: int, change: Exclusion | Restoration) -> Rebuilt:
         """What a rebuild would change now; changes nothing. Raises as `rebuild` does."""
@@ -46,8 +50,9 @@ class PostgresRepair:
         """
         async with self._database.transaction() as connection:
             staged = await _stage(connection, experiment, change)
+            since = await _nearly_caught_up(connection, staged, self._few_folds)
             await connection.execute(_SQL["hold"], experiment)
-            fold_no = await _swap(connection, staged, now)
+            fold_no = await _swap(connection, staged, since, now)
             await _record(connection, staged, fold_no, author, now)
         return staged.rebuilt
 
@@ -145,17 +150,39 @@ async def _lift(connection: Connection, experiment: int, number: int) -> None:
     await connection.execute(_SQL["lift"], experiment, number)
 
 
-async def _swap(connection: Connection, staged: _Staged, now: datetime) -> int:
-    """Under the lock: bring what is staged up to date and put it in place; answers the rebuild's fold."""
-    experiment, since = staged.experiment, staged.rebuilt.fold_no
+async def _nearly_caught_up(connection: Connection, staged: _Staged, few: int) -> int:
+    """Bring what is staged up to date beside the folds, until few are left or they come as fast as they are read.
+
+    Answers as of which fold it is then.
+    """
+    experiment, since, behind = staged.experiment, staged.rebuilt.fold_no, inf
     head: int = await connection.fetchval(_SQL["numbers"], experiment)
-    await keep_checkpoint(connection, experiment, head)
+    while few < head - since < behind:
+        behind = head - since
+        await _catch_up(connection, experiment, since, head)
+        since, head = head, await connection.fetchval(_SQL["numbers"], experiment)
+    return since
+
+
+async def _catch_up(connection: Connection, experiment: int, since: int, head: int) -> None:
+    """Bring what is staged as of the fold `since` up to date.
+
+    Cells are exactly those of `head`. Credits may hold later rewards as well, whose folds make them anew.
+    """
     touched = [row["uid"] for row in await connection.fetch(_SQL["touched"], experiment, since)]
     await connection.execute(_SQL["forget_credits"], touched)
     await connection.execute(_SQL["restage_credits"], touched)
     brought = await connection.fetch(_HISTORY["brought"], experiment, since, head)
     if brought:
         await connection.execute(_SQL["add_cells"], *map(list, zip(*brought, strict=True)))
+
+
+async def _swap(connection: Connection, staged: _Staged, since: int, now: datetime) -> int:
+    """Under the lock: bring what is staged up to date and put it in place; answers the rebuild's fold."""
+    experiment = staged.experiment
+    head: int = await connection.fetchval(_SQL["numbers"], experiment)
+    await keep_checkpoint(connection, experiment, head)
+    await _catch_up(connection, experiment, since, head)
     await connection.execute(_SQL["swap_credits"])
     cells = [row["cell"] for row in await connection.fetch(_SQL["swap_cells"], experiment)]
     fold_no: int = await connection.fetchval(
