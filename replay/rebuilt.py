@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from pullarm.domain.assignment import MICRO
 from pullarm.domain.experiment import POLICY_NAMES, Experiment
 from pullarm.domain.publication import warmed
-from pullarm.domain.rebuild import Rebuilt, Sums
+from pullarm.domain.rebuild import Rebuilt, Sums, Weighed
 from pullarm.policies.base import Offer
 from pullarm.policies.posterior import Posterior
 from pullarm.policies.registry import build, check
 
-Warm = Mapping[tuple[int, int], tuple[int, int]]
-"""(policy, arm) -> (serves, rewards), both in millionths, with the arms' pseudo-counts: as published."""
+Warm = Weighed
+"""With the arms' pseudo-counts: as published."""
 
 
 class Belief(NamedTuple):
@@ -40,12 +40,13 @@ def belief(params: Mapping[str, float | str], serves: float, rewards: float) -> 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArmFigures:
-    """One arm under one policy, without discounting."""
+    """One arm under one policy."""
 
     serves: int
     rewards: float
+    """Both as the ledger has them."""
     belief: Belief
-    """With the arm's pseudo-counts, which `serves` and `rewards` leave out."""
+    """As published: under the weights of hours, and with the arm's pseudo-counts."""
     weight: float | None
     """The probability that the policy chooses it where all active arms are offered; None where it is not among them, or
     that cannot be said."""
@@ -67,7 +68,8 @@ def arm_changes(experiment: Experiment, rebuilt: Rebuilt) -> list[ArmChange]:
     """The arms that a rebuild changed, by policy and arm number."""
     names = {arm.arm_no: arm.arm_id for arm in experiment.arms}
     policies = {policy for policy, _ in rebuilt.changed}
-    warm_before, warm_after = (_warm(experiment, s) for s in (rebuilt.before, rebuilt.after))
+    warm_before = _warm(experiment, rebuilt.weighed_before)
+    warm_after = _warm(experiment, rebuilt.weighed_after)
     before = {policy: _weights(experiment, policy, warm_before) for policy in policies}
     after = {policy: _weights(experiment, policy, warm_after) for policy in policies}
     return [
@@ -82,8 +84,8 @@ def arm_changes(experiment: Experiment, rebuilt: Rebuilt) -> list[ArmChange]:
     ]
 
 
-def _warm(experiment: Experiment, sums: Sums) -> Warm:
-    cells = [(policy, arm, n * MICRO, s) for (policy, arm), (n, s) in sums.items()]
+def _warm(experiment: Experiment, weighed: Weighed) -> Warm:
+    cells = [(*cell, *sums) for cell, sums in weighed.items()]
     return {(policy, arm): (n, s) for policy, arm, n, s in warmed(cells, experiment.arms)}
 
 

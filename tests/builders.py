@@ -21,6 +21,7 @@ from pullarm.domain.experiment import (
     policy_weights,
 )
 from pullarm.domain.publication import Head, PosteriorCell, Publication, Published
+from pullarm.domain.rebuild import Rebuilt, Sums
 from pullarm.policies.draw import KERNEL
 from pullarm.policies.grid import Grid
 from pullarm.policies.posterior import Posterior
@@ -229,3 +230,20 @@ def ask(snapshot: Snapshot, asked: pb.SelectRequest, *, entropy: bytes = ENTROPY
 def entropies(count: int) -> list[bytes]:
     """As many different randomnesses."""
     return [number.to_bytes(10, "big") for number in range(count)]
+
+
+def rebuilt_from(before: Sums, after: Sums) -> Rebuilt:
+    """A rebuild where every hour counts whole."""
+    weighed_before, weighed_after = (
+        {cell: (serves * MICRO, rewards) for cell, (serves, rewards) in sums.items()}
+        for sums in (before, after)
+    )
+    return Rebuilt(
+        rebuild_no=1,
+        fold_no=1,
+        before=before,
+        after=after,
+        weighed_before=weighed_before,
+        weighed_after=weighed_after,
+        credits=1,
+    )

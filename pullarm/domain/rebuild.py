@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 Sums = Mapping[tuple[int, int], tuple[int, int]]
 """(policy, arm) -> (serves, rewards in millionths)."""
+Weighed = Mapping[tuple[int, int], tuple[int, int]]
+"""(policy, arm) -> (serves, rewards), both in millionths, under the weights of hours."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +73,9 @@ class Rebuilt:
     """The ledger as of which `before` and `after` were compared."""
     before: Sums = field(repr=False)
     after: Sums = field(repr=False)
+    weighed_before: Weighed = field(repr=False)
+    """As the newest publication weighs the hours, without the arms' pseudo-counts."""
+    weighed_after: Weighed = field(repr=False)
     credits: int
     """How many credits (of a decision, slot and kind of reward) changed."""
 

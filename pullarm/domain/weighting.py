@@ -82,6 +82,10 @@ class Weighting:
         return rewards_micro * settled, (serves * MICRO - rewards_micro) * pending
 
 
+WHOLE = Weighting(number=0, as_of_ms=0, until_ms=0, points=(Point(0, MICRO, MICRO, MICRO),))
+"""Every hour counts whole."""
+
+
 def _hour(point: Point) -> int:
     return point.hour
 

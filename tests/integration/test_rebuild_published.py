@@ -2,14 +2,16 @@
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from random import Random
 
 import pytest
 
 from pullarm.domain.rebuild import Author, Exclusion, Restoration
 from pullarm.storage.memory.experiments import at
 from pullarm.storage.postgres import PostgresHistory, PostgresRepair
-from tests.ledger_events import START_MS
+from tests.ledger_events import HOUR_MS, START_MS, THOMPSON
 from tests.publishing import Scene, publishing
+from tests.weighted import ALL, pairs, running, some_days
 
 
 @pytest.fixture
@@ -49,9 +51,27 @@ async def test_rebuilt_posterior_is_published_as_a_difference(scene: Scene) -> N
     await rebuild(Restoration(1))
     await rebuild(Restoration(2))
     assert await published() == [(3, 3), (3, 3)]
-    for pub_no, pairs in seen.items():
+    for pub_no, sums in seen.items():
         then = await history.published(number, pub_no)
         posterior = await history.posterior(number, then.head.fold_no)
         assert [posterior.get((2, arm), (0, 0)) for arm in (1, 2)] == [
-            (n, s * 1_000_000) for n, s in pairs
+            (n, s * 1_000_000) for n, s in sums
         ]
+
+
+async def test_rebuild_tells_what_is_published_before_and_after(scene: Scene) -> None:
+    """Under the weights of the step, whatever of the ledger's hours is left out."""
+    number = (await running(scene, ALL)).number
+    await some_days(scene, number, Random(5), hours=40)
+    scene.clock.now_ms = START_MS + 40 * HOUR_MS
+    await scene.publisher.publish_due()
+    before = await pairs(scene, number)
+    left_out = Exclusion(from_at=at(START_MS + 30 * HOUR_MS))
+    rebuilt = await PostgresRepair(scene.database).rebuild(
+        number, left_out, Author("", "test"), at(scene.clock.now_ms)
+    )
+    await scene.publisher.publish_due()
+    after = await pairs(scene, number)
+    assert [rebuilt.weighed_before[THOMPSON, arm] for arm in (1, 2)] == before
+    assert [rebuilt.weighed_after[THOMPSON, arm] for arm in (1, 2)] == after
+    assert after[0] < before[0] < (rebuilt.before[THOMPSON, 1][0] * 1_000_000, 0)

@@ -1,5 +1,6 @@
 """What `pullarm rebuild` refuses before it looks at any database, and what it says of what it did."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
@@ -11,8 +12,8 @@ from typer.testing import CliRunner
 from cli.main import build
 from cli.rebuild_report import TableReport
 from pullarm.domain.errors import ConfigurationError, InvalidInput
-from pullarm.domain.rebuild import PastRebuild, Rebuilt
-from tests.builders import experiment
+from pullarm.domain.rebuild import PastRebuild
+from tests.builders import experiment, rebuilt_from
 
 NOW = datetime(2026, 8, 1, 12, tzinfo=UTC)
 TOMORROW = (datetime.now(UTC) + timedelta(days=1)).isoformat()
@@ -55,7 +56,7 @@ def test_table_says_what_changed_and_what_has_no_weight() -> None:
     report, out = _printed()
     before = {(2, 1): (2, 5_000_000), (3, 2): (4, 0), (2, 0): (1, 0)}
     after = {(2, 1): (2, 1_000_000), (3, 2): (4, 0)}
-    rebuilt = Rebuilt(rebuild_no=4, fold_no=9, before=before, after=after, credits=3)
+    rebuilt = replace(rebuilt_from(before, after), rebuild_no=4, fold_no=9, credits=3)
     report.changes(experiment("thompson", "egreedy"), rebuilt, done=False)
     _, damaged, unlisted, said = out.getvalue().splitlines()
     assert unlisted.split() == [

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from pullarm.domain.experiment import ArmStatus, PolicySpec
-from pullarm.domain.rebuild import Rebuilt
 from replay.rebuilt import Belief, arm_changes, belief
-from tests.builders import experiment
+from tests.builders import experiment, rebuilt_from
 
 
 def test_belief_is_the_beta_posterior_or_the_plain_mean() -> None:
@@ -21,12 +20,9 @@ def test_belief_is_the_beta_posterior_or_the_plain_mean() -> None:
 def test_weights_are_those_of_the_policy_over_the_whole_catalogue() -> None:
     """Epsilon-greedy by hand: epsilon / 3 each, and the rest for the best mean, which is arm 1 and then arm 3."""
     tried = experiment(PolicySpec(name="egreedy", params={"epsilon": 0.3}), "thompson")
-    rebuilt = Rebuilt(
-        rebuild_no=1,
-        fold_no=1,
-        before={(3, 1): (10, 9_000_000), (3, 3): (10, 5_000_000), (2, 1): (4, 0)},
-        after={(3, 1): (10, 1_000_000), (3, 3): (10, 5_000_000), (2, 1): (4, 0)},
-        credits=8,
+    rebuilt = rebuilt_from(
+        {(3, 1): (10, 9_000_000), (3, 3): (10, 5_000_000), (2, 1): (4, 0)},
+        {(3, 1): (10, 1_000_000), (3, 3): (10, 5_000_000), (2, 1): (4, 0)},
     )
     (change,) = arm_changes(tried, rebuilt)
     assert (change.policy, change.arm_no, change.arm_id) == ("egreedy", 1, "one")
@@ -44,12 +40,9 @@ def test_arms_have_their_pseudo_counts_and_only_active_ones_weigh() -> None:
         two,
         replace(three, prior_serves_micro=20_000_000, prior_rewards_micro=20_000_000),
     )
-    rebuilt = Rebuilt(
-        rebuild_no=1,
-        fold_no=1,
-        before={(3, 1): (10, 9_000_000), (3, 2): (98, 98_000_000), (3, 3): (10, 0)},
-        after={(3, 1): (10, 0), (3, 2): (98, 0), (3, 3): (10, 10_000_000)},
-        credits=8,
+    rebuilt = rebuilt_from(
+        {(3, 1): (10, 9_000_000), (3, 2): (98, 98_000_000), (3, 3): (10, 0)},
+        {(3, 1): (10, 0), (3, 2): (98, 0), (3, 3): (10, 10_000_000)},
     )
     paused, _, warm = arm_changes(replace(made, arms=arms), rebuilt)
     assert (paused.before.weight, paused.after.weight) == (None, None)
@@ -60,11 +53,24 @@ def test_arms_have_their_pseudo_counts_and_only_active_ones_weigh() -> None:
     assert warm.after.weight == pytest.approx(0.85)
 
 
+def test_belief_and_weights_are_as_published_under_weights_of_hours() -> None:
+    """Of arm 1 only one serve in ten and its reward count: its mean is 2 / 3 then, above that of arm 2."""
+    tried = experiment(PolicySpec(name="egreedy", params={"epsilon": 0.3}))
+    sums = {(3, 1): (10, 1_000_000), (3, 2): (10, 5_000_000)}
+    rebuilt = replace(
+        rebuilt_from({**sums, (3, 1): (10, 0)}, sums),
+        weighed_after={(3, 1): (1_000_000, 1_000_000), (3, 2): (10_000_000, 5_000_000)},
+    )
+    (change,) = arm_changes(tried, rebuilt)
+    assert (change.after.serves, change.after.rewards) == (10, 1.0)
+    assert change.after.belief == Belief(2.0, 1.0, 2 / 3)
+    assert (change.before.weight, change.after.weight) == pytest.approx((0.1, 0.8))
+
+
 def test_weights_of_thompson_are_probabilities() -> None:
     before = {(2, arm): (100, arm * 10_000_000) for arm in (1, 2, 3)}
     after = {(2, arm): (100, (4 - arm) * 10_000_000 + arm) for arm in (1, 2, 3)}
-    rebuilt = Rebuilt(rebuild_no=1, fold_no=1, before=before, after=after, credits=1)
-    changes = arm_changes(experiment("thompson"), rebuilt)
+    changes = arm_changes(experiment("thompson"), rebuilt_from(before, after))
     weights = np.array([(c.before.weight, c.after.weight) for c in changes])
     assert weights.sum(axis=0) == pytest.approx(1.0)
     assert weights[:, 0].argmax() == 2

@@ -13,6 +13,8 @@ from pullarm.domain.assignment import MICRO
 from pullarm.domain.errors import Conflict, NotFound
 from pullarm.domain.experiment import POLICY_NAMES
 from pullarm.domain.rebuild import Author, Exclusion, PastRebuild, Rebuilt, Restoration, Sums
+from pullarm.domain.weighting import WHOLE, published
+from pullarm.storage.postgres import weightings
 from pullarm.storage.postgres.database import Connection, Database, queries
 from pullarm.storage.postgres.horizon import sealed
 from pullarm.storage.postgres.publications import keep_checkpoint
@@ -103,12 +105,21 @@ async def _stage(
     # Not of one moment: what is touched after the first look is worked out again under the lock, credits as well.
     fold_no: int = await connection.fetchval(_SQL["stage"], experiment)
     credits: str = await connection.execute(_SQL["stage_credits"], experiment)
-    cells = await connection.fetch(_SQL["difference"])
+    weighting = await weightings.newest(connection, experiment) or WHOLE
+    found = await connection.fetch(_SQL["difference"], *weightings.columns(weighting))
+    cells = {(row["policy"], row["arm_no"]): row for row in found}
     rebuilt = Rebuilt(
         rebuild_no=numbers["rebuild_no"],
         fold_no=fold_no,
-        before={(r["policy"], r["arm_no"]): (r["was_n"], r["was_s"]) for r in cells},
-        after={(r["policy"], r["arm_no"]): (r["n"], r["s"]) for r in cells},
+        before={cell: (row["was_n"], row["was_s"]) for cell, row in cells.items()},
+        after={cell: (row["n"], row["s"]) for cell, row in cells.items()},
+        weighed_before={
+            cell: published(int(row["was_settled"]), int(row["was_pending"]))
+            for cell, row in cells.items()
+        },
+        weighed_after={
+            cell: published(int(row["settled"]), int(row["pending"])) for cell, row in cells.items()
+        },
         credits=int(credits.rsplit(" ", 1)[1]),
     )
     return _Staged(experiment, change, rebuilt)

@@ -56,15 +56,22 @@ async def read(connection: Connection, experiment: int, weighting_no: int) -> We
     return Weighting.from_bytes(weighting_no, ms(row["as_of"]), ms(row["until"]), row["points"])
 
 
+async def newest(connection: Connection, experiment: int) -> Weighting | None:
+    """That of the newest publication; None where everything counts whole."""
+    number = await connection.fetchval(_SQL["newest"], experiment)
+    return await read(connection, experiment, number) if number else None
+
+
+def columns(weighting: Weighting) -> list[object]:
+    """As SQL takes it: hours, then what counts from each on (kept, settled, pending), and for whom both count kept."""
+    return [*map(list, zip(*weighting.points, strict=True)), COUNTS_AT_ONCE]
+
+
 async def sums(
     connection: Connection, experiment: int, weighting: Weighting, since: int | None = None
 ) -> Sums:
     """The posterior under these weights: every cell, or those changed by the folds after `since`."""
-    given = [
-        experiment,
-        *(list(column) for column in zip(*weighting.points, strict=True)),
-        COUNTS_AT_ONCE,
-    ]
+    given = [experiment, *columns(weighting)]
     rows = (
         await connection.fetch(_SQL["all_sums"], *given)
         if since is None

@@ -47,8 +47,17 @@ INSERT INTO rebuilt_credit
 SELECT uid, slot, kind, due_value, due_booked, due_serves FROM amiss_credit($1);
 
 -- difference --
-SELECT policy, arm_no, sum(was_n)::bigint AS was_n, sum(was_s)::bigint AS was_s, sum(n)::bigint AS n, sum(s)::bigint AS s
-FROM rebuilt_cell GROUP BY policy, arm_no;
+-- Also under weights of hours: see weighted_posterior in migration 0005.
+SELECT policy, arm_no, sum(was_n)::bigint AS was_n, sum(was_s)::bigint AS was_s, sum(n)::bigint AS n, sum(s)::bigint AS s,
+       sum(was_s::numeric * settled) AS was_settled, sum((was_n::numeric * 1000000 - was_s) * pending) AS was_pending,
+       sum(s::numeric * settled) AS settled, sum((n::numeric * 1000000 - s) * pending) AS pending
+FROM rebuilt_cell
+CROSS JOIN LATERAL (SELECT width_bucket(hour, $1::integer[]) AS place) AS i
+CROSS JOIN LATERAL (
+    SELECT CASE WHEN policy = $5 THEN ($2::integer[])[place] ELSE ($3::integer[])[place] END AS settled,
+           CASE WHEN policy = $5 THEN ($2::integer[])[place] ELSE ($4::integer[])[place] END AS pending
+) AS counted
+GROUP BY policy, arm_no;
 
 -- hold --
 -- Waits for the publisher, because it keeps checkpoints too, and then for the folds that are under way; what comes

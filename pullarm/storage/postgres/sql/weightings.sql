@@ -1,6 +1,9 @@
 -- read --
 SELECT as_of, until, points FROM weighting WHERE experiment_id = $1 AND weighting_no = $2;
 
+-- newest --
+SELECT weighting_no FROM publication WHERE experiment_id = $1 ORDER BY pub_no DESC LIMIT 1;
+
 -- add --
 INSERT INTO weighting (experiment_id, weighting_no, as_of, until, points)
 SELECT $1, coalesce(max(weighting_no), 0) + 1, $2, $3, $4 FROM weighting WHERE experiment_id = $1
