@@ -218,12 +218,18 @@ def query(
     )
 
 
-def ask(snapshot: Snapshot, asked: pb.SelectRequest, *, entropy: bytes = ENTROPY) -> Answer:
-    """The decision of one request at START_MS, whichever way it is read."""
+def ask(
+    snapshot: Snapshot,
+    asked: pb.SelectRequest,
+    *,
+    entropy: bytes = ENTROPY,
+    now_ms: int = START_MS,
+) -> Answer:
+    """The decision of one request, whichever way it is read."""
     served, read = requests.read(snapshot, asked.SerializeToString())
     checked = requests.query(asked, served.arms)
-    answer = decide(served, read, START_MS, entropy)
-    assert decide(served, checked, START_MS, entropy) == answer
+    answer = decide(served, read, now_ms, entropy)
+    assert decide(served, checked, now_ms, entropy) == answer
     return answer
 
 
