@@ -56,11 +56,12 @@ class LogRow:
     floor: float | None
     """The share of the acting policy that is spread equally over the candidates left; None where there is none."""
     candidates: tuple[str | None, ...] | None
-    """Arm ids in the caller's order, None for one that was no arm; all None where only their hash is logged."""
+    """Arm ids in the caller's order, None for one that was no arm; all None where only their hash is logged, and where
+    all were offered of a version that the ledger does not have."""
     candidate_nos: tuple[int, ...] | None
     """Their arm numbers, which the hash is made of."""
     candidates_hash: str
-    """16 hex digits, see `pullarm.domain.decision.hash_of`."""
+    """16 hex digits, see `pullarm.domain.decision.hash_of`; empty where it is not known what they were."""
     attributes: Mapping[str, str]
     request_id: str
     voided: bool

@@ -259,7 +259,7 @@ async def test_log_of_a_sound_ledger_has_no_finding(scene: Scene) -> None:
 
 
 async def test_decision_of_a_version_that_is_gone_has_no_floor_and_no_window(scene: Scene) -> None:
-    """As after a restore; the check of the log says so."""
+    """As after a restore; the check of the log says so. Nor is it known what all its arms were."""
     experiment = await scene.experiment("restored")
     tokens = [scene.make.token(experiment.number, at_ms=START_MS + n) for n in range(2)]
     known, unknown = map(scene.make.decision, tokens)
@@ -269,3 +269,7 @@ async def test_decision_of_a_version_that_is_gone_has_no_floor_and_no_window(sce
     (finding,) = LogCheck().check(rows)
     assert (finding.row, finding.check) == (2, "window")
     assert finding.problem.startswith("version 7 is not in the ledger")
+    every = scene.make.decision(scene.make.token(experiment.number, at_ms=START_MS + 9))
+    await scene.fold(every._replace(config_no=7, candidates=b"", all_arms=3))
+    last = (await scene.rows(experiment))[-1]
+    assert (last.arm_id, last.candidates, last.candidates_hash) == ("one", None, "")

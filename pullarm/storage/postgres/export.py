@@ -155,7 +155,7 @@ class _Versions:
 
     def page(self, decisions: list[Record], credits: _Credits) -> list[LogRow]:
         """A row for each slot of these decisions."""
-        offering_all = {each["config_no"] for each in decisions if each["all_arms"]}
+        offering_all = self.specs.keys() & {d["config_no"] for d in decisions if d["all_arms"]}
         offered = {config_no: self._active(config_no) for config_no in offering_all}
         return [row for each in decisions for row in self._rows(each, offered, credits)]
 
@@ -208,15 +208,17 @@ class _Versions:
 def _candidates(
     decision: Record, offered: Mapping[int, tuple[int, ...]]
 ) -> tuple[tuple[int, ...] | None, str]:
-    """The arm numbers that were offered, None where only their hash is logged; and the hash.
+    """The arm numbers that were offered, None where only their hash is logged, or not even that; and the hash.
 
-    `offered` has those of each version where a decision offered all.
+    `offered` has those of each version where a decision offered all, unless the ledger has no such version.
     """
     hashed = decision["candidates_hash"]
     if hashed is not None:
         return None, _hex(hashed)
     numbers = unpack_arms(decision["candidates"])
     if decision["all_arms"]:
+        if decision["config_no"] not in offered:
+            return None, ""
         numbers = offered[decision["config_no"]]
     return numbers, _hex(hash_of(pack_arms(numbers)))
 
