@@ -1,8 +1,8 @@
 """A bandit log in memory: what was chosen among what, how probable that was, and what it earned.
 
-A log of any size is read as batches of columns (numpy arrays that share their length n); one that is held in memory is the
-same with few batches. Rows are in the log's own order, which is that of time wherever times are known. Arms and policies are
-numbers in a batch: places in the log's `arms` and `policies`.
+A log of any size is read as batches of columns (numpy arrays that share their length n); one that is held in memory is
+the same with few batches. Rows are in the log's own order, by which learners and forward cross-fitting go. Arms and
+policies are numbers in a batch: places in the log's `arms` and `policies`.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Offered = Literal["every", "listed", "unknown"]
-"""What each row could choose from: every arm of the log; its own `Candidates`; or nobody knows, as where only a hash of
-the candidates was logged. Without them a target policy's probabilities cannot be worked out, only be taken from `target`."""
+"""What each row could choose from: every arm of the log; its own `Candidates`; or nobody knows, as where only a hash
+of the candidates was logged. Then a target policy's probabilities cannot be worked out, only be taken from `target`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

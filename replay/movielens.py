@@ -4,7 +4,7 @@ The data sets may not be redistributed, so nothing of them ships here. Source: F
 J. A. Konstan, The MovieLens Datasets: History and Context, ACM TiiS 5(4), Article 19, 2015.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -13,38 +13,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replay.errors import DatasetError
-
-LIKE_FROM = 4  # a rating of 4 or 5 is a like: the binary reward everywhere in replay
+from replay.ratings import People, Ratings
 
 _ID_DIGITS = 9  # keeps user * 10**9 + movie inside a signed 64-bit integer
 _TIMESTAMP_DIGITS = 12
 _LINE_SHOWN = 80
 _LINE_END = b"\n"
 
+_AGES = {1: "under 18", 18: "18-24", 25: "25-34", 35: "35-44", 45: "45-49", 50: "50-55", 56: "56+"}
+"""By the youngest age, as ml-1m codes them; ml-100k's ages are put into the same bands."""
+_OCCUPATIONS = (
+    *("other or not specified", "academic/educator", "artist", "clerical/admin"),
+    *("college/grad student", "customer service", "doctor/health care", "executive/managerial"),
+    *("farmer", "homemaker", "K-12 student", "lawyer", "programmer", "retired", "sales/marketing"),
+    *("scientist", "self-employed", "technician/engineer", "tradesman/craftsman", "unemployed"),
+    "writer",
+)
+"""By ml-1m's code; ml-100k spells its own."""
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Ratings:
-    """Every rating of a data set in file order; the arrays share one length."""
 
-    name: str
-    user: NDArray[np.int64]  # (n,)
-    movie: NDArray[np.int64]  # (n,), each a key of titles
-    rating: NDArray[np.int64]  # (n,), 1..5
-    timestamp_s: NDArray[np.int64]  # (n,), unix seconds
-    titles: Mapping[int, str]
-
-    def __post_init__(self) -> None:
-        columns = (self.user, self.movie, self.rating, self.timestamp_s)
-        if len({column.shape for column in columns}) != 1 or self.user.ndim != 1:
-            shapes = ", ".join(str(column.shape) for column in columns)
-            raise ValueError(f"columns must be one-dimensional and of one length, not {shapes}")
-
-    def __len__(self) -> int:
-        return len(self.user)
-
-    @property
-    def liked(self) -> NDArray[np.bool_]:
-        return self.rating >= LIKE_FROM
+class _Unclear(ValueError):
+    """A field is none of those there can be; says what was expected."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +44,22 @@ class _Layout:
     movies_file: str
     movie_separator: bytes
     movie_fields: int
+    users_file: str
+    user_separator: bytes
+    user_fields: Sequence[str]  # after the id
+    occupation: Callable[[str], str]
+
+
+def _coded(code: str) -> str:
+    if not code.isdigit() or int(code) >= len(_OCCUPATIONS):
+        raise _Unclear(f"expected an occupation from 0 to {len(_OCCUPATIONS) - 1}")
+    return _OCCUPATIONS[int(code)]
+
+
+def _spelled(word: str) -> str:
+    if not word:
+        raise _Unclear("expected an occupation")
+    return word
 
 
 _LAYOUTS = (
@@ -65,6 +70,10 @@ _LAYOUTS = (
         movies_file="movies.dat",
         movie_separator=b"::",
         movie_fields=3,
+        users_file="users.dat",
+        user_separator=b"::",
+        user_fields=("gender", "age", "occupation", "zip"),
+        occupation=_coded,
     ),
     _Layout(
         name="ml-100k",
@@ -73,6 +82,10 @@ _LAYOUTS = (
         movies_file="u.item",
         movie_separator=b"|",
         movie_fields=24,
+        users_file="u.user",
+        user_separator=b"|",
+        user_fields=("age", "gender", "occupation", "zip"),
+        occupation=_spelled,
     ),
 )
 
@@ -82,11 +95,12 @@ def load(folder: Path) -> Ratings:
 
     Raises:
         DatasetError: no such files, an empty or cut-off one, a malformed line, a rating outside
-            1..5, a movie that the catalogue does not list, a second rating of one movie by one
-            user. The message names the file and, where there is one, the line.
+            1..5, a movie or user that is not listed, a second rating of one movie by one user. The
+            message names the file and, where there is one, the line.
     """
     layout = _detect(folder)
     titles = _titles(folder / layout.movies_file, layout)
+    people = _people(folder / layout.users_file, layout)
     path = folder / layout.ratings_file
     raw = _read(path)
     user, movie, rating, timestamp_s = _columns(path, raw, layout.separator)
@@ -97,9 +111,18 @@ def load(folder: Path) -> Ratings:
         rating=rating,
         timestamp_s=timestamp_s,
         titles=titles,
+        people=people,
     )
-    _check(ratings, path, raw, layout.movies_file)
+    _check(ratings, path, raw, layout)
     return ratings
+
+
+def source_files(folder: Path) -> tuple[Path, ...]:
+    """The files that `load` reads; raises DatasetError where there are none."""
+    layout = _detect(folder)
+    return tuple(
+        folder / name for name in (layout.ratings_file, layout.movies_file, layout.users_file)
+    )
 
 
 def _detect(folder: Path) -> _Layout:
@@ -142,9 +165,7 @@ def _reject(path: Path, raw: bytes, index: int, problem: str) -> NoReturn:
 def _titles(path: Path, layout: _Layout) -> dict[int, str]:
     raw = _read(path)
     titles: dict[int, str] = {}
-    # Split on the byte: str.splitlines would also split at Latin-1's control characters.
-    for index, line in enumerate(raw[:-1].split(_LINE_END)):
-        fields = line.split(layout.movie_separator)
+    for index, fields in enumerate(_split(raw, layout.movie_separator)):
         if len(fields) != layout.movie_fields or not _is_id(fields[0]):
             shape = layout.movie_separator.join((b"id", b"title", b"...")).decode("ascii")
             _reject(path, raw, index, f"expected {layout.movie_fields} fields, {shape}")
@@ -153,6 +174,45 @@ def _titles(path: Path, layout: _Layout) -> dict[int, str]:
             _reject(path, raw, index, f"movie {movie} is listed twice")
         titles[movie] = fields[1].decode("latin-1")
     return titles
+
+
+def _split(raw: bytes, separator: bytes) -> list[list[bytes]]:
+    # Split on the byte: str.splitlines would also split at Latin-1's control characters.
+    return [line.split(separator) for line in raw[:-1].split(_LINE_END)]
+
+
+def _people(path: Path, layout: _Layout) -> People:
+    raw = _read(path)
+    found: dict[int, tuple[str, str, str]] = {}
+    for index, fields in enumerate(_split(raw, layout.user_separator)):
+        if len(fields) != len(layout.user_fields) + 1 or not _is_id(fields[0]):
+            shape = layout.user_separator.decode("ascii").join(("id", *layout.user_fields))
+            _reject(path, raw, index, f"expected {shape!r}")
+        user = int(fields[0])
+        if user in found:
+            _reject(path, raw, index, f"user {user} is listed twice")
+        values = [field.decode("latin-1") for field in fields[1:]]
+        try:
+            found[user] = _person(dict(zip(layout.user_fields, values, strict=True)), layout)
+        except _Unclear as unclear:
+            _reject(path, raw, index, str(unclear))
+    order = sorted(found)
+    columns = zip(*(found[user] for user in order), strict=True)
+    return People(
+        user=np.array(order, dtype=np.int64),
+        attributes=dict(zip(("gender", "age", "occupation"), columns, strict=True)),
+    )
+
+
+def _person(said: dict[str, str], layout: _Layout) -> tuple[str, str, str]:
+    """Gender, age and occupation, in the same words for both data sets where they have them."""
+    if said["gender"] not in ("F", "M"):
+        raise _Unclear("expected the gender F or M")
+    age = said["age"]
+    if not age.isdigit() or not 1 <= int(age) <= 120:
+        raise _Unclear("expected an age from 1 to 120")
+    youngest = max(each for each in _AGES if each <= int(age))
+    return said["gender"], _AGES[youngest], layout.occupation(said["occupation"])
 
 
 def _is_id(field: bytes) -> bool:
@@ -197,17 +257,20 @@ def _first_malformed(raw: bytes, separator: bytes) -> int | None:
     return None if whole == len(position) else lines
 
 
-def _check(ratings: Ratings, path: Path, raw: bytes, movies_file: str) -> None:
+def _check(ratings: Ratings, path: Path, raw: bytes, layout: _Layout) -> None:
     """Refuse what is well formed but cannot be true."""
     outside = (ratings.rating < 1) | (ratings.rating > 5)
     if outside.any():
         _reject(path, raw, int(np.argmax(outside)), "expected a rating from 1 to 5")
-    listed = np.fromiter(ratings.titles, dtype=np.int64)
-    unknown = ~np.isin(ratings.movie, listed)
-    if unknown.any():
-        index = int(np.argmax(unknown))
-        problem = f"movie {ratings.movie[index]} is not listed in {movies_file}"
-        _reject(path, raw, index, problem)
+    movies = np.fromiter(ratings.titles, dtype=np.int64)
+    for what, column, listed, file in (
+        ("movie", ratings.movie, movies, layout.movies_file),
+        ("user", ratings.user, ratings.people.user, layout.users_file),
+    ):
+        unknown = ~np.isin(column, listed)
+        if unknown.any():
+            index = int(np.argmax(unknown))
+            _reject(path, raw, index, f"{what} {column[index]} is not listed in {file}")
     pair = ratings.user * 10**_ID_DIGITS + ratings.movie
     order = np.argsort(pair, kind="stable")
     repeated = order[1:][pair[order[1:]] == pair[order[:-1]]]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from replay import movielens, window
 from replay.errors import DatasetError
-from replay.movielens import Ratings
+from replay.ratings import Ratings
 from replay.traffic import BLOCK_VISITS, ArmSpec, Block, Visit, check_handful
 
 _UNRATED = -1

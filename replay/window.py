@@ -10,7 +10,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from replay.movielens import Ratings
+from replay.ratings import Ratings
 
 DAY_S = 86_400
 

@@ -11,7 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import get_args
 
-from replay.movielens import Ratings, load
+from replay.movielens import load
+from replay.ratings import Ratings
 from tests.movielens_miniature import Style, write_miniature
 
 _BESIDE_CHECKOUT = Path(__file__).resolve().parents[2] / "shared" / "data"

@@ -38,10 +38,12 @@ def write_miniature(folder: Path, seed: int, *, style: Style = "ml-1m") -> Path:
     if style == "ml-1m":
         _write(folder / "ratings.dat", [_ratings_line(row, "::") for row in rows])
         _write(folder / "movies.dat", [f"{movie}::{_title(movie)}::Drama" for movie in MOVIE_IDS])
+        _write(folder / "users.dat", [_user_line(user) for user in range(1, USERS + 1)])
     else:
         shuffled = [rows[index] for index in rng.permutation(len(rows)).tolist()]
         _write(folder / "u.data", [_ratings_line(row, "\t") for row in shuffled])
         _write(folder / "u.item", [_item_line(movie) for movie in MOVIE_IDS])
+        _write(folder / "u.user", [_u_user_line(user) for user in range(1, USERS + 1)])
     return folder
 
 
@@ -73,6 +75,16 @@ def _rating(rng: np.random.Generator, movie: int) -> int:
     like_rate = 0.9 if movie in GOOD else 0.16 if movie in BAD else 0.55
     liked = rng.random() < like_rate
     return int(rng.integers(4, 6) if liked else rng.integers(1, 4))
+
+
+def _user_line(user: int) -> str:
+    return (
+        f"{user}::{'FM'[user % 2]}::{(1, 18, 25, 35, 45, 50, 56)[user % 7]}::{user % 21}::{user:05}"
+    )
+
+
+def _u_user_line(user: int) -> str:
+    return f"{user}|{7 + user % 60}|{'MF'[user % 2]}|{('artist', 'lawyer')[user % 2]}|V{user:04}"
 
 
 def _title(movie: int) -> str:

@@ -10,13 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from replay.errors import DatasetError
-from replay.movielens import Ratings, _first_malformed, load
+from replay.movielens import _first_malformed, load
+from replay.ratings import People, Ratings
 from tests.movielens_data import describe, movielens_folders
-from tests.movielens_miniature import MOVIE_IDS, Style, write_miniature
+from tests.movielens_miniature import MOVIE_IDS, USERS, Style, write_miniature
 
 STYLES: tuple[Style, ...] = ("ml-1m", "ml-100k")
 SEPARATOR = {"ml-1m": b"::", "ml-100k": b"\t"}
-FILES = {"ml-1m": ("ratings.dat", "movies.dat"), "ml-100k": ("u.data", "u.item")}
+FILES = {
+    "ml-1m": ("ratings.dat", "movies.dat", "users.dat"),
+    "ml-100k": ("u.data", "u.item", "u.user"),
+}
 
 
 @pytest.fixture(params=STYLES)
@@ -120,15 +124,16 @@ def test_a_folder_without_data_names_the_files_looked_for(tmp_path: Path) -> Non
         assert name in message
 
 
-@pytest.mark.parametrize("which", [0, 1])
+@pytest.mark.parametrize("which", [0, 1, 2])
 def test_an_empty_file_is_refused(folder: Path, style: Style, which: int) -> None:
     path = folder / FILES[style][which]
     path.write_bytes(b"\n")
     assert refusal(folder).startswith(f"{path} is empty")
 
 
-def test_a_missing_catalogue_is_named(folder: Path, style: Style) -> None:
-    path = folder / FILES[style][1]
+@pytest.mark.parametrize("which", [1, 2])
+def test_a_missing_list_is_named(folder: Path, style: Style, which: int) -> None:
+    path = folder / FILES[style][which]
     path.unlink()
     assert refusal(folder).startswith(f"{path} is missing")
 
@@ -140,7 +145,7 @@ def test_a_file_that_cannot_be_read_is_named(folder: Path, style: Style) -> None
     assert refusal(folder).startswith(f"{path} cannot be read")
 
 
-@pytest.mark.parametrize("which", [0, 1])
+@pytest.mark.parametrize("which", [0, 1, 2])
 def test_a_cut_off_file_is_refused_at_its_last_line(folder: Path, style: Style, which: int) -> None:
     path = folder / FILES[style][which]
     raw = path.read_bytes()
@@ -225,6 +230,50 @@ def test_a_movie_listed_twice_is_refused(folder: Path, style: Style) -> None:
     assert f"movie {MOVIE_IDS[0]} is listed twice" in refusal(folder)
 
 
+def test_people_are_read_in_the_same_words(folder: Path, style: Style) -> None:
+    people = load(folder).people
+    assert people.user.tolist() == list(range(1, USERS + 1))
+    said = {name: values[17] for name, values in people.attributes.items()}  # user 18
+    expected = {
+        "ml-1m": {"gender": "F", "age": "45-49", "occupation": "tradesman/craftsman"},
+        "ml-100k": {"gender": "M", "age": "25-34", "occupation": "artist"},
+    }
+    assert said == expected[style]
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("8", "expected 'id"),
+        ("8 X 25 3 1", "expected the gender F or M"),
+        ("8 F 0 3 1", "expected an age from 1 to 120"),
+        ("8 F old 3 1", "expected an age from 1 to 120"),
+        ("1 F 25 3 1", "user 1 is listed twice"),
+        ("x F 25 3 1", "expected 'id"),
+    ],
+)
+def test_a_malformed_user_is_named(folder: Path, style: Style, line: str, expected: str) -> None:
+    path = folder / FILES[style][2]
+    fields = line.split(" ")
+    if style == "ml-100k" and len(fields) > 1:
+        fields[1:3] = fields[2], fields[1]
+    replace_line(path, 8, ("::" if style == "ml-1m" else "|").join(fields).encode())
+    assert refusal(folder).startswith(f"{path}, line 8: {expected}")
+
+
+def test_an_occupation_that_has_no_word_is_refused(folder: Path, style: Style) -> None:
+    line = {"ml-1m": b"8::F::25::21::1", "ml-100k": b"8|25|F||1"}[style]
+    replace_line(folder / FILES[style][2], 8, line)
+    assert "line 8: expected an occupation" in refusal(folder)
+
+
+def test_a_user_who_is_not_listed_is_refused(folder: Path, style: Style) -> None:
+    path = folder / FILES[style][0]
+    replace_line(path, 9, SEPARATOR[style].join((b"999", b"3", b"5", b"957000000")))
+    message = refusal(folder)
+    assert message.startswith(f"{path}, line 9: user 999 is not listed in {FILES[style][2]}")
+
+
 def test_a_long_line_is_shown_cut(folder: Path, style: Style) -> None:
     path = folder / FILES[style][0]
     replace_line(path, 1, b"9" * 500)
@@ -242,6 +291,8 @@ def test_columns_of_different_length_are_refused() -> None:
             timestamp_s=np.array([1, 2]),
             titles={1: "a"},
         )
+    with pytest.raises(ValueError, match="every attribute must have 1 values"):
+        People(user=one, attributes={"age": ()})
 
 
 FIELD = st.sampled_from([b"1", b"22", b"123456789", b"", b"x", b"1:2", b"1234567890"])

@@ -8,7 +8,8 @@ import pytest
 
 from replay import synthetic, visits, window
 from replay.errors import DatasetError
-from replay.movielens import LIKE_FROM, Ratings, load
+from replay.movielens import load
+from replay.ratings import LIKE_FROM, Ratings
 from replay.traffic import BLOCK_VISITS, OfferedRate, Traffic, Visit
 from tests.movielens_miniature import BAD, GOOD, write_miniature
 

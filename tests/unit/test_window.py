@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from replay import window
-from replay.movielens import Ratings, load
+from replay.movielens import load
+from replay.ratings import Ratings
 from replay.window import DAY_S, Grid, Measure
 from tests.movielens_data import movielens_folders, movielens_ratings
 from tests.movielens_miniature import BUSY_END_S, BUSY_START_S, write_miniature
