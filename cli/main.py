@@ -1,7 +1,7 @@
 """The `pullarm` command; a command's own module is imported only when it is the one called."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 
 import typer
@@ -19,6 +19,7 @@ COMMANDS = {
     "explain": "Redo a decision bit for bit from the ledger, and show what it was made of.",
     "export": "Write an experiment's decisions with their rewards to a file.",
     "check-log": "Check an exported log for what an estimate needs of it; fails on a finding.",
+    "replay": "What a policy would have earned: data sets, windows, offline evaluation.",
     "republish": "Give serving everything anew: configurations, posteriors and halts, from PostgreSQL.",
     "retention": "Remove the decisions of days that are old enough; the posterior stays proved.",
     "backup": "Write the ledger as of one moment to a file, while everything runs.",
@@ -31,38 +32,51 @@ COMMANDS = {
     "work": "Run one worker.",
     "migrate": "Bring the database up to date.",
 }
-"""Every command with its line in the overview; cli/NAME.py, with _ for -, holds it as `command`."""
+"""Every command with its line in the overview; cli/NAME.py, with _ for -, holds it as `command`.
+
+Or cli/NAME/__init__.py has COMMANDS of its own, to be called behind it, of which again only the one called is imported.
+"""
 
 
 def _not_called() -> None:
     """Stands for a command in the overview, which needs its name and line only."""
 
 
-def build(called: str | None) -> typer.Typer:
-    """The application, with the full options of the command that is called."""
+def build(*called: str) -> typer.Typer:
+    """The application, with the full options of the command that is called, named by one word or two."""
+    return _group(
+        "pullarm", "A multi-armed-bandit experimentation platform.", "cli", COMMANDS, called
+    )
+
+
+def _group(
+    name: str, line: str, package: str, commands: Mapping[str, str], called: Sequence[str]
+) -> typer.Typer:
     app = typer.Typer(
-        name="pullarm",
-        help="A multi-armed-bandit experimentation platform.",
+        name=name,
+        help=line,
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
     )
-    for name, line in COMMANDS.items():
+    for each, said in commands.items():
         function: Callable[..., None] = _not_called
-        if name == called:
-            command = import_module(f"cli.{name.replace('-', '_')}").command
+        if called[:1] == (each,):
+            path = f"{package}.{each.replace('-', '_')}"
+            module = import_module(path)
+            below = getattr(module, "COMMANDS", None)
+            command = _group(each, said, path, below, called[1:]) if below else module.command
             if isinstance(command, typer.Typer):
-                app.add_typer(command, name=name)
+                app.add_typer(command, name=each)
                 continue
             function = command
-        app.command(name, help=None if name == called else line)(function)
+        app.command(each, help=said if function is _not_called else None)(function)
     return app
 
 
 def main() -> None:
-    called = sys.argv[1] if len(sys.argv) > 1 else None
     try:
-        build(called)()
+        build(*sys.argv[1:3])()
     except PullarmError as error:
         sys.exit(f"pullarm: {error}")
 

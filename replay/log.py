@@ -12,6 +12,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from replay.sources import SourceFile
+
 Offered = Literal["every", "listed", "unknown"]
 """What each row could choose from: every arm of the log; its own `Candidates`; or nobody knows, as where only a hash
 of the candidates was logged. Then a target policy's probabilities cannot be worked out, only be taken from `target`."""
@@ -65,15 +67,6 @@ class LogBatch:
 
     def __len__(self) -> int:
         return len(self.user)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourceFile:
-    """A file that a data set was read from."""
-
-    name: str
-    bytes: int
-    sha256: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ The data sets may not be redistributed, so nothing of them ships here. Source: F
 J. A. Konstan, The MovieLens Datasets: History and Context, ACM TiiS 5(4), Article 19, 2015.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -48,6 +48,8 @@ class _Layout:
     user_separator: bytes
     user_fields: Sequence[str]  # after the id
     occupation: Callable[[str], str]
+    published: Mapping[str, int]
+    """What the data set holds as it was published."""
 
 
 def _coded(code: str) -> str:
@@ -74,6 +76,7 @@ _LAYOUTS = (
         user_separator=b"::",
         user_fields=("gender", "age", "occupation", "zip"),
         occupation=_coded,
+        published={"ratings": 1_000_209, "users": 6_040, "movies": 3_883},
     ),
     _Layout(
         name="ml-100k",
@@ -86,6 +89,7 @@ _LAYOUTS = (
         user_separator=b"|",
         user_fields=("age", "gender", "occupation", "zip"),
         occupation=_spelled,
+        published={"ratings": 100_000, "users": 943, "movies": 1_682},
     ),
 )
 
@@ -115,6 +119,19 @@ def load(folder: Path) -> Ratings:
     )
     _check(ratings, path, raw, layout)
     return ratings
+
+
+def shortfall(ratings: Ratings) -> str | None:
+    """In what the counts differ from those of the published data set, or None: a file that was cut at the end of a
+    line cannot be told otherwise from a whole one."""
+    published = next(each.published for each in _LAYOUTS if each.name == ratings.name)
+    counts = ratings.counts
+    differ = [
+        f"{counts[what]:,} {what} instead of {count:,}"
+        for what, count in published.items()
+        if counts[what] != count
+    ]
+    return f"not {ratings.name} as it was published: {', '.join(differ)}" if differ else None
 
 
 def source_files(folder: Path) -> tuple[Path, ...]:

@@ -51,3 +51,14 @@ class Ratings:
     @property
     def liked(self) -> NDArray[np.bool_]:
         return self.rating >= LIKE_FROM
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many ratings there are, likes among them, listed users and movies, and movies that were rated."""
+        return {
+            "ratings": len(self),
+            "likes": int(self.liked.sum()),
+            "users": len(self.people.user),
+            "movies": len(self.titles),
+            "rated_movies": len(np.unique(self.movie)),
+        }

@@ -200,5 +200,7 @@ def test_a_folder_with_too_little_to_choose_from_is_refused(
     (tmp_path / "ratings.dat").write_text("\n".join(ratings) + "\n", encoding="latin-1")
     titles = "3::Three::Drama\n7::Seven::Drama\n"
     (tmp_path / "movies.dat").write_text(titles, encoding="latin-1")
+    users = [f"{user}::F::25::0::1" for user in range(1, len(movies) + 1)]
+    (tmp_path / "users.dat").write_text("\n".join(users) + "\n", encoding="latin-1")
     with pytest.raises(DatasetError, match=problem):
         visits.from_folder(tmp_path, seed=1)

@@ -1,0 +1,7 @@
+"""`pullarm replay`: what a policy would have earned, from data that is already there."""
+
+COMMANDS = {
+    "load": "Read a data set or log, check it, and write it as Parquet for the other commands.",
+    "window": "Find the busiest days in ratings, and the movies rated most in them.",
+}
+"""Every command with its line in the overview; cli/replay/NAME.py holds it as `command`."""
