@@ -74,13 +74,13 @@ class LogHead:
     """What holds for a log as a whole."""
 
     name: str
-    arms: Sequence[str]
-    policies: Sequence[str]
+    arms: tuple[str, ...]
+    policies: tuple[str, ...]
     rows: int
     offered: Offered
     users_known: bool
     """False where each row is a user of its own, so that nothing is clustered."""
-    sources: Sequence[SourceFile] = ()
+    sources: tuple[SourceFile, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
     """What was found in the sources and what was left out of the log, by what it is."""
 

@@ -26,7 +26,7 @@ class Head:
     kind: str
     name: str
     counts: Mapping[str, int]
-    sources: Sequence[SourceFile]
+    sources: tuple[SourceFile, ...]
     format: int = _FORMAT
     details: Mapping[str, Any] = field(default_factory=dict)
     """What only this kind has."""
