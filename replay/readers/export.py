@@ -62,6 +62,9 @@ class ExportReader:
                 yield self._batch(rows)
         except InvalidInput as error:
             raise DatasetError(str(error)) from error
+        if self._kind is not None and self._kinds and self._kind not in self._kinds:
+            kinds = ", ".join(sorted(self._kinds))
+            raise invalid("--kind", f"{self._file} has no reward of {self._kind!r}, but of {kinds}")
 
     def _used(self, rows: Iterator[LogRow]) -> Iterator[tuple[int, LogRow, Sequence[str]]]:
         """The rows that can be used with their numbers, and the arms they could choose from."""

@@ -123,7 +123,8 @@ class TableReader:
             ) from error
         if not (abs(seconds) < 1e11).all():  # some three thousand years
             raise DatasetError(f"{self._place(rows, 0)}: expected unix seconds, found {seconds[0]}")
-        return np.rint(seconds * 1e6).astype(np.int64)
+        micros: NDArray[np.int64] = np.rint(seconds * 1e6).astype(np.int64)
+        return micros
 
     def _candidates(
         self, lists: "pa.Array", probabilities: "pa.Array | None", rows: Rows
@@ -188,5 +189,6 @@ def _int64(column: "pa.Array") -> NDArray[np.int64]:
 
 
 def _starts(lists: "pa.Array") -> NDArray[np.int64]:
-    offsets: NDArray[np.int64] = lists.offsets.to_numpy().astype(np.int64)
-    return offsets - offsets[0]
+    offsets = lists.offsets.to_numpy().astype(np.int64)
+    starts: NDArray[np.int64] = offsets - offsets[0]
+    return starts
