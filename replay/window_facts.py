@@ -133,7 +133,8 @@ def _arms(
         users=len(np.unique(user)),
         likes=likes,
         ctr=likes / len(user),
-        uniform_arm_value=float(np.mean([arm.like_rate for arm in arms])),
+        # Summed one after the other, which no other sum promises: the same bits everywhere.
+        uniform_arm_value=float(np.cumsum([arm.like_rate for arm in arms])[-1]) / len(arms),
         min_count=min(arm.n for arm in arms),
         max_count=max(arm.n for arm in arms),
         best_fixed_arm=max(arms, key=lambda arm: (arm.like_rate, arm.n, -arm.movie)),

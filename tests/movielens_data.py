@@ -37,14 +37,14 @@ def describe() -> str:
     return f"MovieLens data: {', '.join(said)}"
 
 
-def real_folder(style: Style) -> Path | None:
-    """The user's own data set, if there is one."""
+def real_folder(name: str) -> Path | None:
+    """The user's own data set of this name, if there is one."""
     named = os.environ.get("PULLARM_TEST_DATA")
     if named and not Path(named).is_dir():
         raise FileNotFoundError(
             f"PULLARM_TEST_DATA names {named}, which is not a folder: unset it or correct it"
         )
-    folder = (Path(named) if named else _BESIDE_CHECKOUT) / style
+    folder = (Path(named) if named else _BESIDE_CHECKOUT) / name
     return folder if folder.is_dir() else None
 
 

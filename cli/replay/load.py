@@ -61,7 +61,7 @@ def command(
 ) -> None:
     """Read one data set or log, check all of it, and write it as Parquet with its counts and checksums.
 
-    MovieLens becomes ratings (ratings.parquet, movies.parquet, users.parquet), anything else a bandit log (log.parquet).
+    MovieLens becomes ratings (ratings.parquet, movies.parquet, users.parquet), anything else a log (log.parquet).
     A file that is cut off or malformed is refused with its line and what was expected, and nothing is written.
 
     Columns of --csv and --parquet: action, propensity and reward are needed; user, context, policy, slot, version,
@@ -77,7 +77,7 @@ def command(
     }
     named = [name for name, path in given.items() if path is not None]
     if len(named) != 1:
-        raise invalid(" ".join(named) or "--movielens", f"give one of {', '.join(given)}")
+        raise invalid(" ".join(named) or "source", f"give one of {', '.join(given)}")
     if (column or every_arm) and csv is None and parquet is None:
         raise invalid("--column" if column else "--every-arm", "belongs to --csv or --parquet")
     if kind is not None and log is None:

@@ -1,9 +1,11 @@
 import csv
+import io
 import json
 from collections import Counter
 from pathlib import Path
 from typing import Any, get_args
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,6 +15,7 @@ from replay import window
 from replay.movielens import load
 from replay.ratings import Ratings
 from replay.window import DAY_S, Grid, Measure
+from replay.window_facts import describe, write_arms
 from tests.movielens_data import movielens_folders, movielens_ratings
 from tests.movielens_miniature import BUSY_END_S, BUSY_START_S, write_miniature
 
@@ -116,6 +119,63 @@ def test_top_arms_equal_the_reference_table(style: str, grid: Grid, by: Measure)
     else:
         in_order = sorted(seen, key=lambda movie: (-seen[movie], movie))[:50]
         assert [row[0] for row in mine] == in_order
+
+
+@pytest.mark.parametrize("by", MEASURES)
+@pytest.mark.parametrize("grid", GRIDS)
+@pytest.mark.parametrize("style", ["ml-1m", "ml-100k"])
+def test_facts_equal_the_reference(style: str, grid: Grid, by: Measure) -> None:
+    """Every number of the window and of its fifty movies, and their table to the byte."""
+    ratings = movielens_ratings(style)
+    facts = describe(ratings, window.busiest(ratings, by=by, grid=grid))
+    folder = movielens_folders()[style] / "reference"
+    found = msgspec.to_builtins(facts, str_keys=True)
+    top = found.pop("top")
+    arms = top.pop("arms")
+    if (folder / "reference.json").exists():
+        windows = json.loads((folder / "reference.json").read_bytes())["best_windows"]
+        expected = windows[f"{REFERENCE_NAME[grid]}_by_{by}"]
+        expected_top = expected.pop("top50")
+        assert [arm["movie"] for arm in arms] == expected_top.pop("movie_ids")
+        for which in ("best_fixed_arm", "worst_fixed_arm"):
+            del top[which]["users"]  # the reference leaves it out here; the table below has it
+        assert found == expected
+        assert top == expected_top
+        table = io.StringIO(newline="")
+        write_arms(table, facts.top.arms)
+        name = f"reference_top50_{style}_{REFERENCE_NAME[grid]}_by_{by}.csv"
+        assert table.getvalue().encode() == (folder / name).read_bytes()
+    else:
+        _by_hand(ratings, found, top, arms)
+
+
+def _by_hand(
+    ratings: Ratings, found: dict[str, Any], top: dict[str, Any], arms: list[dict[str, Any]]
+) -> None:
+    """The same facts one rating after the other."""
+    inside = (ratings.timestamp_s >= found["start"]) & (
+        ratings.timestamp_s < found["end_exclusive"]
+    )
+    rows = list(
+        zip(
+            ratings.user[inside].tolist(),
+            ratings.movie[inside].tolist(),
+            ratings.liked[inside].tolist(),
+            strict=True,
+        )
+    )
+    assert found["ratings"] == len(rows) == sum(found["histogram"].values())
+    assert (found["users"], found["movies"]) == tuple(len({row[i] for row in rows}) for i in (0, 1))
+    assert found["ctr"] == sum(row[2] for row in rows) / len(rows)
+    for arm in arms:
+        mine = [row for row in rows if row[1] == arm["movie"]]
+        assert (arm["n"], arm["likes"]) == (len(mine), sum(row[2] for row in mine))
+        assert (arm["like_rate"], arm["users"]) == (arm["likes"] / arm["n"], len(mine))
+    rates = [arm["like_rate"] for arm in arms]
+    assert top["best_fixed_arm"]["like_rate"] == max(rates)
+    assert top["worst_fixed_arm"]["like_rate"] == min(rates)
+    assert top["ratings"] == sum(arm["n"] for arm in arms)
+    assert abs(top["uniform_arm_value"] - sum(rates) / len(rates)) < 1e-12
 
 
 @pytest.mark.parametrize("grid", ["first", "midnight"])
