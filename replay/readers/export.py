@@ -13,9 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pullarm.domain.errors import InvalidInput, invalid
+from pullarm.domain.errors import invalid
 from pullarm.domain.log_row import LogRow
-from replay.errors import DatasetError
 from replay.log import Candidates, LogBatch, LogHead, batch
 from replay.log_file import read_log
 from replay.readers.faults import OutOfOrder, refuse_faults
@@ -56,12 +55,9 @@ class ExportReader:
 
     def batches(self) -> Iterator[LogBatch]:
         self._sources = (source_file(self._file),)
-        try:
-            used = self._used(read_log(self._file))
-            while rows := list(islice(used, _BATCH_ROWS)):
-                yield self._batch(rows)
-        except InvalidInput as error:
-            raise DatasetError(str(error)) from error
+        used = self._used(read_log(self._file))
+        while rows := list(islice(used, _BATCH_ROWS)):
+            yield self._batch(rows)
         if self._kind is not None and self._kinds and self._kind not in self._kinds:
             kinds = ", ".join(sorted(self._kinds))
             raise invalid("--kind", f"{self._file} has no reward of {self._kind!r}, but of {kinds}")
