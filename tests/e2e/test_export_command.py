@@ -12,6 +12,8 @@ import pytest_asyncio
 from cli.platform import Platform
 from pullarm.client import Client, Selection
 from replay.log_file import read_log
+from replay.log_table import open_log
+from tests.bandit_logs import columns_of
 from tests.e2e.commands import Ended, pullarm
 from tests.e2e.upstream import PATIENCE_S, Fleet, answered, launch
 
@@ -67,6 +69,34 @@ async def test_log_is_what_was_answered_and_is_sound(
     ]
     assert {row.floor for row in assigned} == {0.05, 0.1, None}
     assert [row.rewards["reward"].credit for row in assigned if row.slot == 1] == [1.0] * 40
+
+
+async def test_log_is_loaded_for_replay(
+    platform: Platform, served: tuple[str, Sequence[Selection]], tmp_path: Path
+) -> None:
+    """As a bandit log: what a policy chose, with its propensity, and what each slot could choose from."""
+    key, selections = served
+    path = tmp_path / "log.parquet"
+    assert (await export(platform, key, "--out", str(path))).status == 0
+    loaded = await pullarm("replay", "load", "--log", str(path), "--out", str(tmp_path), "--json")
+    assert loaded.status == 0, loaded.errors
+    told = json.loads(loaded.output)
+    assert told["counts"]["used"] == 80
+    assert told["counts"]["rewarded"] == 40
+    assert told["counts"]["used"] + told["counts"]["no_policy"] == told["counts"]["rows"]
+    log = open_log(Path(told["written"]))
+    found = columns_of(log)
+    choices = [
+        (selection.policy, choice.arm_id, choice.slot, choice.propensity)
+        for selection in selections
+        for choice in selection.choices
+    ]
+    policies = [log.head.policies[policy] for policy in found["policy"]]
+    arms = [log.head.arms[action] for action in found["action"]]
+    rows = zip(policies, arms, found["slot"], found["propensity"], strict=True)
+    assert list(rows) == choices
+    assert [len(each) for each in found["candidates"]] == [3, 2] * 40
+    assert sum(found["reward"]) == 40
 
 
 async def test_spoilt_log_fails_the_check_and_names_the_row(
