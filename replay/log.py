@@ -44,9 +44,7 @@ class LogBatch:
     slot: NDArray[np.int32]  # (n,), from 1
     policy: NDArray[np.int32]  # (n,), place of the policy that chose in the log's policies
     version: NDArray[np.int64]  # (n,), number of the posterior that was drawn from; 0 if not known
-    context: NDArray[
-        np.int64
-    ]  # (n,), a number for each distinct set of shared features; 0 for none
+    context: NDArray[np.int64]  # (n,), a number for each set of shared features; 0 for none
     time_us: NDArray[np.int64] | None = None  # (n,), unix microseconds, where they are known
     target: NDArray[np.float64] | None = None  # (n,), 0..1: of `action`, under a policy to evaluate
     candidates: Candidates | None = None  # where the log says "listed"; of a later slot, those left

@@ -75,27 +75,29 @@ def command(
         "--csv": csv,
         "--parquet": parquet,
     }
-    named = [name for name, path in given.items() if path is not None]
+    named = {name: path for name, path in given.items() if path is not None}
     if len(named) != 1:
         raise invalid(" ".join(named) or "source", f"give one of {', '.join(given)}")
-    if (column or every_arm) and csv is None and parquet is None:
+    ((source, path),) = named.items()
+    if (column or every_arm) and source not in ("--csv", "--parquet"):
         raise invalid("--column" if column else "--every-arm", "belongs to --csv or --parquet")
-    if kind is not None and log is None:
+    if kind is not None and source != "--log":
         raise invalid("--kind", "belongs to --log")
-    if ml is not None:
-        _tell(_ratings(ml, out), json=json)
-        return
-    source: LogSource
-    if obd is not None:
-        source = ObdReader(obd)
-    elif log is not None:
-        source = ExportReader(log, kind)
-    elif vw is not None:
-        source = VwReader(vw)
-    else:
-        file = csv or parquet or Path()
-        source = TableReader(file, _columns(column or []), csv=csv is not None, every_arm=every_arm)
-    _tell(_log(source, out), json=json)
+    reader: LogSource
+    match source:
+        case "--movielens":
+            _tell(_ratings(path, out), json=json)
+            return
+        case "--obd":
+            reader = ObdReader(path)
+        case "--log":
+            reader = ExportReader(path, kind)
+        case "--vw":
+            reader = VwReader(path)
+        case _:
+            columns = _columns(column or [])
+            reader = TableReader(path, columns, csv=source == "--csv", every_arm=every_arm)
+    _tell(_log(reader, out), json=json)
 
 
 def _columns(said: list[str]) -> dict[str, str]:

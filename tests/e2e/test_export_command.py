@@ -13,7 +13,7 @@ from cli.platform import Platform
 from pullarm.client import Client, Selection
 from replay.log_file import read_log
 from replay.log_table import open_log
-from tests.bandit_logs import columns_of
+from tests.log_columns import columns_of
 from tests.e2e.commands import Ended, pullarm
 from tests.e2e.upstream import PATIENCE_S, Fleet, answered, launch
 

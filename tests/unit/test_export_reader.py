@@ -13,7 +13,7 @@ from pullarm.domain.log_row import LogRow
 from replay.errors import DatasetError
 from replay.log_file import LogFormat, log_writer
 from replay.readers.export import ExportReader
-from tests.bandit_logs import columns_of
+from tests.log_columns import columns_of
 from tests.log_rows import START, slate
 
 

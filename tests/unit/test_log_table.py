@@ -12,7 +12,7 @@ from replay.errors import DatasetError
 from replay.log import BanditLog, Candidates, LogBatch, LogHead, batch, in_memory
 from replay.log_table import BATCH_ROWS, open_log, write_log
 from replay.sources import SourceFile
-from tests.bandit_logs import columns_of
+from tests.log_columns import columns_of
 
 ARMS = ("a", "b", "ü")
 

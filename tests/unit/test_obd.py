@@ -8,7 +8,7 @@ import pytest
 from replay.errors import DatasetError
 from replay.log_table import open_log, write_log
 from replay.readers.obd import ObdReader
-from tests.bandit_logs import columns_of
+from tests.log_columns import columns_of
 from tests.movielens_data import real_folder
 
 HEAD = (

@@ -14,7 +14,7 @@ from replay.errors import DatasetError
 from replay.log_table import open_log
 from replay.ratings_file import read_ratings
 from replay.window import DAY_S
-from tests.bandit_logs import columns_of
+from tests.log_columns import columns_of
 from tests.movielens_miniature import BUSY_START_S, USERS, write_miniature
 
 LOG = "item,p,click,who\na,0.5,1,u\nb,0.25,0,v\n"

@@ -11,7 +11,7 @@ import pytest
 from pullarm.domain.errors import InvalidInput
 from replay.errors import DatasetError
 from replay.readers.table import NEEDED, TableReader
-from tests.bandit_logs import columns_of
+from tests.log_columns import columns_of
 
 PLAIN = {name: name for name in NEEDED}
 EVERYTHING = PLAIN | {

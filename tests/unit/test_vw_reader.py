@@ -8,7 +8,7 @@ import pytest
 
 from replay.errors import DatasetError
 from replay.readers.vw import VwReader
-from tests.bandit_logs import columns_of
+from tests.log_columns import columns_of
 
 ACTIONS = [{"_tag": "tea", "i": {"id": "tea"}}, {"j": {"b": 1, "a": 2}}, {"_tag": "milk"}]
 DSJSON: dict[str, Any] = {
