@@ -35,7 +35,10 @@ def csv_rows(path: Path, types: "Mapping[str, pa.DataType]") -> Iterator[Rows]:
             read_options=pc.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES),
             parse_options=pc.ParseOptions(newlines_in_values=True),
             convert_options=pc.ConvertOptions(
-                column_types=types, include_columns=list(types), strings_can_be_null=True
+                column_types=types,
+                include_columns=list(types),
+                null_values=[""],  # and not NA, which may well be an arm
+                strings_can_be_null=True,
             ),
         )
         with reader:

@@ -1,8 +1,9 @@
 """A bandit log in any CSV or Parquet file, by a map from our columns to the file's.
 
 Needed are action, propensity and reward. Known besides: user, context and policy (any text), slot, version, target (the
-probability of the action under a policy to evaluate), time (ISO 8601 with its zone, or unix seconds), candidates and
-probabilities (lists; in CSV separated by |). All rows have all the columns that are mapped.
+probability of the action under a policy to evaluate), time (ISO 8601 with its zone, or unix seconds; Parquet's own
+timestamps are UTC where they have no zone), candidates and probabilities (lists; in CSV separated by |). All rows have
+all the columns that are mapped.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -114,7 +115,7 @@ class TableReader:
                 numeric = pc.all(pc.match_substring_regex(column, r"^[0-9.]+$")).as_py()
                 column = column.cast(pa.float64() if numeric else pa.timestamp("us", "UTC"))
             if pa.types.is_timestamp(column.type):
-                return _int64(column.cast(pa.timestamp("us", column.type.tz)))
+                return _int64(column.cast(pa.timestamp("us", column.type.tz), safe=False))
             seconds = column.cast(pa.float64()).to_numpy()
         except ValueError as error:  # pyarrow's are ValueErrors
             first, last = self._place(rows, 0), self._place(rows, len(column) - 1)

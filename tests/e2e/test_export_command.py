@@ -13,9 +13,9 @@ from cli.platform import Platform
 from pullarm.client import Client, Selection
 from replay.log_file import read_log
 from replay.log_table import open_log
-from tests.log_columns import columns_of
 from tests.e2e.commands import Ended, pullarm
 from tests.e2e.upstream import PATIENCE_S, Fleet, answered, launch
+from tests.log_columns import columns_of
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(180)]
 ARMS = ["a", "b", "c", "d"]

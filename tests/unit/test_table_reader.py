@@ -162,6 +162,35 @@ def test_what_cannot_be_is_refused_by_row(
     assert f"{place}{problem}" in str(caught.value)
 
 
+def test_names_are_taken_as_they_are(tmp_path: Path, kind: str) -> None:
+    rows = [row | {"action": name} for row, name in zip(ROWS, ("NA", "null"), strict=True)]
+    source = reader(tmp_path, kind, rows, PLAIN)
+    columns_of(source)
+    assert source.head.arms == ("NA", "null")
+
+
+def test_other_types_of_parquet_are_read_alike(tmp_path: Path) -> None:
+    """As pandas and polars write them: numbers for names, dictionaries, long strings, nanoseconds, no zone."""
+    table = pa.table(
+        {
+            "action": pa.array(["x", "y"]).dictionary_encode(),
+            "propensity": pa.array([1, 1], pa.int8()),
+            "reward": pa.array([True, False]),
+            "who": pa.array([17, 18]),
+            "at": pa.array([1_500, 2_999], pa.timestamp("ns")),
+            "among": pa.array([["x"], ["y", "x"]], pa.large_list(pa.large_string())),
+        }
+    )
+    pq.write_table(table, tmp_path / "log.parquet")
+    columns = PLAIN | {"user": "who", "time": "at", "candidates": "among"}
+    found = columns_of(TableReader(tmp_path / "log.parquet", columns, csv=False))
+    assert (found["action"], found["candidates"]) == ([0, 1], [[0], [1, 0]])
+    assert (found["reward"], found["time_us"]) == ([1.0, 0.0], [1, 2])
+    (tmp_path / "log.csv").write_text("action,propensity,reward,who\nx,1,1,17\ny,1,0,18\n")
+    same = columns_of(TableReader(tmp_path / "log.csv", PLAIN | {"user": "who"}, csv=True))
+    assert same["user"] == found["user"]
+
+
 def test_milliseconds_are_not_taken_for_seconds(tmp_path: Path, kind: str) -> None:
     rows = [row | {"at": 1_785_585_600_000} for row in ROWS]
     with pytest.raises(DatasetError, match="expected unix seconds, found 1785585600000"):
