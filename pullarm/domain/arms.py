@@ -59,6 +59,7 @@ def restated(arms: Sequence[Arm], stated: Sequence[Stated], spec: Spec) -> tuple
             problems += _misstated(place, before, each)
             became[before.arm_no] = replace(
                 before,
+                label=each.label or before.label,
                 payload_hash=before.payload_hash or each.payload_hash,
                 status=each.status or before.status,
             )
@@ -111,9 +112,11 @@ def statuses_at(
 
 
 def _moved_on(before: Arm, stated: Stated) -> bool:
-    """Whether the payload is another; a hash that was never stated may be that of any."""
-    return bool(before.payload_hash and stated.payload_hash) and (
-        before.payload_hash != stated.payload_hash
+    """Whether another payload is to be shown; a hash that was never stated may be that of any."""
+    return (
+        bool(before.payload_hash and stated.payload_hash)
+        and before.payload_hash != stated.payload_hash
+        and stated.status is not ArmStatus.RETIRED
     )
 
 
@@ -138,8 +141,8 @@ def _misstated(place: int, before: Arm, stated: Stated) -> Iterable[Problem]:
         yield _problem(
             place,
             "prior_serves",
-            f"and prior_rewards of {stated.arm_id!r} are fixed with its version {before.version}; "
-            "another payload_hash opens a new one",
+            f"is fixed, with prior_rewards, for version {before.version} of {stated.arm_id!r}; "
+            "another payload_hash opens a new version",
         )
 
 

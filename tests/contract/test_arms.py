@@ -35,7 +35,7 @@ async def test_every_change_of_arms_is_a_version_of_the_experiment(stores: Store
     spec = found.spec
     for arms in (
         moved(found.arms, "a", ArmStatus.PAUSED),
-        (two := restated(found.arms, [Stated(arm_id="b", payload_hash="1")], spec)),
+        (two := restated(found.arms, [Stated(arm_id="b", label="B", payload_hash="1")], spec)),
         (three := restated(two, [Stated(arm_id="b", payload_hash="2"), Stated(arm_id="c")], spec)),
         moved(three, "c", ArmStatus.RETIRED),
         moved(three, "b", ArmStatus.RETIRED),

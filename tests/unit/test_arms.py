@@ -42,7 +42,7 @@ def test_what_is_new_is_added_with_what_is_stated_of_it() -> None:
     "stated",
     [
         Stated(arm_id="a"),
-        Stated(arm_id="a", payload_hash="1", label="another"),
+        Stated(arm_id="a", payload_hash="1"),
         Stated(arm_id="a", status=ACTIVE),
         Stated(arm_id="b"),
         Stated(arm_id="b", status=PAUSED),
@@ -52,6 +52,16 @@ def test_what_is_new_is_added_with_what_is_stated_of_it() -> None:
 )
 def test_what_is_there_as_stated_stays_as_it_is(stated: Stated) -> None:
     assert restated((A, B, C), [stated], SPEC) == (A, B, C)
+
+
+def test_label_is_only_for_people_and_changes_without_a_version() -> None:
+    stated = Stated(arm_id="a", label="another")
+    assert restated((A, B, C), [stated], SPEC) == (replace(A, label="another"), B, C)
+
+
+def test_what_is_retired_opens_no_version_for_its_payload() -> None:
+    stated = Stated(arm_id="a", payload_hash="2", status=RETIRED)
+    assert restated((A, B, C), [stated], SPEC) == (replace(A, status=RETIRED), B, C)
 
 
 def test_another_payload_opens_the_next_version_and_retires_the_last() -> None:
@@ -98,7 +108,7 @@ def test_every_fault_is_named_by_its_place() -> None:
         restated((A, B, C), stated, SPEC)
     fields = [problem.field for problem in refused.value.problems]
     assert fields == ["arms[0].prior_serves", "arms[2].status"]
-    assert "another payload_hash opens a new one" in str(refused.value)
+    assert "another payload_hash opens a new version" in str(refused.value)
 
 
 def test_limits_count_what_is_not_retired() -> None:

@@ -136,7 +136,7 @@ async def _write_arms(
     changed = [arm for arm, was in zip(after, before, strict=False) if arm != was]
     added = after[len(before) :]
     if changed:  # ahead of the new ones, because of one id no two versions may be shown
-        changes = [(arm.arm_no, arm.status.value, arm.payload_hash) for arm in changed]
+        changes = [(arm.arm_no, arm.status.value, arm.payload_hash, arm.label) for arm in changed]
         await connection.execute(_SQL["change_arms"], version[0], *zip(*changes, strict=True))
     if added:
         records = [

@@ -20,8 +20,8 @@ SELECT $1, $2, * FROM unnest($3::integer[], $4::text[], $5::text[], $6::integer[
                              $10::bigint[]);
 
 -- change_arms --
-UPDATE arm SET status = became.status, payload_hash = became.payload_hash
-FROM unnest($2::integer[], $3::text[], $4::text[]) AS became (arm_no, status, payload_hash)
+UPDATE arm SET status = became.status, payload_hash = became.payload_hash, label = became.label
+FROM unnest($2::integer[], $3::text[], $4::text[], $5::text[]) AS became (arm_no, status, payload_hash, label)
 WHERE experiment_id = $1 AND arm.arm_no = became.arm_no;
 
 -- add_statuses --
