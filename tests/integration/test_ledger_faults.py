@@ -78,7 +78,7 @@ async def test_missing_table_is_not_blamed_on_the_events(scene: LedgerScene) -> 
     make = Events()
     await scene.fold([make.decision(make.token(number))])
     async with scene.database.connection() as connection:
-        await connection.execute("DROP TABLE fold_log")
+        await connection.execute("DROP TABLE fold_log CASCADE")
     with pytest.raises(Exception, match="fold_log") as caught:
         await scene.fold([make.decision(make.token(number))])
     assert not isinstance(caught.value, Refused)
