@@ -10,7 +10,7 @@ import msgspec
 from asyncpg import Record
 
 from pullarm.domain.assignment import MICRO
-from pullarm.domain.decision import Decision, Reward, Token, uid_ms
+from pullarm.domain.decision import uid_ms
 from pullarm.domain.errors import NotFound
 from pullarm.domain.experiment import POLICY_NUMBERS, Arm, ArmStatus, Experiment, Spec, State
 from pullarm.domain.history import Logged
@@ -21,6 +21,7 @@ from pullarm.storage.postgres.database import Connection, Database, queries
 from pullarm.storage.postgres.experiments import read_experiment
 from pullarm.storage.postgres.horizon import horizon, sealed
 from pullarm.storage.postgres.publications import CELL
+from pullarm.storage.postgres.rows import decision_of, reward_of, token_of
 from pullarm.storage.postgres.times import at, ms
 
 _SQL = queries("history")
@@ -53,9 +54,9 @@ class PostgresHistory:
                 f"the ledger has no decision {uid.hex()}; "
                 "a decision is in it once a worker has folded it, so look whether one runs, and try again"
             )
-        token = _token(row)
-        decision = None if row["stub"] else _decision(row, token)
-        return Logged(token, decision, row["voided"], tuple(_reward(r, token) for r in rewards))
+        token = token_of(row)
+        decision = None if row["stub"] else decision_of(row, token)
+        return Logged(token, decision, row["voided"], tuple(reward_of(r, token) for r in rewards))
 
     async def posterior(self, experiment: int, fold_no: int) -> Posterior:
         """The posterior right after a fold: the checkpoint before it and the rows of the folds since."""
@@ -185,56 +186,3 @@ def _vectors(posterior: Posterior, arms: Sequence[Arm]) -> dict[int, bytes]:
         if 0 < arm <= len(arms):
             pack_into(_PAIR, vectors[policy], (arm - 1) * _PAIR_BYTES, serves, rewards)
     return {policy: bytes(vector) for policy, vector in vectors.items()}
-
-
-def _token(row: Record) -> Token:
-    return Token(
-        uid=row["uid"].bytes,
-        experiment=row["experiment_id"],
-        allocation_epoch=row["allocation_epoch"],
-        assigned=row["assigned"],
-        acting=row["acting"],
-        reason=row["reason"],
-        learn_slots=row["learn_slots"],
-        unit_hash=row["unit_hash"],
-        cohort=row["cohort"],
-        arms=row["arms"],
-    )
-
-
-def _decision(row: Record, token: Token) -> Decision:
-    return Decision(
-        token=token,
-        config_no=row["config_no"],
-        pub_no=row["pub_no"],
-        kernel=row["kernel"],
-        unit=row["unit"],
-        bucket=row["bucket"],
-        candidates=row["candidates"],
-        weights=row["weights"],
-        totals=row["totals"],
-        attributes=row["attributes"],
-        request_id=row["request_id"],
-        unlisted=row["unlisted"],
-        newcomers=[],
-        candidates_hash=row["candidates_hash"] or 0,
-        all_arms=row["all_arms"] or 0,
-        withheld=row["withheld"] or 0,
-    )
-
-
-def _reward(row: Record, token: Token) -> Reward:
-    return Reward(
-        token=token,
-        reward_uid=row["reward_uid"].bytes,
-        slot=row["slot"],
-        kind=row["kind"],
-        reward_id=row["reward_id"],
-        source=row["source"],
-        value=row["value"],
-        credit_micro=row["credit"],
-        feeds=row["feeds"],
-        retract=row["retract"],
-        status=row["status"],
-        occurred_ms=ms(row["occurred_at"]),
-    )
