@@ -1,0 +1,1 @@
+"""How far off an estimate may be: one kind of interval a file, each with `add`, `get` and `+`."""
