@@ -7,14 +7,13 @@ import math
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from pullarm.statistics import mixture
 from replay.estimators import base as estimators
 from replay.intervals import base
 
 NARROWEST_AT = 10_000  # rounds
-TYPICAL_SQUARES = 10_000.0
 
 
 class AsympCS(base.Interval):
@@ -40,7 +39,7 @@ class AsympCS(base.Interval):
 
     def _bounds(self, sums: NDArray[np.float64], alpha: float) -> base.Bounds:
         totals = sums.sum(axis=1)
-        middle, error = float(estimators.estimate(totals)), base.standard_error(sums)
+        middle, error = float(estimators.estimate(totals)), base.standard_error(self.estimator)
         if error == 0.0:
             return base.Bounds(middle, middle)
         then = error * math.sqrt(float(totals[0]) / self._narrowest_at)
@@ -52,22 +51,21 @@ class AsympCS(base.Interval):
 class EmpiricalBernstein:
     """A confidence sequence without any limit theorem: rewards are 0 to 1, weights may be as large as they like.
 
-    For x >= 0 and l >= 0, exp(l x - l^2 x^2 / 2) <= 1 + l x, so that exp(l (sum x - n mean) - l^2 / 2 sum x^2) is a
-    supermartingale; mixed over l ~ |N(0, 1 / typical_squares)|. With x = w r it bounds the value from below, with x =
-    w (1 - r) from above. The mean is that of the rounds met, given what went before each: users need no clusters, and
-    a logging policy may learn.
+    exp(l (sum x - n mean) - psi(l) sum (x - c)^2) is a supermartingale for x >= 0 where c is 0 and psi(l) = l^2 / 2,
+    since exp(y - y^2 / 2) <= 1 + y; and where c is 1 and psi(l) = -ln(1 - l) - l, l < 1 (Fan's inequality). With x =
+    w r and c = 0 it bounds the value from below, with x = w (1 - r) and c = 1 from above: a rare reward is near
+    these. It is averaged over `_RATES`. The mean is that of the rounds met, given what went before each, so that
+    users need no clusters and a logging policy may learn.
 
     Source: Howard, Ramdas, McAuliffe and Sekhon, "Time-uniform, nonparametric, nonasymptotic confidence sequences"
-    (Annals of Statistics 2021), self-normalised by squares about 0, which needs no bound on weights; Waudby-Smith, Wu,
-    Ramdas, Karampatziakis and Mineiro, "Anytime-valid off-policy inference" (arXiv 2210.10768), for the reflection.
-
-    Args:
-        typical_squares: the sum of squares of x at which it is narrowest, above 0.
+    (Annals of Statistics 2021); Waudby-Smith, Wu, Ramdas, Karampatziakis and Mineiro, "Anytime-valid off-policy
+    inference" (arXiv 2210.10768), for unbounded weights and the reflection.
     """
 
-    def __init__(self, *, typical_squares: float = TYPICAL_SQUARES) -> None:
-        self._tau = 1.0 / math.sqrt(estimators.positive("typical_squares", typical_squares))
-        self._sums = np.zeros(5)  # rounds; x and x^2 of what was earned, and of what was missed
+    def __init__(self) -> None:
+        self._sums = np.zeros(
+            5
+        )  # rounds; x and (x - c)^2 of what was earned, and of what was missed
 
     def add(self, rounds: estimators.Rounds) -> None:
         """Take in a batch; raises ValueError for rewards outside 0 to 1."""
@@ -75,7 +73,7 @@ class EmpiricalBernstein:
             raise ValueError("rewards must be within 0 to 1 for this interval")
         earned = rounds.weight * rounds.reward
         missed = rounds.weight - earned
-        squares = earned @ earned, missed @ missed
+        squares = earned @ earned, (missed - 1.0) @ (missed - 1.0)
         self._sums += np.array(
             [len(earned), earned.sum(), squares[0], missed.sum(), squares[1]], dtype=np.float64
         )
@@ -88,9 +86,12 @@ class EmpiricalBernstein:
         """
         base.checked(alpha)
         n, earned, earned_squares, missed, missed_squares = self._sums.tolist()
-        least = self._least(n, earned, earned_squares, alpha / 2.0)
-        most = 1.0 - self._least(n, missed, missed_squares, alpha / 2.0)
-        return base.Bounds(min(least, 1.0), max(most, 0.0))
+        if n == 0.0:
+            return base.Bounds(0.0, 1.0)
+        least = (earned - _excess(_RATES**2 / 2.0 * earned_squares, alpha / 2.0)) / n
+        psi = -np.log1p(-_RATES) - _RATES
+        most = 1.0 - (missed - _excess(psi * missed_squares, alpha / 2.0)) / n
+        return base.Bounds(min(max(least, 0.0), 1.0), max(min(most, 1.0), 0.0))
 
     def __add__(self, other: Self) -> Self:
         """The interval of both logs together."""
@@ -98,18 +99,21 @@ class EmpiricalBernstein:
         whole._sums = self._sums + other._sums
         return whole
 
-    def _least(self, n: float, total: float, squares: float, alpha: float) -> float:
-        """The smallest mean >= 0 that is not refuted at alpha."""
-        if squares == 0.0:
-            return 0.0
-        from scipy.optimize import brentq
 
-        def beyond(excess: float) -> float:
-            error = 1.0 / math.sqrt(squares)
-            log_e = mixture.log_e_above(excess / squares, error, tau=self._tau)
-            return float(log_e) + math.log(alpha)
+_RATES = np.logspace(-1, -16, num=16, base=2.0)
 
-        far = 1.0
-        while beyond(far) < 0.0:
-            far *= 2.0
-        return max(0.0, (total - float(brentq(beyond, 0.0, far))) / n)
+
+def _excess(variance: ArrayLike, alpha: float) -> float:
+    """How far sum x may lie above n * mean before the average of exp(rate excess - variance) reaches 1 / alpha."""
+    from scipy.optimize import brentq
+    from scipy.special import logsumexp
+
+    def beyond(excess: float) -> float:
+        return float(logsumexp(_RATES * excess - np.asarray(variance))) + math.log(
+            alpha / len(_RATES)
+        )
+
+    far = 1.0
+    while beyond(far) < 0.0:
+        far *= 2.0
+    return float(brentq(beyond, 0.0, far))

@@ -59,18 +59,25 @@ def clusters(estimator: Estimator) -> NDArray[np.float64]:
     return estimator.sums[:, estimator.sums[0] > 0.0]
 
 
-def standard_error(sums: NDArray[np.float64]) -> float:
-    """Of the estimate made of these sums (4, n_groups >= 2), by the delta method, clustered by group.
+def influences(estimator: Estimator) -> NDArray[np.float64]:
+    """How much each group of users moves the estimate, (n_groups,), to first order; their sum is 0.
 
-    With g groups, sqrt(g / (g - 1) sum of squares of the groups' influences); where each round is its own group, that
-    of IPS and DR is sd / sqrt(n). Source: Liang and Zeger (1986); Deng, Knoblich and Lu (arXiv 1803.06336).
+    Source: the delta method; Deng, Knoblich and Lu (arXiv 1803.06336).
     """
-    rounds, direct, weighted, normaliser = sums
+    rounds, direct, weighted, normaliser = estimator.sums
     n, weight = rounds.sum(), normaliser.sum()
-    influence = (direct - direct.sum() / n * rounds) / n
-    influence += (weighted - weighted.sum() / weight * normaliser) / weight
-    groups = sums.shape[1]
-    return math.sqrt(groups / (groups - 1) * float(influence @ influence))
+    own = (direct - direct.sum() / n * rounds) / n
+    return np.asarray(own + (weighted - weighted.sum() / weight * normaliser) / weight)
+
+
+def standard_error(estimator: Estimator) -> float:
+    """Of the estimate, clustered by group of users, of which at least two have rounds.
+
+    sqrt(g / (g - 1) sum of squares of the influences of g groups); where each round is its own group, that of IPS and
+    DR is sd / sqrt(n). Source: Liang and Zeger (1986).
+    """
+    own, groups = influences(estimator), clusters(estimator).shape[1]
+    return math.sqrt(groups / (groups - 1) * float(own @ own))
 
 
 def checked(alpha: float) -> bool:

@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replay.estimators import snips
-from replay.estimators.base import GROUPS
 from replay.intervals import base
 
 _Points = NDArray[np.float64]  # (2, k): weight and weight * reward, weights being 1 on average
@@ -25,8 +24,8 @@ class Interval(base.Interval):
     arXiv 1906.03323), and VowpalWabbit/estimators, which takes rounds for points.
     """
 
-    def __init__(self, *, groups: int = GROUPS) -> None:
-        super().__init__(snips.Estimator(groups=groups))
+    def __init__(self, estimator: snips.Estimator) -> None:
+        super().__init__(estimator)
 
     def _bounds(self, sums: NDArray[np.float64], alpha: float) -> base.Bounds:
         from scipy.special import stdtrit

@@ -10,7 +10,7 @@ import pytest
 from replay.estimators import clipped_ips, dm, dr, dros, ips, mrdr, sndr, snips, switch_dr
 from replay.estimators.base import Estimator, Rounds
 from replay.intervals import bootstrap, cressie_read, normal
-from replay.intervals.base import clusters, standard_error
+from replay.intervals.base import standard_error
 from tests.open_bandit import RUNS, run
 from tests.vectors import vector
 
@@ -39,7 +39,7 @@ def test_estimates_on_the_open_bandit_data(name: str) -> None:
         if not method.startswith(
             "sn"
         ):  # their normaliser is taken for fixed there, which it is not
-            found = standard_error(clusters(estimator))
+            found = standard_error(estimator)
             assert found == pytest.approx(expected["se"], rel=1e-4), method
 
 
@@ -67,7 +67,7 @@ def test_bootstrap_is_that_of_rounds_where_each_is_a_user(
 @pytest.mark.parametrize("name", RUNS)
 def test_cressie_read_is_that_of_vowpal_wabbit(name: str) -> None:
     rounds, reference = run(name)
-    interval = cressie_read.Interval(groups=len(rounds.user))
+    interval = cressie_read.Interval(snips.Estimator(groups=len(rounds.user)))
     interval.add(rounds)
     assert interval.get(0.05) == pytest.approx(tuple(reference["cressie_read_ci_95"]), abs=1e-9)
 
@@ -123,7 +123,7 @@ def test_standard_errors_on_twelve_rounds() -> None:
         (dr.Estimator(), expected["DR"]),
     ):
         estimator.add(rounds)
-        assert standard_error(clusters(estimator)) == pytest.approx(error, rel=1e-9)
+        assert standard_error(estimator) == pytest.approx(error, rel=1e-9)
 
 
 def test_a_user_is_one_observation_however_many_rounds_it_has() -> None:
@@ -138,7 +138,7 @@ def test_a_user_is_one_observation_however_many_rounds_it_has() -> None:
     )
     estimator = ips.Estimator()
     estimator.add(rounds)
-    assert standard_error(clusters(estimator)) == pytest.approx(4 / 9)
+    assert standard_error(estimator) == pytest.approx(4 / 9)
     lower, upper = normal.Interval(estimator).get(0.5)
     assert (lower + upper) / 2 == pytest.approx(2 / 3)
     assert upper - lower == pytest.approx(2 * 4 / 9)  # the upper quartile of t with 1 degree is 1
