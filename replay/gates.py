@@ -78,7 +78,7 @@ class Diagnostics:
     def add(self, rounds: Rounds, action: NDArray[np.int32], candidates: Candidates | None) -> None:
         """Take in a batch of n rounds with the arm taken, (n,), and what it was taken from, if known."""
         weight = rounds.weight
-        self._weights += np.array([len(weight), weight.sum(), weight @ weight])
+        self._weights += np.array([len(weight), weight.sum(), np.square(weight).sum()])
         self._largest = max(self._largest, float(weight.max(initial=0.0)))
         reached = rounds.propensity[rounds.target > rounds.propensity]
         self._least = min(self._least, float(reached.min(initial=1.0)))

@@ -73,7 +73,7 @@ class EmpiricalBernstein:
             raise ValueError("rewards must be within 0 to 1 for this interval")
         earned = rounds.weight * rounds.reward
         missed = rounds.weight - earned
-        squares = earned @ earned, (missed - 1.0) @ (missed - 1.0)
+        squares = np.square(earned).sum(), np.square(missed - 1.0).sum()
         self._sums += np.array(
             [len(earned), earned.sum(), squares[0], missed.sum(), squares[1]], dtype=np.float64
         )
