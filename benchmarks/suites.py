@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Self
 
-from benchmarks import fold, freshness, kernel, refresh, sla, startup, traffic
+from benchmarks import estimators, fold, freshness, kernel, refresh, sla, startup, traffic
 from benchmarks.compare import Comparer, Plan, Report, Result
 from benchmarks.fleet import Fleet
 from benchmarks.site import Host, Site, seen
@@ -220,6 +220,13 @@ async def _apart(work: Callable[..., Any], *args: object, **named: object) -> An
         return await asyncio.wrap_future(pool.submit(work, *args, **named))
 
 
+async def _estimators(run: Run) -> Finding:
+    await run.close_platform()
+    run.report(f"estimating from {estimators.ROWS:,} rows")
+    found = await _apart(estimators.measure, seed=run.settings.seed)
+    return Finding(figures=found, details=found)
+
+
 _SOUND = (Limit(figure="errors", at_most=0), Limit(figure="answers without a policy", at_most=0))
 
 SUITES: Sequence[Suite] = (
@@ -291,6 +298,12 @@ SUITES: Sequence[Suite] = (
         description="From an acknowledged reward to the snapshot that answers, at 1,000 events/s",
         limits=freshness.LIMITS,
         measure=_freshness,
+    ),
+    Suite(
+        name="estimators",
+        description="Every off-policy estimator over 10 million rows, and the report",
+        limits=estimators.LIMITS,
+        measure=_estimators,
     ),
 )
 """All of them, in the order in which they run."""
