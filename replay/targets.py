@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pullarm.domain.assignment import MICRO
 from pullarm.policies.base import Offer, Policy, Prepared
+from pullarm.policies.grid import Grid
 from pullarm.policies.posterior import Posterior
 from replay.errors import DatasetError
 from replay.log import Candidates, LogBatch
@@ -21,6 +22,13 @@ class Probabilities(NamedTuple):
 
     action: NDArray[np.float64]  # (n,), of the arm that was taken
     offered: NDArray[np.float64] | None  # (m,), of each candidate; None where they are not known
+
+
+class Belief(NamedTuple):
+    """What a policy had learned of a log's arms, and the grid that it was published with, if it was."""
+
+    posterior: Posterior
+    grid: Grid | None = None
 
 
 class Target(Protocol):
@@ -77,7 +85,7 @@ class Learned:
             newest that is not newer than the version it was drawn from.
     """
 
-    def __init__(self, policy: Policy, posteriors: Mapping[int, Posterior]) -> None:
+    def __init__(self, policy: Policy, posteriors: Mapping[int, Belief]) -> None:
         self._policy = policy
         self._versions = sorted(posteriors)
         self._posteriors = posteriors
@@ -110,9 +118,9 @@ class Learned:
         from pullarm.policies.exact import integer_weights
 
         if place not in self._prepared:
-            posterior = self._posteriors[self._versions[place]]
-            grid = self._policy.plan_grid(posterior, None)
-            self._prepared[place] = self._policy.prepare(posterior, grid=grid)
+            known, published = self._posteriors[self._versions[place]]
+            grid = published or self._policy.plan_grid(known, None)
+            self._prepared[place] = self._policy.prepare(known, grid=grid)
         prepared = self._prepared[place]
         offer = Offer.of(arms)
         weights = integer_weights(prepared.weights(offer), prepared.floor)

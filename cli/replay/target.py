@@ -1,22 +1,24 @@
 """From a command's words to the policy that is to be evaluated."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
+import numpy as np
 
 from pullarm.domain.errors import invalid
+from pullarm.policies.grid import Grid
 from pullarm.policies.registry import build
 from replay.errors import DatasetError
 from replay.evaluation import NOT_LOGGING
 from replay.log import LogHead
-from replay.targets import SIMPLE, Learned, Target, posterior
+from replay.targets import SIMPLE, Belief, Learned, Target, posterior
 
 LEARNED = ("thompson", "egreedy", "ucb")
 POLICY_HELP = f"One of {', '.join(SIMPLE)}, {', '.join(LEARNED)}."
 POSTERIOR_HELP = (
     'Of a policy that learns: a JSON file with {"ARM": {"serves": 10, "rewards": 2}}, or a list of '
-    '{"version": 7, "arms": {...}}, each from that posterior version of the log on.'
+    '{"version": 7, "arms": {...}}, each from that posterior version of the log on, as `posteriors` writes.'
 )
 LOGGED_BY_HELP = (
     "Use only rows that this policy chose; may be repeated. Without it all but control's own."
@@ -31,6 +33,7 @@ class _Learned(msgspec.Struct, forbid_unknown_fields=True):
 class _Version(msgspec.Struct, forbid_unknown_fields=True):
     version: int
     arms: dict[str, _Learned]
+    grid: list[float] = []
 
 
 def target(head: LogHead, name: str, params: Sequence[str], posterior_file: Path | None) -> Target:
@@ -43,10 +46,7 @@ def target(head: LogHead, name: str, params: Sequence[str], posterior_file: Path
         raise invalid("--policy", f"{name!r} is none; {POLICY_HELP}")
     if posterior_file is None:
         raise invalid("--posterior", f"is needed for {name}: what it has learned")
-    learned = {
-        version: posterior(head.arms, {arm: (of.serves, of.rewards) for arm, of in arms.items()})
-        for version, arms in _read(posterior_file).items()
-    }
+    learned = {each.version: _belief(head, each) for each in _read(posterior_file)}
     try:
         return Learned(build(name, dict(map(_param, params))), learned)
     except ValueError as error:
@@ -74,11 +74,20 @@ def _param(said: str) -> tuple[str, float | str]:
         return name, value
 
 
-def _read(file: Path) -> Mapping[int, Mapping[str, _Learned]]:
+def _belief(head: LogHead, said: _Version) -> Belief:
+    known = posterior(head.arms, {arm: (of.serves, of.rewards) for arm, of in said.arms.items()})
+    try:
+        grid = Grid(number=1, points=np.array(said.grid)) if said.grid else None
+    except ValueError as error:
+        raise invalid("--posterior", f"version {said.version}: {error}") from error
+    return Belief(known, grid)
+
+
+def _read(file: Path) -> Sequence[_Version]:
     try:
         said = msgspec.json.decode(file.read_bytes(), type=list[_Version] | dict[str, _Learned])
     except OSError as error:
         raise invalid("--posterior", f"{file} cannot be read: {error.strerror}") from error
     except msgspec.DecodeError as error:
         raise invalid("--posterior", f"{file}: {error}") from error
-    return {each.version: each.arms for each in said} if isinstance(said, list) else {0: said}
+    return said if isinstance(said, list) else [_Version(0, said)]

@@ -99,6 +99,28 @@ async def test_log_is_loaded_for_replay(
     assert sum(found["reward"]) == 40
 
 
+async def test_what_a_policy_had_learned_is_read_back_for_an_estimate(
+    platform: Platform, served: tuple[str, Sequence[Selection]], tmp_path: Path
+) -> None:
+    """On its own rows every weight is 1: exactly, but for Thompson's sums, which go by the order of arms."""
+    key, _ = served
+    path, posterior = tmp_path / "log.parquet", str(tmp_path / "posterior.json")
+    assert (await export(platform, key, "--out", str(path))).status == 0
+    folder = str(tmp_path)
+    assert (await pullarm("replay", "load", "--log", str(path), "--out", folder)).status == 0
+    for policy, within in (("thompson", 1e-6), ("egreedy", 0.0), ("ucb", 0.0)):
+        wanted = ("--log", folder, "--policy", policy, "--out", posterior)
+        where = ("--state", str(platform.settings.state))
+        written = await pullarm("replay", "posteriors", key, *wanted, *where)
+        assert written.status == 0, written.errors
+        asked = ("--policy", policy, "--posterior", posterior, "--logged-by", policy, "--json")
+        ended = await pullarm("replay", "evaluate", folder, *asked)
+        found = json.loads(ended.output)["findings"]
+        assert found["rounds"] > 0
+        assert found["max_weight"] == pytest.approx(1.0, abs=within)
+        assert found["effective_rounds"] == pytest.approx(found["rounds"], rel=within)
+
+
 async def test_spoilt_log_fails_the_check_and_names_the_row(
     platform: Platform, served: tuple[str, Sequence[Selection]], tmp_path: Path
 ) -> None:

@@ -9,7 +9,7 @@ from pullarm.policies.registry import build
 from replay.blocks import blocks
 from replay.errors import DatasetError
 from replay.log import Candidates, batch
-from replay.targets import Column, First, Learned, Logged, Target, Uniform, posterior
+from replay.targets import Belief, Column, First, Learned, Logged, Target, Uniform, posterior
 from tests.bandit_logs import ARMS, bandit_log, orders
 
 LISTED = Candidates(
@@ -35,7 +35,7 @@ def test_control_takes_the_callers_first() -> None:
 def test_a_learned_policy_goes_by_the_newest_posterior_not_newer_than_the_round() -> None:
     """Greedy with epsilon 0.3: 0.85 and 0.15 of two candidates, 0.8, 0.1 and 0.1 of three."""
     best = {3: {"a": (10.0, 9.0)}, 5: {"b": (10.0, 9.0)}}
-    posteriors = {version: posterior(ARMS, learned) for version, learned in best.items()}
+    posteriors = {version: Belief(posterior(ARMS, learned)) for version, learned in best.items()}
     target = Learned(build("egreedy", {"epsilon": 0.3}), posteriors)
     action, offered = target.probabilities(ROWS, LISTED)
     assert offered is not None
@@ -68,7 +68,7 @@ def test_weights_of_a_policy_on_what_it_logged_itself_are_exactly_one(name: str)
         start=np.concatenate(([0], np.cumsum(size))),
         arm=np.concatenate([row[:k] for row, k in zip(order, size, strict=True)]).astype(np.int32),
     )
-    action, _ = Learned(policy, {0: known}).probabilities(rows, listed)
+    action, _ = Learned(policy, {0: Belief(known)}).probabilities(rows, listed)
     assert (action / rows.propensity == 1.0).all()
     assert len(set(rows.propensity.tolist())) > 3
 
