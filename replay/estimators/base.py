@@ -24,7 +24,7 @@ Terms = tuple[Term, Term, Term]
 class Rounds:
     """A batch of logged decisions as estimators see them; all of shape (n,)."""
 
-    user: NDArray[np.int64]  # >= 0; rounds of one user are not independent of each other
+    user: NDArray[np.int64]  # a number for each; rounds of one user are not independent
     reward: NDArray[np.float64]  # of the action taken
     propensity: NDArray[np.float64]  # (0, 1]: the logging policy's, of the action taken
     target: NDArray[np.float64]  # 0..1: the evaluated policy's, of the action taken

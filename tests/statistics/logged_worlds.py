@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from replay.estimators.base import Rounds
 from replay.evaluation import Evaluation, Settings, evaluate
 from replay.intervals import bootstrap, normal
 from replay.intervals.base import Bounds
@@ -88,6 +89,20 @@ def _log(rows: LogBatch) -> BanditLog:
         users_known=True,
     )
     return in_memory(head, [rows])
+
+
+def rounds_of(whole: LogBatch, first: int, last: int) -> Rounds:
+    """Rows of a log as estimators see them, with a reward model that guesses 0.3 whatever is shown."""
+    rows = slice(first, last)
+    guess = np.full(last - first, 0.3)
+    return Rounds(
+        user=whole.user[rows],
+        reward=whole.reward[rows],
+        propensity=whole.propensity[rows],
+        target=TARGET[whole.action[rows]],
+        predicted=guess,
+        value=guess,
+    )
 
 
 def evaluated(logger: Logger, seeds: int, *, seed: int) -> Iterator[Evaluation]:
