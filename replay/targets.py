@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
@@ -89,39 +88,36 @@ class Learned:
         self._policy = policy
         self._versions = sorted(posteriors)
         self._posteriors = posteriors
-        self._prepared: dict[int, Prepared] = {}
-        self._known: dict[tuple[int, bytes], NDArray[np.float64]] = {}
+        self._ready: tuple[int, Prepared] | None = None
+        """The posterior used last, by place; a log goes through them in order."""
 
     def probabilities(self, batch: LogBatch, candidates: Candidates | None) -> Probabilities:
         listed = _listed(candidates)
-        arms = listed.arm.astype(np.int64)
-        edges = listed.start.tolist()
-        rows = [
-            self._row(version, arms[first:last])
-            for version, first, last in zip(batch.version.tolist(), edges, edges[1:], strict=False)
-        ]
-        return _of(batch, listed, np.concatenate(rows))
-
-    def _row(self, version: int, arms: NDArray[np.int64]) -> NDArray[np.float64]:
-        """The probability of each of `arms`, in the caller's order."""
-        place = bisect_right(self._versions, version) - 1
-        if place < 0:
+        arms, edges = listed.arm.astype(np.int64), listed.start.tolist()
+        places = np.searchsorted(self._versions, batch.version, side="right") - 1
+        if (places < 0).any():
             raise DatasetError(
-                f"no posterior is given for version {version}: the first is for {self._versions[:1]}"
+                f"no posterior is given for version {batch.version.min()}: the first is for {self._versions[:1]}"
             )
-        key = place, arms.tobytes()
-        if key not in self._known:
-            self._known[key] = self._worked_out(place, arms)
-        return self._known[key]
+        offered = np.empty(len(arms))
+        known: dict[tuple[int, bytes], NDArray[np.float64]] = {}
+        for row in np.argsort(places, kind="stable").tolist():
+            first, last = edges[row], edges[row + 1]
+            key = int(places[row]), arms[first:last].tobytes()
+            if key not in known:
+                known[key] = self._worked_out(key[0], arms[first:last])
+            offered[first:last] = known[key]
+        return _of(batch, listed, offered)
 
     def _worked_out(self, place: int, arms: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The probability of each of `arms`, in the caller's order."""
         from pullarm.policies.exact import integer_weights
 
-        if place not in self._prepared:
+        if self._ready is None or self._ready[0] != place:
             known, published = self._posteriors[self._versions[place]]
             grid = published or self._policy.plan_grid(known, None)
-            self._prepared[place] = self._policy.prepare(known, grid=grid)
-        prepared = self._prepared[place]
+            self._ready = place, self._policy.prepare(known, grid=grid)
+        prepared = self._ready[1]
         offer = Offer.of(arms)
         weights = integer_weights(prepared.weights(offer), prepared.floor)
         return np.asarray(weights[offer.order] / weights.sum())
