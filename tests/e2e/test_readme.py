@@ -1,4 +1,4 @@
-"""The README's snippets do what it says: they are run as they stand, but for the address."""
+"""Snippets of the documentation do what it says: they are run as they stand, but for the address."""
 
 import asyncio
 import json
@@ -11,9 +11,10 @@ import pytest
 from cli.platform import Platform
 from tests.e2e import upstream
 
-README = Path(__file__).resolve().parents[2] / "README.md"
-SNIPPETS = re.findall(r"<!-- tested: .*? -->\n```python\n(.*?)```", README.read_text(), re.DOTALL)
-FIELDS = re.findall(r"<!-- tested: .*? -->\n```json\n(.*?)```", README.read_text(), re.DOTALL)
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = "\n".join(page.read_text() for page in (ROOT / "README.md", *ROOT.glob("docs/*.md")))
+SNIPPETS = re.findall(r"<!-- tested: .*? -->\n```python\n(.*?)```", PAGES, re.DOTALL)
+FIELDS = re.findall(r"<!-- tested: .*? -->\n```json\n(.*?)```", PAGES, re.DOTALL)
 
 
 @pytest.fixture
