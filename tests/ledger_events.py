@@ -172,3 +172,23 @@ class Events:
             status=status,
             occurred_ms=at_ms,
         )
+
+
+def some_rewards(make: Events, token: Token, random: Random) -> list[Reward]:
+    """Rewards of whatever kind, worth, source and status for a decision, retractions and repetitions among them."""
+    rewards: list[Reward] = []
+    for _ in range(random.choice([0, 1, 1, 2, 4])):
+        reward = make.reward(
+            token,
+            slot=random.choice([1, 1, 1, 2]),
+            kind=random.choice(["reward", "reward", "shown"]),
+            reward_id=random.choice(["", "a", "b"]),
+            credit=random.choice([0.0, 0.3, 0.7, 1.0]),
+            feeds=random.random() < 0.8,
+            retract=random.random() < 0.2,
+            status=random.choice([RewardStatus.ACCEPTED] * 4 + [RewardStatus.LATE]),
+            after_ms=random.choice([0, 1_000, 3 * HOUR_MS]),
+            source=random.choice(["test", "bot"]),
+        )
+        rewards += [reward] * random.choice([1, 1, 2])
+    return rewards

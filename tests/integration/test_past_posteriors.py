@@ -11,7 +11,6 @@ from random import Random
 
 import pytest
 
-from pullarm.domain.decision import RewardStatus
 from pullarm.domain.experiment import Aggregation, Experiment, Exposure
 from pullarm.domain.publication import PosteriorCell
 from pullarm.domain.rebuild import Author, Exclusion, Restoration
@@ -26,7 +25,7 @@ from pullarm.storage.postgres import (
 from pullarm.storage.postgres.database import queries
 from pullarm.storage.postgres.publications import Planned
 from pullarm.storage.postgres.times import at
-from tests.ledger_events import HOUR_MS, START_MS, Event, Events, batch, draft
+from tests.ledger_events import HOUR_MS, START_MS, Event, Events, batch, draft, some_rewards
 
 _KEEP = """
     CREATE TABLE kept (experiment_id integer, fold_no bigint, policy smallint, arm_no integer, n bigint, s bigint);
@@ -130,20 +129,7 @@ def _eventful(make: Events, numbers: Sequence[int], random: Random) -> list[Even
         )
         events += [make.decision(token)] * random.choice([1, 1, 0, 2])
         events += [token] * random.choice([0, 0, 1, 2])
-        for _ in range(random.choice([0, 1, 1, 2, 4])):
-            reward = make.reward(
-                token,
-                slot=random.choice([1, 1, 1, 2]),
-                kind=random.choice(["reward", "reward", "shown"]),
-                reward_id=random.choice(["", "a", "b"]),
-                credit=random.choice([0.0, 0.3, 0.7, 1.0]),
-                feeds=random.random() < 0.8,
-                retract=random.random() < 0.2,
-                status=random.choice([RewardStatus.ACCEPTED] * 4 + [RewardStatus.LATE]),
-                after_ms=random.choice([0, 1_000, 3 * HOUR_MS]),
-                source=random.choice(["test", "bot"]),
-            )
-            events += [reward] * random.choice([1, 1, 2])
+        events += some_rewards(make, token, random)
     return random.sample(events, len(events))
 
 

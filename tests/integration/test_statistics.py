@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from pullarm.domain.decision import NO_POLICY, Reason, RewardStatus, Token
+from pullarm.domain.decision import NO_POLICY, Reason, Token
 from pullarm.domain.errors import InvalidInput, Unavailable
 from pullarm.domain.experiment import Aggregation, Exposure
 from pullarm.domain.rebuild import Author, Exclusion, Restoration
@@ -24,7 +24,7 @@ from pullarm.storage.postgres import (
     PostgresSummary,
 )
 from tests.integration.ledger_scene import LedgerScene, ledger_scene
-from tests.ledger_events import HOUR_MS, START_MS, Event, Events, batch
+from tests.ledger_events import HOUR_MS, START_MS, Event, Events, batch, some_rewards
 from workers.statistics import Statistics
 
 
@@ -59,19 +59,7 @@ def _eventful(make: Events, numbers: Sequence[int], random: Random) -> list[Even
         )
         events += [decision] * random.choice([1, 1, 0, 2])
         events += [token] * random.choice([0, 0, 0, 1, 2])
-        for _ in range(random.choice([0, 1, 1, 2, 4])):
-            reward = make.reward(
-                token,
-                slot=random.choice([1, 1, 1, 2]),
-                kind=random.choice(["reward", "reward", "shown"]),
-                reward_id=random.choice(["", "a", "b"]),
-                credit=random.choice([0.0, 0.3, 0.7, 1.0]),
-                feeds=random.random() < 0.8,
-                retract=random.random() < 0.2,
-                status=random.choice([RewardStatus.ACCEPTED] * 4 + [RewardStatus.LATE]),
-                after_ms=random.choice([0, 1_000, 3 * HOUR_MS]),
-            )
-            events += [reward] * random.choice([1, 1, 2])
+        events += some_rewards(make, token, random)
     return random.sample(events, len(events))
 
 

@@ -56,6 +56,24 @@ def queries(name: str) -> dict[str, str]:
     return {block: "\n".join(body).strip().removesuffix(";") for block, body in blocks.items()}
 
 
+@asynccontextmanager
+async def connected(dsn: str) -> "AsyncIterator[asyncpg.Connection[asyncpg.Record]]":
+    """One connection without a pool, to a database that may be in any state.
+
+    Raises Unavailable while the server is away, ConfigurationError where it lets nobody in.
+    """
+    try:
+        with driver_errors():
+            connection = await asyncpg.connect(dsn)
+    except (asyncpg.PostgresError, ValueError) as error:
+        raise ConfigurationError(f"DATABASE_URL: {error}") from error
+    try:
+        with driver_errors():
+            yield connection
+    finally:
+        await connection.close()
+
+
 async def _set_codecs(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
     await connection.set_type_codec(
         "jsonb",

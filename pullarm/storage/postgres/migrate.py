@@ -2,8 +2,7 @@
 
 import asyncpg
 
-from pullarm.domain.errors import ConfigurationError
-from pullarm.storage.postgres.database import driver_errors
+from pullarm.storage.postgres.database import connected
 from pullarm.storage.postgres.schema import migrations, missing
 
 _LOCK = 7_204_117  # any number, as long as every version of Pullarm uses the same
@@ -11,17 +10,9 @@ _LOCK = 7_204_117  # any number, as long as every version of Pullarm uses the sa
 
 async def migrate(dsn: str) -> list[str]:
     """Bring a database up to date; answers the names of the migrations that were missing."""
-    try:
-        with driver_errors():
-            connection = await asyncpg.connect(dsn)
-    except (asyncpg.PostgresError, ValueError) as error:
-        raise ConfigurationError(f"DATABASE_URL: {error}") from error
-    try:
-        with driver_errors():
-            await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
-            return await _apply(connection)
-    finally:
-        await connection.close()
+    async with connected(dsn) as connection:
+        await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
+        return await _apply(connection)
 
 
 async def _apply(connection: "asyncpg.Connection[asyncpg.Record]") -> list[str]:

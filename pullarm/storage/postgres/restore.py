@@ -3,10 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-import asyncpg
-
-from pullarm.domain.errors import ConfigurationError
-from pullarm.storage.postgres.database import Connection, driver_errors, queries
+from pullarm.storage.postgres.database import Connection, connected, queries
 
 _SQL = queries("restore")
 BEFORE = f"BEGIN;\n{_SQL['empty']};\n"
@@ -41,17 +38,10 @@ def after(now: datetime) -> str:
 
 async def look(dsn: str) -> Target:
     """Raises Unavailable while the server is away, ConfigurationError where it lets nobody in."""
-    try:
-        with driver_errors():
-            connection = await asyncpg.connect(dsn)
-    except (asyncpg.PostgresError, ValueError) as error:
-        raise ConfigurationError(f"DATABASE_URL: {error}") from error
-    try:
+    async with connected(dsn) as connection:
         there = await connection.fetchval("SELECT to_regclass('public.experiment') IS NOT NULL")
         used = there and await connection.fetchval(_SQL["is_used"])
         return Target(server=connection.get_server_version().major, used=bool(used))
-    finally:
-        await connection.close()
 
 
 async def inventory(connection: Connection) -> Inventory:
