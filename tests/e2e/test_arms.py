@@ -100,6 +100,8 @@ async def test_reward_of_what_was_paused_is_learned_and_a_new_version_starts_fro
     await fleet.until(lambda answer: answer.arm_id == "a", experiment, candidates=["a"])
     made += [await client.select(experiment, f"user-{n}", ["b", "a"]) for n in range(20)]
     made += [await client.select(experiment, f"user-{n}") for n in range(20)]
+    # Each alone as well: the draws above need not have met the arm of the smaller weight.
+    made += [await client.select(experiment, "user-0", [arm]) for arm in "ab"]
     assert {"a", "b"} == {each.arm_id for each in made[40:]}
     assert await client.reward(made[-1].decision_id, 0.0) == "ACCEPTED"
     await until_folded(api, experiment, len(early) + 1)
