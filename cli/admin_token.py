@@ -7,7 +7,7 @@ from cli.state import State, write_private
 from control.tokens import Tokens
 from pullarm.clock import system_clock
 from pullarm.domain.access import digest
-from pullarm.domain.rebuild import Author
+from pullarm.domain.audit import Author
 from pullarm.storage.postgres import Database, PostgresExperiments, PostgresTokens
 
 

@@ -18,8 +18,9 @@ from cli.rebuild_report import JsonReport, TableReport
 from cli.state import read_environment
 from cli.verify import database_url
 from pullarm.clock import clock_from
+from pullarm.domain.audit import Author
 from pullarm.domain.errors import invalid
-from pullarm.domain.rebuild import Author, Exclusion, Restoration
+from pullarm.domain.rebuild import Exclusion, Restoration
 from pullarm.storage.postgres import (
     Database,
     PostgresExperiments,

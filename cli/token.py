@@ -17,7 +17,7 @@ from cli.verify import database_url
 from control.tokens import NewToken, Tokens, TokenView
 from pullarm.clock import system_clock
 from pullarm.domain.access import Role
-from pullarm.domain.rebuild import Author
+from pullarm.domain.audit import Author
 from pullarm.storage.postgres import Database, PostgresExperiments, PostgresTokens
 
 StateFolder = Annotated[

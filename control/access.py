@@ -13,13 +13,13 @@ from litestar.middleware.authentication import (
 )
 from litestar.types import ASGIApp
 
-from control.lifecycle import find_experiment
 from control.origin import comes_from_our_page
 from pullarm.clock import Clock
 from pullarm.domain.access import SECRET, Principal, Role, Token, digest
 from pullarm.domain.decision import NO_EXPERIMENT
 from pullarm.domain.errors import Forbidden, NotFound, Unauthenticated, Unavailable
 from pullarm.domain.ports import ExperimentStore, SessionStore, TokenStore
+from pullarm.lifecycle import find_experiment
 
 COOKIE = "pullarm_session"
 _SCHEME = "bearer "

@@ -15,10 +15,10 @@ from litestar.openapi.spec import Components, SecurityScheme
 from control import hardening
 from control.access import Access, Authentication, needs
 from control.arms import Arms
+from control.audit import Audit, AuditController
 from control.dashboard import dashboard, find_web
 from control.experiments import Experiments
 from control.health import Health, Probe, Probes
-from control.lifecycle import Halts, Lifecycle
 from control.origin import refuse_other_sites
 from control.overview import Overview
 from control.problems import HANDLERS, AnyRequest
@@ -28,8 +28,10 @@ from control.system import AskIntake, System, SystemFigures
 from control.tokens import TokenController, Tokens
 from pullarm.clock import Clock, system_clock
 from pullarm.domain.access import Principal, Role
-from pullarm.domain.ports import ExperimentStore, SessionStore, TokenStore
+from pullarm.domain.audit import Author
+from pullarm.domain.ports import AuditTrail, ExperimentStore, SessionStore, TokenStore
 from pullarm.domain.summary import Summaries
+from pullarm.lifecycle import Halts, Lifecycle
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +39,7 @@ class Stores:
     """What the control plane reads and writes."""
 
     experiments: ExperimentStore
+    trail: AuditTrail
     summaries: Summaries
     halts: Halts
     tokens: TokenStore
@@ -56,8 +59,9 @@ def create_app(
 ) -> Litestar:
     """The control plane over these stores; a simulated clock neither opens nor closes it to anybody."""
     limits = limits or Limits()
-    lifecycle = Lifecycle(stores.experiments, stores.halts, clock)
+    lifecycle = Lifecycle(stores.experiments, stores.trail, stores.halts, clock)
     overview = Overview(lifecycle, stores.summaries, clock, monotonic)
+    audit = Audit(stores.trail, stores.experiments)
     probes = Probes(stores.probes)
     figures = SystemFigures(stores.intake)
     access = Access(stores.tokens, stores.sessions, stores.experiments, access_clock)
@@ -68,6 +72,7 @@ def create_app(
         route_handlers=[
             Experiments,
             Arms,
+            AuditController,
             TokenController,
             SessionController,
             Health,
@@ -82,6 +87,8 @@ def create_app(
             "tokens": Provide(lambda: tokens, sync_to_thread=False),
             "sessions": Provide(lambda: sessions, sync_to_thread=False),
             "principal": Provide(_principal, sync_to_thread=False),
+            "author": Provide(_author, sync_to_thread=False),
+            "audit": Provide(lambda: audit, sync_to_thread=False),
         },
         middleware=[
             *hardening.by_address(limits.per_address),
@@ -122,3 +129,13 @@ def _principal(request: AnyRequest) -> Principal:
     principal = request.user
     assert isinstance(principal, Principal)  # the guard saw to it
     return principal
+
+
+def _author(request: AnyRequest) -> Author:
+    """On whose account a request changes something; for routes that are not public."""
+    principal, client = _principal(request), request.client
+    return Author(
+        f"{principal.name} ({principal.token_id})",
+        "dashboard" if request.auth else "REST",
+        address=client.host if client else "",
+    )

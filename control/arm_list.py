@@ -1,7 +1,8 @@
 """Lists of arms: read from JSON or CSV, every problem told at once, and what an experiment's arms become by them."""
 
 import csv
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from control.fields import Fields, Problems, shown
 from pullarm.domain.arms import MAX_ARMS, Stated, moved, restated
@@ -9,6 +10,7 @@ from pullarm.domain.assignment import MICRO
 from pullarm.domain.errors import Conflict, InvalidInput, invalid
 from pullarm.domain.experiment import Arm, ArmStatus, Experiment, Spec, State
 from pullarm.domain.ports import Revision
+from pullarm.domain.transitions import Plan, changed
 
 MAX_ID_BYTES = 128
 MAX_PRIOR_SERVES = 1e6
@@ -22,9 +24,6 @@ ACTIONS: Mapping[str, ArmStatus] = {
 }
 _STATUSES: Mapping[str, ArmStatus | None] = {status.value: status for status in ArmStatus}
 _NUMBERS = ("prior_serves", "prior_rewards")
-
-Plan = Callable[[Experiment], Revision | None]
-"""What becomes of an experiment; None where nothing does."""
 
 
 def from_csv(text: str) -> list[object]:
@@ -132,12 +131,4 @@ def _revision(experiment: Experiment, action: str, arms: tuple[Arm, ...]) -> Rev
         )
     if arms == experiment.arms:
         return None
-    return Revision(
-        action=action,
-        spec=experiment.spec,
-        state=experiment.state,
-        buckets=experiment.buckets,
-        allocation_epoch=experiment.allocation_epoch,
-        guard_epoch=experiment.guard_epoch,
-        arms=arms,
-    )
+    return replace(changed(experiment, action, experiment.state), arms=arms)

@@ -10,12 +10,13 @@ from control import bodies
 from control.access import needs
 from control.arm_list import moving, read_list, stating
 from control.experiments import PATH, IfMatch, expected
-from control.lifecycle import Lifecycle
 from control.problems import AnyRequest
 from control.views import ArmList, ArmView, arm_list, arm_view
 from pullarm.domain.access import Role
 from pullarm.domain.arms import newest
+from pullarm.domain.audit import Author
 from pullarm.domain.experiment import Experiment
+from pullarm.lifecycle import Lifecycle
 
 
 class Arms(Controller):
@@ -39,6 +40,7 @@ class Arms(Controller):
         reference: FromPath[str],
         request: AnyRequest,
         lifecycle: NamedDependency[Lifecycle],
+        author: NamedDependency[Author],
         if_match: IfMatch = None,
     ) -> Response[ArmList]:
         """Add arms, one or thousands, as JSON or CSV; all of them or, where one is at fault, none.
@@ -47,7 +49,7 @@ class Arms(Controller):
         anew. A `status` moves an arm that is there, too. The answer lists the arms named, as they are now.
         """
         stated = read_list(await bodies.read_arms(request))
-        experiment = await lifecycle.revise(reference, expected(if_match), stating(stated))
+        experiment = await lifecycle.revise(reference, stating(stated), author, expected(if_match))
         arms = newest(experiment.arms)
         named = [arms[each.arm_id] for each in stated]
         return Response(arm_list(named), headers=_tag(experiment))
@@ -58,10 +60,11 @@ class Arms(Controller):
         reference: FromPath[str],
         arm_id: FromPath[str],
         lifecycle: NamedDependency[Lifecycle],
+        author: NamedDependency[Author],
         if_match: IfMatch = None,
     ) -> Response[ArmView]:
         """Show an arm no more until it is resumed; rewards of what was shown still count."""
-        return await _move(lifecycle, reference, arm_id, "pause", if_match)
+        return await _move(lifecycle, reference, (arm_id, "pause"), author, if_match)
 
     @post("/{arm_id:str}/resume", status_code=HTTPStatus.OK)
     async def resume(
@@ -69,10 +72,11 @@ class Arms(Controller):
         reference: FromPath[str],
         arm_id: FromPath[str],
         lifecycle: NamedDependency[Lifecycle],
+        author: NamedDependency[Author],
         if_match: IfMatch = None,
     ) -> Response[ArmView]:
         """Show a paused arm again, with what was learnt of it."""
-        return await _move(lifecycle, reference, arm_id, "resume", if_match)
+        return await _move(lifecycle, reference, (arm_id, "resume"), author, if_match)
 
     @post("/{arm_id:str}/retire", status_code=HTTPStatus.OK)
     async def retire(
@@ -80,18 +84,22 @@ class Arms(Controller):
         reference: FromPath[str],
         arm_id: FromPath[str],
         lifecycle: NamedDependency[Lifecycle],
+        author: NamedDependency[Author],
         if_match: IfMatch = None,
     ) -> Response[ArmView]:
         """Show an arm no more for good; added again it is a new version."""
-        return await _move(lifecycle, reference, arm_id, "retire", if_match)
+        return await _move(lifecycle, reference, (arm_id, "retire"), author, if_match)
 
 
 async def _move(
-    lifecycle: Lifecycle, reference: str, arm_id: str, action: str, if_match: str | None
+    lifecycle: Lifecycle,
+    reference: str,
+    move: tuple[str, str],
+    author: Author,
+    if_match: str | None,
 ) -> Response[ArmView]:
-    plan = moving(arm_id, action)
-    experiment = await lifecycle.revise(reference, expected(if_match), plan)
-    return Response(arm_view(newest(experiment.arms)[arm_id]), headers=_tag(experiment))
+    experiment = await lifecycle.revise(reference, moving(*move), author, expected(if_match))
+    return Response(arm_view(newest(experiment.arms)[move[0]]), headers=_tag(experiment))
 
 
 def _tag(experiment: Experiment) -> dict[str, str]:

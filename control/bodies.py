@@ -29,8 +29,13 @@ _LOG_IN: dict[str, object] = {"token": "pullarm_..."}
 _CHANGE = {"traffic_pct": 0.4, "policies": [{"name": "thompson", "weight": 2.0}, "control"]}
 
 
-async def read_json(request: AnyRequest) -> object:
-    """The body as plain values; raises NotJson where it does not claim to be JSON, Malformed where it is not."""
+async def read_json(request: AnyRequest, default: object = ...) -> object:
+    """The body as plain values, or the default, where there is one, for an empty body.
+
+    Raises NotJson where it does not claim to be JSON, Malformed where it is not.
+    """
+    if default is not ... and not await request.body():
+        return default
     # A form of any web page may send the other types without asking.
     media_type = _media_type(request)
     if media_type != _JSON:
@@ -58,10 +63,10 @@ def _media_type(request: AnyRequest) -> str:
     return request.content_type[0].lower()
 
 
-def _body(example: dict[str, object]) -> RequestBody:
+def _body(example: dict[str, object], *, required: bool = True) -> RequestBody:
     schema = Schema(type=OpenAPIType.OBJECT, additional_properties=True)
     media_type = OpenAPIMediaType(schema=schema, example=example)
-    return RequestBody(content={_JSON: media_type}, required=True)
+    return RequestBody(content={_JSON: media_type}, required=required)
 
 
 @dataclass
@@ -78,6 +83,14 @@ class Change(Operation):
 
     def __post_init__(self) -> None:
         self.request_body = _body(_CHANGE)
+
+
+@dataclass
+class Clone(Operation):
+    """Documents the body of a copy."""
+
+    def __post_init__(self) -> None:
+        self.request_body = _body({"name": "Bandit Test v2"}, required=False)
 
 
 @dataclass

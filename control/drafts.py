@@ -1,9 +1,7 @@
 """From untrusted JSON to what an experiment is made of: everything is checked and every problem told at once."""
 
-import re
-import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 
 from control.arm_list import agreed, read_stated
 from control.fields import Fields, Problems, shown
@@ -12,17 +10,18 @@ from control.splits import read_policies
 from pullarm.domain.arms import MAX_ARMS
 from pullarm.domain.errors import invalid
 from pullarm.domain.experiment import (
-    Arm,
     CandidateLog,
     Catalogue,
     Delay,
+    Experiment,
     Learning,
     PolicySpec,
     Spec,
+    next_state,
 )
+from pullarm.domain.transitions import Plan, edited
+from pullarm.lifecycle import KEY, Draft
 from pullarm.policies import registry
-
-KEY = re.compile(r"(?!exp_)[a-z0-9][a-z0-9_-]{0,63}")
 
 DEFAULTS = Spec(
     name="",
@@ -54,16 +53,8 @@ _CANDIDATE_LOGS = {kind.value: kind for kind in CandidateLog}
 _CATALOGUES = {kind.value: kind for kind in Catalogue}
 _DELAYS = {delay.value: delay for delay in Delay}
 _LEARNING = ("delay", "half_life_hours")
+_COPY_CHARS = 40  # at most 160 bytes, so that the copy's name is not too long
 _HALF_LIFE_HOURS = 1.0, 8_760.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
-    """A new experiment as it was asked for."""
-
-    key: str | None
-    spec: Spec
-    arms: tuple[Arm, ...]
 
 
 def read_draft(body: object) -> Draft:
@@ -107,10 +98,31 @@ def read_change(body: object, current: Spec) -> Spec:
     return spec
 
 
-def slug(name: str) -> str:
-    """A key from a name: lower-case letters, digits and hyphens."""
-    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:48].strip("-") or "experiment"
+def read_clone(body: object, of: Experiment) -> Draft:
+    """A copy of an experiment with its live arms, and with what a request's JSON says otherwise.
+
+    Raises Conflict where there can be none yet, InvalidInput with every problem.
+    """
+    next_state("clone", of.state)
+    raw = _object(body)
+    problems = Problems()
+    given = Fields(raw, problems)
+    given.only((*_CHANGEABLE, *_FIXED))
+    if "arms" in raw:
+        given.note("arms", "are those of the original; change them once the copy is there")
+    base = replace(of.spec, name=f"{of.spec.name[:_COPY_CHARS]} (copy)")
+    spec = _read_spec(given, _with_defaults(base, raw))
+    key = _read_key(given)
+    problems.raise_if_any()
+    arms = tuple(
+        replace(arm, arm_no=number, version=1) for number, arm in enumerate(of.live(), start=1)
+    )
+    return Draft(key=key, spec=spec, arms=arms, cloned_from=of.id)
+
+
+def editing(body: object) -> Plan:
+    """Give an experiment what a request's JSON says."""
+    return lambda experiment: edited(experiment, read_change(body, experiment.spec))
 
 
 def _object(body: object) -> Mapping[str, object]:

@@ -10,13 +10,14 @@ from litestar.params import FromPath, HeaderParameter
 
 from control import bodies
 from control.access import needs
-from control.drafts import read_draft
-from control.lifecycle import Expected, Lifecycle
+from control.drafts import editing, read_clone, read_draft
 from control.overview import Overview
 from control.problems import AnyRequest
 from control.views import ExperimentList, ExperimentView, SummaryView, listed, whole
 from pullarm.domain.access import Principal, Role
+from pullarm.domain.audit import Author
 from pullarm.domain.experiment import Experiment
+from pullarm.lifecycle import Expected, Lifecycle
 
 PATH = "/api/experiments"
 
@@ -35,13 +36,14 @@ class Experiments(Controller):
 
     @post(operation_class=bodies.Create)
     async def create(
-        self, request: AnyRequest, lifecycle: NamedDependency[Lifecycle]
+        self,
+        request: AnyRequest,
+        lifecycle: NamedDependency[Lifecycle],
+        author: NamedDependency[Author],
     ) -> Response[ExperimentView]:
         """Create a draft; the answer lists every default."""
         draft = read_draft(await bodies.read_json(request))
-        experiment = await lifecycle.create(draft)
-        location = {"Location": f"{PATH}/{experiment.id}"}
-        return _answer(experiment, status=HTTPStatus.CREATED, headers=location)
+        return _created(await lifecycle.create(draft, author))
 
     @get(opt=needs(Role.VIEWER, filtered=True))
     async def list(
@@ -64,32 +66,59 @@ class Experiments(Controller):
         reference: FromPath[str],
         request: AnyRequest,
         lifecycle: NamedDependency[Lifecycle],
+        author: NamedDependency[Author],
         if_match: IfMatch = None,
     ) -> Response[ExperimentView]:
         """Change the given fields of a draft or running experiment."""
-        body = await bodies.read_json(request)
-        return _answer(await lifecycle.edit(reference, body, expected(if_match)))
+        plan = editing(await bodies.read_json(request))
+        return _answer(await lifecycle.revise(reference, plan, author, expected(if_match)))
 
     @post("/{reference:str}/start", status_code=HTTPStatus.OK)
     async def start(
         self,
         reference: FromPath[str],
         lifecycle: NamedDependency[Lifecycle],
+        author: NamedDependency[Author],
         if_match: IfMatch = None,
     ) -> Response[ExperimentView]:
         """Start a draft."""
-        return _answer(await lifecycle.start(reference, expected(if_match)))
+        return _answer(await lifecycle.start(reference, author, expected(if_match)))
 
     @post("/{reference:str}/stop", status_code=HTTPStatus.OK)
     async def stop(
         self,
         reference: FromPath[str],
         lifecycle: NamedDependency[Lifecycle],
+        author: NamedDependency[Author],
         if_match: IfMatch = None,
     ) -> Response[ExperimentView]:
         """Stop for good; stopping again is harmless."""
-        experiment, warnings = await lifecycle.stop(reference, expected(if_match))
+        experiment, warnings = await lifecycle.stop(reference, author, expected(if_match))
         return _answer(experiment, warnings=warnings)
+
+    @post("/{reference:str}/archive", status_code=HTTPStatus.OK)
+    async def archive(
+        self,
+        reference: FromPath[str],
+        lifecycle: NamedDependency[Lifecycle],
+        author: NamedDependency[Author],
+        if_match: IfMatch = None,
+    ) -> Response[ExperimentView]:
+        """Hide a draft, or an experiment that has ended, from lists."""
+        return _answer(await lifecycle.archive(reference, author, expected(if_match)))
+
+    @post("/{reference:str}/clone", operation_class=bodies.Clone)
+    async def clone(
+        self,
+        reference: FromPath[str],
+        request: AnyRequest,
+        lifecycle: NamedDependency[Lifecycle],
+        author: NamedDependency[Author],
+    ) -> Response[ExperimentView]:
+        """Make a draft of an experiment that has ended: as it was configured, but for the given fields."""
+        body = await bodies.read_json(request, default={})
+        draft = read_clone(body, await lifecycle.find(reference))
+        return _created(await lifecycle.create(draft, author))
 
     @get("/{reference:str}/summary", opt=needs(Role.VIEWER))
     async def summary(
@@ -104,6 +133,11 @@ def expected(if_match: str | None) -> Expected:
     if if_match is None or if_match.strip() == "*":
         return None
     return frozenset(int(number) for number in re.findall(r'(?<!W/)"([0-9]{1,9})"', if_match))
+
+
+def _created(experiment: Experiment) -> Response[ExperimentView]:
+    location = {"Location": f"{PATH}/{experiment.id}"}
+    return _answer(experiment, status=HTTPStatus.CREATED, headers=location)
 
 
 def _answer(

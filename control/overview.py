@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import inf
 
-from control.lifecycle import Lifecycle
 from control.views import SummaryView, summary_view
 from pullarm.clock import Clock
 from pullarm.domain.experiment import Experiment
 from pullarm.domain.summary import Summaries, Summary
+from pullarm.lifecycle import Lifecycle
 
 KEPT_S = 1.0
 """Every open page asks for a summary every other second."""

@@ -9,7 +9,8 @@ from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 from litestar.types import ExceptionHandlersMap
 
-from pullarm.domain.errors import InvalidInput, PullarmError
+from control.entries import entry_view
+from pullarm.domain.errors import InvalidInput, PullarmError, VersionMismatch
 
 STATUSES: Mapping[str, HTTPStatus] = {
     "invalid_input": HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -51,7 +52,12 @@ class NotJson(HTTPException):
 
 
 def problem(
-    status: int, detail: str, *, code: str = "", problems: list[dict[str, str]] | None = None
+    status: int,
+    detail: str,
+    *,
+    code: str = "",
+    problems: list[dict[str, str]] | None = None,
+    **more: object,
 ) -> Response[dict[str, object]]:
     """A problem document; `problems` names every field at fault."""
     title = HTTPStatus(status).phrase
@@ -61,6 +67,7 @@ def problem(
         "status": status,
         "detail": detail or title,
         "problems": problems or [],
+        **more,
     }
     return Response(body, status_code=status, media_type=MEDIA_TYPE, headers=_HEADERS.get(status))
 
@@ -70,6 +77,9 @@ def domain_error(request: AnyRequest, error: PullarmError) -> Response[dict[str,
     status = STATUSES.get(error.code, HTTPStatus.INTERNAL_SERVER_ERROR)
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         return unexpected(request, error)
+    if isinstance(error, VersionMismatch):
+        changes = [entry_view(each, None) for each in error.changes]
+        return problem(status, str(error), code=error.code, changes=changes)
     fields = error.problems if isinstance(error, InvalidInput) else ()
     return problem(
         status,

@@ -20,6 +20,7 @@ from pullarm.storage.postgres import (
     PostgresLedger,
     PostgresSummary,
     PostgresTokens,
+    PostgresTrail,
 )
 from pullarm.storage.redis import RedisBoard, connect
 
@@ -73,6 +74,7 @@ async def serve(settings: Settings) -> None:
                 tokens = PostgresTokens(database)
                 stores = Stores(
                     experiments=PostgresExperiments(database),
+                    trail=PostgresTrail(database),
                     summaries=PostgresSummary(database),
                     halts=board,
                     tokens=tokens,

@@ -15,13 +15,13 @@ from litestar.params import FromPath
 from control import bodies
 from control.access import needs
 from control.fields import Fields, Problems, shown
-from control.lifecycle import find_experiment, new_id
 from control.problems import AnyRequest
 from pullarm.clock import Clock
 from pullarm.domain.access import MAX_NAME_BYTES, SECRET_PREFIX, Principal, Role, Token, digest
+from pullarm.domain.audit import Author
 from pullarm.domain.errors import NotFound, invalid
 from pullarm.domain.ports import ExperimentStore, TokenStore
-from pullarm.domain.rebuild import Author
+from pullarm.lifecycle import find_experiment, new_id
 
 MAX_EXPERIMENTS = 1_000
 MAX_DAYS = 3_650.0
@@ -150,10 +150,6 @@ def _fields(token: Token, ids: Mapping[int, str]) -> dict[str, Any]:
     }
 
 
-def _author(principal: Principal) -> Author:
-    return Author(f"{principal.name} ({principal.token_id})", "REST")
-
-
 class TokenController(Controller):
     """`/api/tokens`."""
 
@@ -166,10 +162,10 @@ class TokenController(Controller):
         self,
         request: AnyRequest,
         tokens: NamedDependency[Tokens],
-        principal: NamedDependency[Principal],
+        author: NamedDependency[Author],
     ) -> Response[NewToken]:
         """Make a token; its secret is in this answer and nowhere else."""
-        made = await tokens.create(await bodies.read_json(request), _author(principal))
+        made = await tokens.create(await bodies.read_json(request), author)
         return Response(made, status_code=HTTPStatus.CREATED)
 
     @get()
@@ -182,7 +178,7 @@ class TokenController(Controller):
         self,
         token_id: FromPath[str],
         tokens: NamedDependency[Tokens],
-        principal: NamedDependency[Principal],
+        author: NamedDependency[Author],
     ) -> TokenView:
         """Revoke a token for good; it ends within a second everywhere, and again is harmless."""
-        return await tokens.revoke(token_id, _author(principal))
+        return await tokens.revoke(token_id, author)

@@ -15,7 +15,13 @@ from pullarm.domain.ports import BoardIndex
 from pullarm.domain.publication import Head, Published
 from pullarm.domain.summary import Summaries
 from pullarm.storage.memory import MemoryTokens
-from pullarm.storage.postgres import Database, PostgresExperiments, PostgresLedger, PostgresSummary
+from pullarm.storage.postgres import (
+    Database,
+    PostgresExperiments,
+    PostgresLedger,
+    PostgresSummary,
+    PostgresTrail,
+)
 from pullarm.storage.postgres.times import at
 from pullarm.storage.redis import RedisBoard
 from tests.ledger_events import START_MS
@@ -81,6 +87,7 @@ def app_over(
     tokens = tokens or administered()
     stores = Stores(
         experiments=PostgresExperiments(database),
+        trail=PostgresTrail(database),
         summaries=summaries or PostgresSummary(database),
         halts=board,
         tokens=tokens,

@@ -64,6 +64,18 @@ class Token:
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
 
 
+def token_entry(token: Token) -> dict[str, object]:
+    """What the audit trail says of a token."""
+    principal = token.principal
+    return {
+        "token_id": principal.token_id,
+        "name": principal.name,
+        "role": principal.role.value,
+        "experiments": principal.experiments,
+        "expires_at": token.expires_at,
+    }
+
+
 class Caller(NamedTuple):
     """A token of role caller as serving knows it."""
 

@@ -14,9 +14,11 @@
 Each edge maps `code` to its own status in one table (`serving/errors.py`, `control/problems.py`).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
+from pullarm.domain.audit import AuditEntry
 from pullarm.domain.decision import RewardStatus
 
 
@@ -91,6 +93,11 @@ class VersionMismatch(PullarmError):
     """The experiment was changed in the meantime: read it again and repeat the change."""
 
     code = "version_mismatch"
+
+    def __init__(self, message: str | None = None, changes: Sequence[AuditEntry] = ()) -> None:
+        super().__init__(message)
+        self.changes = changes
+        """What was changed since, oldest first."""
 
 
 class Unavailable(PullarmError):

@@ -59,6 +59,7 @@ class Aggregation(StrEnum):
 
 
 ACTIONS: Mapping[str, Mapping[State, State]] = {
+    "edit": {State.DRAFT: State.DRAFT, State.RUNNING: State.RUNNING},
     "start": {State.DRAFT: State.RUNNING},
     "stop": {
         State.RUNNING: State.STOPPED,
@@ -66,8 +67,14 @@ ACTIONS: Mapping[str, Mapping[State, State]] = {
         State.SHIPPED: State.STOPPED,
         State.STOPPED: State.STOPPED,
     },
+    "clone": {State.STOPPED: State.STOPPED, State.ARCHIVED: State.ARCHIVED},
+    "archive": {
+        State.DRAFT: State.ARCHIVED,
+        State.STOPPED: State.ARCHIVED,
+        State.ARCHIVED: State.ARCHIVED,
+    },
 }
-"""Which action leads from which state to which; stopping twice is harmless."""
+"""Which action leads from which state to which; stopping or archiving twice is harmless."""
 
 
 def next_state(action: str, state: State) -> State:
@@ -76,8 +83,7 @@ def next_state(action: str, state: State) -> State:
     if target is None:
         legal = [name for name, moves in ACTIONS.items() if state in moves]
         raise Conflict(
-            f"cannot {action} an experiment that is {state}; "
-            + (f"legal now: {', '.join(legal)}" if legal else "it takes no action any more")
+            f"cannot {action} an experiment that is {state}; legal now: {', '.join(legal)}"
         )
     return target
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from pullarm.domain.access import Caller, Token
+from pullarm.domain.audit import NOBODY, AuditEntry, Author
 from pullarm.domain.decision import Batch
 from pullarm.domain.experiment import Arm, Experiment, Spec, State
 from pullarm.domain.publication import Head, Publication, Published
-from pullarm.domain.rebuild import Author
 
 
 class EventSink(Protocol):
@@ -86,8 +86,12 @@ class Ledger(Protocol):
         """Keep what cannot be folded."""
 
 
+REGISTRAR = Author("worker", "first seen")
+"""On whose account candidates become arms."""
+
+
 class ExperimentStore(Protocol):
-    """Experiments and their history."""
+    """Experiments and their history; every change is in the audit trail too."""
 
     async def create(self, draft: "NewExperiment", now_ms: int) -> Experiment:
         """Store a draft."""
@@ -115,6 +119,14 @@ class NewExperiment:
     salt: bytes
     buckets: bytes
     arms: tuple[Arm, ...]
+    author: Author = NOBODY
+    cloned_from: str = ""
+    """The id of the experiment that it is a copy of."""
+
+    @property
+    def action(self) -> str:
+        """What made it, for its history."""
+        return "clone" if self.cloned_from else "create"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,15 +134,27 @@ class Revision:
     """One change of an experiment: what it becomes and who did it."""
 
     action: str
-    """create, edit, start, stop, ..."""
+    """edit, start, stop, ..."""
     spec: Spec
     state: State
     buckets: bytes
     allocation_epoch: int
     guard_epoch: int
-    actor: str = ""
+    author: Author = NOBODY
     arms: tuple[Arm, ...] | None = None
     """All of them, as they become; None leaves them as they are."""
+
+
+class AuditTrail(Protocol):
+    """Who changed what."""
+
+    async def page(
+        self, experiment: int | None, *, before: int | None, count: int
+    ) -> list[AuditEntry]:
+        """At most `count` entries with numbers below `before`, newest first; of one experiment, or of all there is."""
+
+    async def since(self, experiment: int, config_no: int) -> list[AuditEntry]:
+        """What made the versions of an experiment after this one, oldest first."""
 
 
 class Board(Protocol):

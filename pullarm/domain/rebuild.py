@@ -53,16 +53,6 @@ class Restoration(NamedTuple):
     rebuild_no: int
 
 
-class Author(NamedTuple):
-    """On whose account something was changed, for the audit trail."""
-
-    actor: str
-    origin: str
-    """The way it came: command, REST, or a job's name."""
-    note: str = ""
-    """Why."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rebuilt:
     """What a rebuild changed, or would change."""

@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from pullarm.domain.ports import Board, EventSink, EventSource, ExperimentStore, Ledger
+from pullarm.domain.ports import AuditTrail, Board, EventSink, EventSource, ExperimentStore, Ledger
 from pullarm.domain.summary import Summaries
 from pullarm.storage.memory import (
     MemoryBoard,
@@ -14,6 +14,7 @@ from pullarm.storage.memory import (
     MemoryExperiments,
     MemoryLedger,
     MemorySummary,
+    MemoryTrail,
 )
 from pullarm.storage.postgres import (
     Database,
@@ -21,6 +22,7 @@ from pullarm.storage.postgres import (
     PostgresLedger,
     PostgresStatistics,
     PostgresSummary,
+    PostgresTrail,
 )
 from pullarm.storage.redis import RedisBoard, RedisEventSink, RedisEventSource, connect, keys
 
@@ -30,6 +32,7 @@ class Stores:
     """The experiments, their ledger and its figures."""
 
     experiments: ExperimentStore
+    trail: AuditTrail
     ledger: Ledger
     summaries: Summaries
     settle: Callable[[int], Awaitable[None]]
@@ -52,7 +55,8 @@ class Stream:
 
 @pytest.fixture
 def memory_stores() -> Stores:
-    experiments = MemoryExperiments()
+    trail = MemoryTrail()
+    experiments = MemoryExperiments(trail)
 
     async def history(number: int) -> list[tuple[int, str, str, str]]:
         return [
@@ -65,7 +69,7 @@ def memory_stores() -> Stores:
     async def settle(number: int) -> None:
         """They are never behind."""
 
-    return Stores(experiments, ledger, MemorySummary(ledger), settle, history)
+    return Stores(experiments, trail, ledger, MemorySummary(ledger), settle, history)
 
 
 @pytest.fixture
@@ -83,6 +87,7 @@ async def postgres_stores(database_url: str) -> AsyncIterator[Stores]:
 
         yield Stores(
             PostgresExperiments(database),
+            PostgresTrail(database),
             PostgresLedger(database),
             PostgresSummary(database),
             PostgresStatistics(database).catch_up,

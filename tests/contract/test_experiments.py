@@ -5,12 +5,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from pullarm.domain.audit import Author
 from pullarm.domain.errors import InvalidInput, NotFound, VersionMismatch
 from pullarm.domain.experiment import Arm, Catalogue, Experiment, State
 from pullarm.domain.ports import Revision
 from tests.contract.conftest import Stores
 from tests.ledger_events import START_MS, draft
 
+ANN = Author("ann", "REST", address="192.0.2.7")
 _LATER_MS = START_MS + 1_234
 
 
@@ -26,7 +28,7 @@ def _revision(experiment: Experiment, state: State, action: str = "edit") -> Rev
         buckets=experiment.buckets[::-1],
         allocation_epoch=experiment.allocation_epoch + 1,
         guard_epoch=experiment.guard_epoch + 2,
-        actor="ann",
+        author=ANN,
     )
 
 

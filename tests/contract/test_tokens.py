@@ -7,9 +7,9 @@ from typing import Protocol
 import pytest
 
 from pullarm.domain.access import Caller, Principal, Role, Token, digest
+from pullarm.domain.audit import Author
 from pullarm.domain.errors import NotFound
 from pullarm.domain.ports import CallerBoard, SessionStore, TokenStore
-from pullarm.domain.rebuild import Author
 from pullarm.storage.memory import MemoryCallers, MemoryTokens
 from pullarm.storage.postgres import Database, PostgresTokens
 from pullarm.storage.postgres.times import at
@@ -141,19 +141,3 @@ async def test_callers_are_read_where_they_have_changed(callers: CallerBoard) ->
     emptied = await callers.read(posted.stamp)
     assert emptied is not None
     assert emptied.callers == ()
-
-
-async def test_who_made_and_revoked_a_token_is_in_the_audit_trail(database_url: str) -> None:
-    async with Database(database_url) as database:
-        tokens = PostgresTokens(database)
-        await tokens.create(token(1, experiments=frozenset({4})), digest("one"), AUTHOR)
-        await tokens.revoke("tok_1", OTHER, START_MS + 5)
-        await tokens.revoke("tok_1", AUTHOR, START_MS + 6)
-        async with database.connection() as connection:
-            rows = await connection.fetch("SELECT * FROM audit ORDER BY audit_no")
-    assert [(row["action"], row["actor"], row["origin"]) for row in rows] == [
-        ("create token", "admin", "REST"),
-        ("revoke token", "another", "REST"),
-    ]
-    assert {row["after"]["token_id"] for row in rows} == {"tok_1"}
-    assert rows[0]["after"]["experiments"] == [4]

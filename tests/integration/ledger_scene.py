@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from pullarm.domain.assignment import MICRO
+from pullarm.domain.audit import Author
 from pullarm.domain.experiment import Aggregation, Experiment, Exposure
-from pullarm.domain.rebuild import Author, Exclusion
+from pullarm.domain.rebuild import Exclusion
 from pullarm.domain.summary import Summary
 from pullarm.storage.memory import MemoryExperiments, MemoryLedger
 from pullarm.storage.memory.experiments import at

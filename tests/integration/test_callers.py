@@ -10,9 +10,9 @@ import pytest
 
 from pullarm.client import Client
 from pullarm.domain.access import Caller, Principal, Role, Token, digest
+from pullarm.domain.audit import Author
 from pullarm.domain.errors import Forbidden, Unauthenticated, Unavailable
 from pullarm.domain.ports import Posted
-from pullarm.domain.rebuild import Author
 from pullarm.storage.memory import MemoryCallers
 from pullarm.storage.postgres import Database, PostgresTokens
 from pullarm.storage.postgres.times import at

@@ -8,9 +8,10 @@ import pytest
 
 from pullarm.domain.arms import Stated, moved, newest, restated
 from pullarm.domain.assignment import MICRO
+from pullarm.domain.audit import Author
 from pullarm.domain.decision import Decision
 from pullarm.domain.experiment import ArmStatus, Learning
-from pullarm.domain.rebuild import Author, Exclusion, Restoration
+from pullarm.domain.rebuild import Exclusion, Restoration
 from pullarm.storage.postgres import (
     PostgresHistory,
     PostgresLedger,

@@ -11,9 +11,10 @@ from random import Random
 
 import pytest
 
+from pullarm.domain.audit import Author
 from pullarm.domain.experiment import Aggregation, Experiment, Exposure
 from pullarm.domain.publication import PosteriorCell
-from pullarm.domain.rebuild import Author, Exclusion, Restoration
+from pullarm.domain.rebuild import Exclusion, Restoration
 from pullarm.storage.postgres import (
     Database,
     PostgresExperiments,

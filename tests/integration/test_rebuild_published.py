@@ -6,7 +6,8 @@ from random import Random
 
 import pytest
 
-from pullarm.domain.rebuild import Author, Exclusion, Restoration
+from pullarm.domain.audit import Author
+from pullarm.domain.rebuild import Exclusion, Restoration
 from pullarm.storage.memory.experiments import at
 from pullarm.storage.postgres import PostgresHistory, PostgresRepair
 from tests.ledger_events import HOUR_MS, START_MS, THOMPSON

@@ -6,8 +6,9 @@ from datetime import timedelta
 
 import pytest
 
+from pullarm.domain.audit import Author
 from pullarm.domain.errors import Conflict, Unavailable
-from pullarm.domain.rebuild import Author, Exclusion, Restoration
+from pullarm.domain.rebuild import Exclusion, Restoration
 from pullarm.storage.postgres import Database, PostgresRepair
 from pullarm.storage.postgres.retention import PostgresRetention
 from pullarm.storage.postgres.times import at

@@ -8,10 +8,11 @@ from random import Random
 
 import pytest
 
+from pullarm.domain.audit import Author
 from pullarm.domain.decision import NO_POLICY, Reason, Token
 from pullarm.domain.errors import InvalidInput, Unavailable
 from pullarm.domain.experiment import Aggregation, Exposure
-from pullarm.domain.rebuild import Author, Exclusion, Restoration
+from pullarm.domain.rebuild import Exclusion, Restoration
 from pullarm.domain.rollup import Counts, Grain, Span
 from pullarm.domain.summary import DataCut, Summary
 from pullarm.statistics.ratio import Sums

@@ -7,9 +7,10 @@ from random import Random
 
 import pytest
 
+from pullarm.domain.audit import Author
 from pullarm.domain.errors import NotFound
 from pullarm.domain.experiment import Learning
-from pullarm.domain.rebuild import Author, Exclusion
+from pullarm.domain.rebuild import Exclusion
 from pullarm.storage.postgres import (
     PostgresHistory,
     PostgresLedger,

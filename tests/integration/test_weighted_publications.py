@@ -8,8 +8,9 @@ from random import Random
 import pytest
 
 from pullarm.domain.assignment import MICRO
+from pullarm.domain.audit import Author
 from pullarm.domain.experiment import POLICY_NUMBERS, Learning, State
-from pullarm.domain.rebuild import Author, Exclusion
+from pullarm.domain.rebuild import Exclusion
 from pullarm.storage.postgres import PostgresHistory, PostgresLedger, PostgresRepair
 from pullarm.storage.postgres.times import at
 from tests.ledger_events import HOUR_MS, START_MS, THOMPSON, Event

@@ -4,10 +4,11 @@ from functools import partial
 from hypothesis import given
 from hypothesis import strategies as st
 
-from control.drafts import KEY, read_change, read_draft, slug
+from control.drafts import read_change, read_draft
 from pullarm.domain.assignment import BUCKETS, allocate
 from pullarm.domain.errors import InvalidInput
 from pullarm.domain.experiment import POLICY_NUMBERS, Spec, policy_weights
+from pullarm.lifecycle import KEY, slug
 from pullarm.policies import registry
 
 json_values = st.recursive(

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from control.drafts import DEFAULTS, read_change, read_draft, slug
+from control.drafts import DEFAULTS, read_change, read_draft
 from pullarm.domain.errors import InvalidInput
 from pullarm.domain.experiment import (
     Aggregation,
@@ -17,6 +17,7 @@ from pullarm.domain.experiment import (
     RewardKind,
     Spec,
 )
+from pullarm.lifecycle import slug
 from tests.control_api import ORIGINAL
 
 

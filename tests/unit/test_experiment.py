@@ -21,11 +21,18 @@ from pullarm.domain.experiment import (
 )
 
 LEGAL = {
+    ("edit", State.DRAFT): State.DRAFT,
+    ("edit", State.RUNNING): State.RUNNING,
     ("start", State.DRAFT): State.RUNNING,
     ("stop", State.RUNNING): State.STOPPED,
     ("stop", State.ROLLED_BACK): State.STOPPED,
     ("stop", State.SHIPPED): State.STOPPED,
     ("stop", State.STOPPED): State.STOPPED,
+    ("clone", State.STOPPED): State.STOPPED,
+    ("clone", State.ARCHIVED): State.ARCHIVED,
+    ("archive", State.DRAFT): State.ARCHIVED,
+    ("archive", State.STOPPED): State.ARCHIVED,
+    ("archive", State.ARCHIVED): State.ARCHIVED,
 }
 THOMPSON = PolicySpec(name="thompson", weight=0.3, params={"floor": 0.05})
 CONTROL = PolicySpec(name="control", weight=0.1)
@@ -45,8 +52,8 @@ def test_illegal_action_is_refused_and_the_legal_ones_named(action: str, state: 
     with pytest.raises(Conflict) as caught:
         next_state(action, state)
     legal = [name for name, at in LEGAL if at is state]
-    said = f"legal now: {', '.join(legal)}" if legal else "it takes no action any more"
-    assert str(caught.value) == f"cannot {action} an experiment that is {state}; {said}"
+    said = f"cannot {action} an experiment that is {state}; legal now: {', '.join(legal)}"
+    assert str(caught.value) == said
 
 
 def test_policies_without_weight_get_no_traffic() -> None:

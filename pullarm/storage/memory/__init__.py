@@ -7,6 +7,7 @@ from pullarm.storage.memory.experiments import MemoryExperiments
 from pullarm.storage.memory.ledger import MemoryLedger
 from pullarm.storage.memory.summary import MemorySummary
 from pullarm.storage.memory.tokens import MemoryTokens
+from pullarm.storage.memory.trail import MemoryTrail
 
 __all__ = [
     "MemoryBoard",
@@ -16,4 +17,5 @@ __all__ = [
     "MemoryLedger",
     "MemorySummary",
     "MemoryTokens",
+    "MemoryTrail",
 ]

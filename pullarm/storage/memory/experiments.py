@@ -5,9 +5,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from pullarm.domain.arms import first_seen
+from pullarm.domain.audit import Author
 from pullarm.domain.errors import NotFound, VersionMismatch, invalid
 from pullarm.domain.experiment import Aggregation, Experiment, Exposure, State
-from pullarm.domain.ports import NewExperiment, Revision
+from pullarm.domain.ports import REGISTRAR, NewExperiment, Revision
+from pullarm.domain.transitions import difference
+from pullarm.storage.memory.trail import MemoryTrail
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -24,7 +27,8 @@ class Change:
 class MemoryExperiments:
     """The experiment store."""
 
-    def __init__(self) -> None:
+    def __init__(self, trail: MemoryTrail | None = None) -> None:
+        self._trail = trail or MemoryTrail()
         self._history: dict[int, list[Change]] = {}
 
     async def create(self, draft: NewExperiment, now_ms: int) -> Experiment:
@@ -46,15 +50,26 @@ class MemoryExperiments:
             created_at=at(now_ms),
             updated_at=at(now_ms),
         )
-        return self._store("create", "", experiment)
+        return self._store(draft.action, draft.author, experiment, draft.cloned_from)
 
     def _newest(self) -> list[Experiment]:
         return [changes[-1].became for changes in self._history.values()]
 
-    def _store(self, action: str, actor: str, experiment: Experiment) -> Experiment:
-        change = Change(action=action, actor=actor, became=experiment)
-        self._history.setdefault(experiment.number, []).append(change)
-        return experiment
+    def _store(
+        self, action: str, author: Author, became: Experiment, cloned_from: str = ""
+    ) -> Experiment:
+        changes = self._history.setdefault(became.number, [])
+        before, after = difference(changes[-1].became if changes else None, became)
+        changes.append(Change(action=action, actor=author.actor, became=became))
+        self._trail.record(
+            author,
+            became.updated_at,
+            action,
+            (before, {"cloned_from": cloned_from, **after} if cloned_from else after),
+            experiment=became.number,
+            config_no=became.config_no,
+        )
+        return became
 
     async def get(self, reference: str) -> Experiment:
         """By id or key; raises NotFound."""
@@ -91,7 +106,7 @@ class MemoryExperiments:
             started_at=now if starts else newest.started_at,
             end_at=now if ends else newest.end_at,
         )
-        return self._store(change.action, change.actor, revised)
+        return self._store(change.action, change.author, revised)
 
     async def register_arms(self, number: int, arm_ids: Sequence[str], now_ms: int) -> int:
         """Make first-seen candidates arms of an open catalogue, up to its max_arms; how many were new."""
@@ -108,7 +123,7 @@ class MemoryExperiments:
         if added:
             arms, config_no = (*newest.arms, *added), newest.config_no + 1
             grown = replace(newest, arms=arms, config_no=config_no, updated_at=at(now_ms))
-            self._store("register_arms", "worker", grown)
+            self._store("register_arms", REGISTRAR, grown)
         return len(added)
 
     def exposure(self, number: int) -> Exposure:

@@ -3,23 +3,24 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from pullarm.domain.access import Caller, Principal, Role, Token
+from pullarm.domain.access import Caller, Role, Token, token_entry
+from pullarm.domain.audit import Author
 from pullarm.domain.errors import NotFound
-from pullarm.domain.rebuild import Author
 from pullarm.storage.memory.experiments import at
+from pullarm.storage.memory.trail import MemoryTrail
 
 
 class MemoryTokens:
     """The tokens and the dashboard's sessions."""
 
-    def __init__(self) -> None:
-        self.audit: list[tuple[str, Author, Principal]] = []
+    def __init__(self, trail: MemoryTrail | None = None) -> None:
+        self._trail = trail or MemoryTrail()
         self._tokens: dict[bytes, Token] = {}
         self._sessions: dict[bytes, tuple[str, int]] = {}
 
     async def create(self, token: Token, digest: bytes, author: Author) -> None:
         """Store a new token, and in the audit trail who made it."""
-        self.audit.append(("create token", author, token.principal))
+        self._trail.record(author, token.created_at, "create token", ({}, token_entry(token)))
         self.add(token, digest)
 
     def add(self, token: Token, digest: bytes) -> None:
@@ -37,7 +38,7 @@ class MemoryTokens:
             if token.principal.token_id == token_id:
                 if token.revoked_at is None:
                     ended = replace(token, revoked_at=at(now_ms), revoked_by=author.actor)
-                    self.audit.append(("revoke token", author, token.principal))
+                    self._trail.record(author, at(now_ms), "revoke token", ({}, token_entry(token)))
                     self._tokens[digest] = ended
                 return self._tokens[digest]
         raise NotFound(f"there is no token {token_id[:80]!r}")

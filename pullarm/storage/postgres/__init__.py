@@ -11,6 +11,7 @@ from pullarm.storage.postgres.rollups import PostgresStatistics
 from pullarm.storage.postgres.series import PostgresSeries
 from pullarm.storage.postgres.summary import PostgresSummary
 from pullarm.storage.postgres.tokens import PostgresTokens
+from pullarm.storage.postgres.trail import PostgresTrail
 
 __all__ = [
     "Database",
@@ -23,5 +24,6 @@ __all__ = [
     "PostgresStatistics",
     "PostgresSummary",
     "PostgresTokens",
+    "PostgresTrail",
     "migrate",
 ]

@@ -6,11 +6,14 @@ import asyncpg
 import msgspec
 
 from pullarm.domain.arms import first_seen
+from pullarm.domain.audit import Author
 from pullarm.domain.errors import NotFound, VersionMismatch, invalid
 from pullarm.domain.experiment import Arm, ArmStatus, Experiment, Spec, State
-from pullarm.domain.ports import NewExperiment, Revision
+from pullarm.domain.ports import REGISTRAR, NewExperiment, Revision
+from pullarm.domain.transitions import difference
 from pullarm.storage.postgres.database import Connection, Database, queries
 from pullarm.storage.postgres.times import at
+from pullarm.storage.postgres.trail import record
 
 _SQL = queries("experiments")
 
@@ -41,9 +44,10 @@ class PostgresExperiments:
             assert row is not None  # RETURNING after an INSERT that did not raise
             number: int = row["experiment_id"]
             await connection.execute(_SQL["create_head"], number)
-            await connection.execute(_SQL["add_revision"], number, "create", "")
             await _write_arms(connection, row, (), draft.arms)
-            return _experiment(row, draft.arms)
+            created = _experiment(row, draft.arms)
+            await _note(connection, draft.action, draft.author, created, None, draft.cloned_from)
+            return created
 
     async def get(self, reference: str) -> Experiment:
         """By id or key; raises NotFound."""
@@ -74,13 +78,11 @@ class PostgresExperiments:
             )
             if row is None:
                 raise VersionMismatch
-            await connection.execute(
-                _SQL["add_revision"], experiment.number, change.action, change.actor
-            )
-            if change.arms is None:
-                return _experiment(row, experiment.arms)
-            await _write_arms(connection, row, experiment.arms, change.arms)
-            return _experiment(row, change.arms)
+            if change.arms is not None:
+                await _write_arms(connection, row, experiment.arms, change.arms)
+            revised = _experiment(row, experiment.arms if change.arms is None else change.arms)
+            await _note(connection, change.action, change.author, revised, experiment)
+            return revised
 
     async def register_arms(self, number: int, arm_ids: Sequence[str], now_ms: int) -> int:
         """Make first-seen candidates arms of an open catalogue, up to its max_arms; how many were new."""
@@ -96,10 +98,12 @@ class PostgresExperiments:
             assert counted is not None  # an aggregate has one row
             arms = first_seen(arm_ids, spec, known=known, **dict(counted))
             if arms:
+                before = _experiment(row, ())
                 row = await connection.fetchrow(_SQL["touch"], number, at(now_ms))
                 assert row is not None  # locked above
                 await _write_arms(connection, row, (), arms)
-                await connection.execute(_SQL["add_revision"], number, "register_arms", "worker")
+                grown = _experiment(row, tuple(arms))
+                await _note(connection, "register_arms", REGISTRAR, grown, before)
             return len(arms)
 
 
@@ -109,6 +113,28 @@ async def read_experiment(connection: Connection, number: int) -> Experiment:
     if row is None:
         raise NotFound(f"there is no experiment number {number}")
     return _experiment(row, await _arms(connection, number))
+
+
+async def _note(
+    connection: Connection,
+    action: str,
+    author: Author,
+    became: Experiment,
+    was: Experiment | None,
+    cloned_from: str = "",
+) -> None:
+    """Keep a new version in the experiment's history, and in the audit trail what it changed."""
+    await connection.execute(_SQL["add_revision"], became.number, action, author.actor)
+    before, after = difference(was, became)
+    await record(
+        connection,
+        author,
+        became.updated_at,
+        action,
+        (before, {"cloned_from": cloned_from, **after} if cloned_from else after),
+        experiment=became.number,
+        config_no=became.config_no,
+    )
 
 
 async def _arms(connection: Connection, number: int) -> tuple[Arm, ...]:

@@ -2,16 +2,17 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from struct import pack
 from typing import NamedTuple
 from uuid import UUID
 
 from pullarm.domain.assignment import MICRO
+from pullarm.domain.audit import Author
 from pullarm.domain.errors import VersionMismatch
 from pullarm.domain.experiment import Experiment, State
-from pullarm.domain.ports import Revision
 from pullarm.domain.publication import Head, PosteriorCell, Publication, warmed
+from pullarm.domain.transitions import changed
 from pullarm.domain.weighting import Weighting, published
 from pullarm.storage.postgres import weightings
 from pullarm.storage.postgres.database import Connection, Database, queries
@@ -22,6 +23,7 @@ from pullarm.storage.postgres.times import at
 _SQL = queries("publications")
 CELL = "<qqqq"
 """One cell of a checkpoint: policy, arm number, serves, rewards in millionths."""
+_HALT = Author("halt", "worker", "it was made while the ledger was away")
 CHECKPOINT_FOLDS = 1_000
 """A checkpoint is kept with the first publication so many folds after the last: so many a past posterior is away."""
 
@@ -70,15 +72,7 @@ class PostgresPublications:
             rows = await connection.fetch(_SQL["unstopped"], halted)
             unstopped = [await read_experiment(connection, row["experiment_id"]) for row in rows]
         for experiment in unstopped:
-            change = Revision(
-                action="stop",
-                spec=experiment.spec,
-                state=State.STOPPED,
-                buckets=experiment.buckets,
-                allocation_epoch=experiment.allocation_epoch,
-                guard_epoch=experiment.guard_epoch,
-                actor="halt",
-            )
+            change = replace(changed(experiment, "stop", State.STOPPED), author=_HALT)
             with suppress(VersionMismatch):  # it is stopped with the next look
                 await PostgresExperiments(self._database).revise(experiment, change, now_ms)
         return [experiment.number for experiment in unstopped]

@@ -10,14 +10,16 @@ from math import inf
 from typing import Any, NamedTuple
 
 from pullarm.domain.assignment import MICRO
+from pullarm.domain.audit import Author
 from pullarm.domain.errors import Conflict, NotFound
 from pullarm.domain.experiment import POLICY_NAMES
-from pullarm.domain.rebuild import Author, Exclusion, PastRebuild, Rebuilt, Restoration, Sums
+from pullarm.domain.rebuild import Exclusion, PastRebuild, Rebuilt, Restoration, Sums
 from pullarm.domain.weighting import WHOLE, published
 from pullarm.storage.postgres import weightings
 from pullarm.storage.postgres.database import Connection, Database, queries
 from pullarm.storage.postgres.horizon import sealed
 from pullarm.storage.postgres.publications import keep_checkpoint
+from pullarm.storage.postgres.trail import record
 
 _SQL = queries("repair")
 _HISTORY = queries("history")
@@ -215,22 +217,12 @@ async def _record(
     after = {
         "rebuild_no": rebuilt.rebuild_no,
         "fold_no": fold_no,
-        "note": author.note,
         "restored": restored,
         "exclusion": None if isinstance(change, Restoration) else _conditions(change),
         "credits": rebuilt.credits,
         "cells": _cells(rebuilt.after, rebuilt.changed),
     }
-    await connection.execute(
-        _SQL["audit"],
-        now,
-        author.actor,
-        author.origin,
-        staged.experiment,
-        "rebuild",
-        before,
-        after,
-    )
+    await record(connection, author, now, "rebuild", (before, after), experiment=staged.experiment)
 
 
 def _conditions(exclusion: Exclusion) -> dict[str, object]:

@@ -2,18 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
 
 import asyncpg
 
-from pullarm.domain.access import Caller, Principal, Role, Token
+from pullarm.domain.access import Caller, Principal, Role, Token, token_entry
+from pullarm.domain.audit import Author
 from pullarm.domain.errors import NotFound
-from pullarm.domain.rebuild import Author
-from pullarm.storage.postgres.database import Connection, Database, queries
+from pullarm.storage.postgres.database import Database, queries
 from pullarm.storage.postgres.times import at, ms
+from pullarm.storage.postgres.trail import record
 
 _SQL = queries("tokens")
-_AUDIT = queries("repair")["audit"]
 
 
 class PostgresTokens:
@@ -38,7 +37,13 @@ class PostgresTokens:
                 token.created_by,
                 token.expires_at,
             )
-            await _record(connection, "create token", author, token.created_at, token)
+            await record(
+                connection,
+                author,
+                token.created_at,
+                "create token",
+                ({}, token_entry(token)),
+            )
 
     async def all(self) -> list[Token]:
         """All there ever were, newest first."""
@@ -56,7 +61,7 @@ class PostgresTokens:
             if token.revoked_at is None:
                 token = replace(token, revoked_at=now, revoked_by=author.actor)
                 await connection.execute(_SQL["revoke"], token_id, now, author.actor)
-                await _record(connection, "revoke token", author, now, token)
+                await record(connection, author, now, "revoke token", ({}, token_entry(token)))
         return token
 
     async def of(self, digest: bytes, now_ms: int) -> Token | None:
@@ -96,21 +101,6 @@ class PostgresTokens:
         """Forget a session, if there is one."""
         async with self._database.connection() as connection:
             await connection.execute(_SQL["close_session"], digest)
-
-
-async def _record(
-    connection: Connection, action: str, author: Author, at: datetime, token: Token
-) -> None:
-    """Write who did what to which token into the audit trail."""
-    after = {
-        "token_id": token.principal.token_id,
-        "name": token.principal.name,
-        "role": token.principal.role.value,
-        "experiments": token.principal.experiments,
-        "expires_at": token.expires_at,
-        "note": author.note,
-    }
-    await connection.execute(_AUDIT, at, author.actor, author.origin, None, action, {}, after)
 
 
 def _living(row: asyncpg.Record | None, now_ms: int) -> Token | None:

@@ -13,8 +13,8 @@ from litestar.routes import HTTPRoute
 from control.access import Need
 from control.settings import Limits
 from pullarm.domain.access import Principal, Role, Token, digest
+from pullarm.domain.audit import Author
 from pullarm.domain.errors import Unavailable
-from pullarm.domain.rebuild import Author
 from pullarm.storage.memory import MemoryTokens
 from pullarm.storage.postgres import Database
 from pullarm.storage.postgres.times import at
@@ -144,6 +144,11 @@ async def test_a_token_of_one_experiment_knows_of_no_other(
     )
     assert made.json()["experiments"] == [mine["id"]]
     secret = made.json()["token"]
+    async with client_of(app, secret) as scoped:
+        listed = (await scoped.get("/api/experiments")).json()["experiments"]
+        hidden = await scoped.get(f"/api/experiments/{other['id']}")
+        absent = await scoped.get("/api/experiments/exp_nothere12345")
+    assert [each["id"] for each in listed] == [mine["id"]]
     for (method, path), opt in routes(app).items():
         need = opt.get("need")
         if "{reference}" in path and isinstance(need, Need):
@@ -154,11 +159,6 @@ async def test_a_token_of_one_experiment_knows_of_no_other(
         elif isinstance(need, Need) and not need.filtered:
             status = await ask(app, secret, method, path, "")
             assert status == HTTPStatus.FORBIDDEN, (method, path)
-    async with client_of(app, secret) as scoped:
-        listed = (await scoped.get("/api/experiments")).json()["experiments"]
-        hidden = await scoped.get(f"/api/experiments/{other['id']}")
-        absent = await scoped.get("/api/experiments/exp_nothere12345")
-    assert [each["id"] for each in listed] == [mine["id"]]
     assert hidden.json()["detail"].replace(other["id"], "") == absent.json()["detail"].replace(
         "exp_nothere12345", ""
     )

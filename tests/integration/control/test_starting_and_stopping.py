@@ -14,7 +14,7 @@ async def test_start_and_stop(client: AsyncClient, board: RedisBoard, clock: Clo
     path = f"/api/experiments/{(await created(client))['id']}"
     stop_of_a_draft = await client.post(f"{path}/stop")
     assert problem(stop_of_a_draft, HTTPStatus.CONFLICT) == {}
-    assert "legal now: start" in stop_of_a_draft.json()["detail"]
+    assert "legal now: edit, start, archive" in stop_of_a_draft.json()["detail"]
     clock.now_ms += 1000
     started = await client.post(f"{path}/start")
     assert started.status_code == HTTPStatus.OK

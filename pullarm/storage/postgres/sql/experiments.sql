@@ -63,4 +63,4 @@ FROM arm WHERE experiment_id = $1;
 
 -- touch --
 UPDATE experiment SET config_no = config_no + 1, updated_at = $2 WHERE experiment_id = $1
-RETURNING experiment_id, config_no;
+RETURNING *;

@@ -129,12 +129,9 @@ UPDATE exclusion SET
     lifted_fold = CASE WHEN exclusion_no = $4 THEN $2 ELSE lifted_fold END
 WHERE experiment_id = $1 AND exclusion_no IN ($3, $4);
 
--- audit --
-INSERT INTO audit (at, actor, origin, experiment_id, action, before, after) VALUES ($1, $2, $3, $4, $5, $6, $7);
-
 -- past --
 SELECT (a.after->>'rebuild_no')::integer AS rebuild_no, (a.after->>'fold_no')::bigint AS fold_no, a.at, a.actor,
-       a.after->>'note' AS note, (a.after->>'restored')::integer AS restored,
+       coalesce(a.after->>'note', '') AS note, (a.after->>'restored')::integer AS restored,
        x.source, x.from_at, x.to_at, x.after_fold, x.upto_fold, x.lifted_fold
 FROM audit a
 LEFT JOIN exclusion x ON x.experiment_id = a.experiment_id AND x.exclusion_no = (a.after->>'rebuild_no')::integer

@@ -1,0 +1,102 @@
+"""What each action makes of an experiment, whoever takes it: a person, the schedule or a guardrail."""
+
+from collections.abc import Callable
+from dataclasses import fields
+
+from pullarm.domain.assignment import allocate
+from pullarm.domain.audit import Difference
+from pullarm.domain.errors import Conflict
+from pullarm.domain.experiment import (
+    Catalogue,
+    Experiment,
+    Spec,
+    State,
+    next_state,
+    policy_weights,
+    starts_allocation_epoch,
+)
+from pullarm.domain.ports import Revision
+
+Plan = Callable[[Experiment], Revision | None]
+"""What becomes of an experiment; None where nothing does. Raises Conflict where the action is not legal."""
+
+
+def taking(action: str) -> Plan:
+    """An action that does no more than lead to another state."""
+
+    def plan(experiment: Experiment) -> Revision | None:
+        state = next_state(action, experiment.state)
+        return None if state is experiment.state else changed(experiment, action, state)
+
+    return plan
+
+
+def started(experiment: Experiment) -> Revision:
+    """Let a draft take its traffic."""
+    state = next_state("start", experiment.state)
+    _refuse_without_arms(experiment, experiment.spec)
+    return changed(experiment, "start", state)
+
+
+def edited(experiment: Experiment, spec: Spec) -> Revision | None:
+    """Give an experiment another specification, and as few buckets as that takes another policy."""
+    state = next_state("edit", experiment.state)
+    if spec == experiment.spec:
+        return None
+    if state is State.RUNNING:
+        _refuse_without_arms(experiment, spec)
+    new_epoch = int(starts_allocation_epoch(experiment.spec, spec))
+    return Revision(
+        action="edit",
+        spec=spec,
+        state=state,
+        buckets=allocate(policy_weights(spec), experiment.buckets),
+        allocation_epoch=experiment.allocation_epoch + new_epoch,
+        guard_epoch=experiment.guard_epoch + new_epoch,
+    )
+
+
+def changed(experiment: Experiment, action: str, state: State) -> Revision:
+    """The experiment in another state, and otherwise as it is."""
+    return Revision(
+        action=action,
+        spec=experiment.spec,
+        state=state,
+        buckets=experiment.buckets,
+        allocation_epoch=experiment.allocation_epoch,
+        guard_epoch=experiment.guard_epoch,
+    )
+
+
+def difference(before: Experiment | None, after: Experiment) -> Difference:
+    """The fields of an experiment that are not what they were: as they were, and as they are. New, it has all."""
+    if before is None:
+        return {}, {"id": after.id, "key": after.key, **_values(after), "arms": after.arms}
+    was, became = _values(before), _values(after)
+    names = [name for name in became if was[name] != became[name]]
+    old, new = {name: was[name] for name in names}, {name: became[name] for name in names}
+    # Arms are never taken away: those that were there are the first ones.
+    kept = list(zip(before.arms, after.arms, strict=False))
+    added = after.arms[len(before.arms) :]
+    if restated := [pair for pair in kept if pair[0] != pair[1]]:
+        old["arms"] = [arm for arm, _ in restated]
+    if restated or added:
+        new["arms"] = [*(arm for _, arm in restated), *added]
+    return old, new
+
+
+def _values(experiment: Experiment) -> dict[str, object]:
+    versioned = ("state", "allocation_epoch", "guard_epoch")
+    spec = experiment.spec
+    return {
+        **{name: getattr(experiment, name) for name in versioned},
+        **{each.name: getattr(spec, each.name) for each in fields(Spec)},
+    }
+
+
+def _refuse_without_arms(experiment: Experiment, spec: Spec) -> None:
+    if spec.catalogue is Catalogue.CLOSED and not experiment.active():
+        raise Conflict(
+            "a closed catalogue without active arms has nothing to show; add some (POST .../arms), or PATCH it "
+            'with {"catalogue": "open"}, which makes arms of the candidates it sees'
+        )
