@@ -154,6 +154,7 @@ class _Demo:
         body: dict[str, object] = {
             "name": f"Demo {time.strftime('%Y-%m-%d %H:%M:%S')}",
             "notes": traffic.label,
+            "duration_days": 14 + (self._wish.days or 0),  # after a history it goes on
             "arms": [{"id": arm.id, "label": arm.label} for arm in traffic.arms],
         }
 

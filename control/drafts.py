@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import fields, replace
+from datetime import datetime
 
 from control.arm_list import agreed, read_stated
 from control.fields import Fields, Problems, shown
 from control.rewards import REWARD_FIELDS, read_reward
+from control.schedules import SCHEDULE_FIELDS, read_schedule
 from control.splits import read_policies
 from pullarm.domain.arms import MAX_ARMS
 from pullarm.domain.errors import invalid
@@ -19,6 +21,7 @@ from pullarm.domain.experiment import (
     Spec,
     next_state,
 )
+from pullarm.domain.ports import Revision
 from pullarm.domain.transitions import Plan, edited
 from pullarm.lifecycle import KEY, Draft
 from pullarm.policies import registry
@@ -44,8 +47,7 @@ _CHANGEABLE = (
     "learning",
     "learn_slots",
     "log_candidates",
-    "duration_days",
-    "duration",
+    *SCHEDULE_FIELDS,
     *REWARD_FIELDS,
 )
 _FIXED = ("key", "arms")
@@ -57,7 +59,7 @@ _COPY_CHARS = 40  # at most 160 bytes, so that the copy's name is not too long
 _HALF_LIFE_HOURS = 1.0, 8_760.0
 
 
-def read_draft(body: object) -> Draft:
+def read_draft(body: object, now: datetime) -> Draft:
     """A new experiment from a request's JSON; raises InvalidInput with every problem."""
     problems = Problems()
     given = Fields(_object(body), problems)
@@ -65,14 +67,16 @@ def read_draft(body: object) -> Draft:
     if "name" not in given:
         given.note("name", "is required")
     base = replace(DEFAULTS, catalogue=Catalogue.CLOSED if "arms" in given else DEFAULTS.catalogue)
-    spec = _read_spec(given, base)
+    spec = _read_spec(given, base, now)
     key = _read_key(given)
     arms = agreed((), read_stated(given), spec, problems)
     problems.raise_if_any()
     return Draft(key=key, spec=spec, arms=arms)
 
 
-def read_change(body: object, current: Spec) -> Spec:
+def read_change(
+    body: object, current: Spec, now: datetime, started_at: datetime | None = None
+) -> Spec:
     """What an experiment becomes: given fields replace the current ones, null brings a default back.
 
     Policies are merged by name: those listed stay, and keep what is not given of them. Raises InvalidInput with every
@@ -87,7 +91,7 @@ def read_change(body: object, current: Spec) -> Spec:
             given.note(name, "is fixed when the experiment is created; create a new one")
     if "name" in raw and raw["name"] is None:
         given.note("name", "must not be null")
-    spec = _read_spec(given, _with_defaults(current, raw))
+    spec = _read_spec(given, _with_defaults(current, raw), now, started_at)
     for name in ("aggregation", "exposure"):
         if getattr(spec.reward, name) is not getattr(current.reward, name):
             given.note(
@@ -98,7 +102,7 @@ def read_change(body: object, current: Spec) -> Spec:
     return spec
 
 
-def read_clone(body: object, of: Experiment) -> Draft:
+def read_clone(body: object, of: Experiment, now: datetime) -> Draft:
     """A copy of an experiment with its live arms, and with what a request's JSON says otherwise.
 
     Raises Conflict where there can be none yet, InvalidInput with every problem.
@@ -110,8 +114,9 @@ def read_clone(body: object, of: Experiment) -> Draft:
     given.only((*_CHANGEABLE, *_FIXED))
     if "arms" in raw:
         given.note("arms", "are those of the original; change them once the copy is there")
-    base = replace(of.spec, name=f"{of.spec.name[:_COPY_CHARS]} (copy)")
-    spec = _read_spec(given, _with_defaults(base, raw))
+    name = f"{of.spec.name[:_COPY_CHARS]} (copy)"
+    base = replace(of.spec, name=name, start_at=None, end_at=None)
+    spec = _read_spec(given, _with_defaults(base, raw), now)
     key = _read_key(given)
     problems.raise_if_any()
     arms = tuple(
@@ -120,9 +125,14 @@ def read_clone(body: object, of: Experiment) -> Draft:
     return Draft(key=key, spec=spec, arms=arms, cloned_from=of.id)
 
 
-def editing(body: object) -> Plan:
+def editing(body: object, now: datetime) -> Plan:
     """Give an experiment what a request's JSON says."""
-    return lambda experiment: edited(experiment, read_change(body, experiment.spec))
+
+    def plan(experiment: Experiment) -> Revision | None:
+        spec = read_change(body, experiment.spec, now, experiment.started_at)
+        return edited(experiment, spec)
+
+    return plan
 
 
 def _object(body: object) -> Mapping[str, object]:
@@ -155,7 +165,10 @@ def _with_defaults(current: Spec, raw: Mapping[str, object]) -> Spec:
     return replace(base, reward=reward, learning=replace(base.learning, **unset))
 
 
-def _read_spec(given: Fields, base: Spec) -> Spec:
+def _read_spec(
+    given: Fields, base: Spec, now: datetime, started_at: datetime | None = None
+) -> Spec:
+    start_at, end_at, duration_days = read_schedule(given, base, now, started_at)
     policies = read_policies(given, base.policies)
     eligible = dict.fromkeys([*(policy.name for policy in policies), "control"])
     spec = Spec(
@@ -172,7 +185,9 @@ def _read_spec(given: Fields, base: Spec) -> Spec:
         learning=_read_learning(given.nested("learning"), base.learning),
         learn_slots=given.whole("learn_slots", base.learn_slots, 1, 100),
         log_candidates=given.choice("log_candidates", base.log_candidates, _CANDIDATE_LOGS),
-        duration_days=_read_duration(given, base.duration_days),
+        start_at=start_at,
+        end_at=end_at,
+        duration_days=duration_days,
     )
     if "default_policy" not in given and spec.default_policy not in eligible:
         given.note(
@@ -195,13 +210,6 @@ def _read_learning(given: Fields, base: Learning) -> Learning:
     if "half_life_hours" in given:
         half_life = given.number("half_life_hours", 1.0, *_HALF_LIFE_HOURS)
     return Learning(delay=given.choice("delay", base.delay, _DELAYS), half_life_hours=half_life)
-
-
-def _read_duration(given: Fields, default: float) -> float:
-    if "duration" in given and "duration_days" in given:
-        given.note("duration", "is another name of duration_days; give one of them")
-    name = "duration" if "duration" in given else "duration_days"
-    return given.positive(name, default, 365.0)
 
 
 def _read_key(given: Fields) -> str | None:

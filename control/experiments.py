@@ -42,7 +42,7 @@ class Experiments(Controller):
         author: NamedDependency[Author],
     ) -> Response[ExperimentView]:
         """Create a draft; the answer lists every default."""
-        draft = read_draft(await bodies.read_json(request))
+        draft = read_draft(await bodies.read_json(request), lifecycle.now())
         return _created(await lifecycle.create(draft, author))
 
     @get(opt=needs(Role.VIEWER, filtered=True))
@@ -70,7 +70,7 @@ class Experiments(Controller):
         if_match: IfMatch = None,
     ) -> Response[ExperimentView]:
         """Change the given fields of a draft or running experiment."""
-        plan = editing(await bodies.read_json(request))
+        plan = editing(await bodies.read_json(request), lifecycle.now())
         return _answer(await lifecycle.revise(reference, plan, author, expected(if_match)))
 
     @post("/{reference:str}/start", status_code=HTTPStatus.OK)
@@ -117,7 +117,7 @@ class Experiments(Controller):
     ) -> Response[ExperimentView]:
         """Make a draft of an experiment that has ended: as it was configured, but for the given fields."""
         body = await bodies.read_json(request, default={})
-        draft = read_clone(body, await lifecycle.find(reference))
+        draft = read_clone(body, await lifecycle.find(reference), lifecycle.now())
         return _created(await lifecycle.create(draft, author))
 
     @get("/{reference:str}/summary", opt=needs(Role.VIEWER))

@@ -4,6 +4,7 @@ import math
 import reprlib
 import unicodedata
 from collections.abc import Collection, Iterator, Mapping
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from itertools import islice
 from typing import TypeVar
@@ -134,6 +135,18 @@ class Fields:
         else:
             self.note(name, f"must be between {low} and {high}; got {shown(value)}")
         return default
+
+    def moment(self, name: str, default: datetime | None) -> datetime | None:
+        """A moment of ISO 8601, in UTC where it names no zone."""
+        if name not in self._raw:
+            return default
+        value = self._raw[name]
+        try:
+            read = datetime.fromisoformat(value if isinstance(value, str) else "")
+            return (read if read.tzinfo else read.replace(tzinfo=UTC)).astimezone(UTC)
+        except (ValueError, OverflowError):
+            self.note(name, f"must be a moment such as 2026-03-01T09:00:00Z; got {shown(value)}")
+            return default
 
     def choice(self, name: str, default: T, options: Mapping[str, T]) -> T:
         """One of a few words."""

@@ -69,6 +69,8 @@ class ListedExperiment:
     learning: Learning
     learn_slots: int
     log_candidates: str
+    start_at: datetime | None
+    """When it starts by itself."""
     duration_days: float
     config_no: int
     allocation_epoch: int
@@ -77,6 +79,7 @@ class ListedExperiment:
     updated_at: datetime
     started_at: datetime | None
     end_at: datetime | None
+    """When it ended; before, when it is to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,6 +181,7 @@ def listed(experiment: Experiment) -> ListedExperiment:
         learning=spec.learning,
         learn_slots=spec.learn_slots,
         log_candidates=spec.log_candidates.value,
+        start_at=spec.start_at,
         duration_days=spec.duration_days,
         config_no=experiment.config_no,
         allocation_epoch=experiment.allocation_epoch,
@@ -185,7 +189,7 @@ def listed(experiment: Experiment) -> ListedExperiment:
         created_at=experiment.created_at,
         updated_at=experiment.updated_at,
         started_at=experiment.started_at,
-        end_at=experiment.end_at,
+        end_at=experiment.end_at or experiment.planned_end,
     )
 
 

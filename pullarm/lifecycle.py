@@ -6,6 +6,7 @@ import unicodedata
 from base64 import b32encode
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from itertools import count
 from typing import Protocol
 
@@ -23,7 +24,7 @@ from pullarm.domain.experiment import (
 )
 from pullarm.domain.ports import AuditTrail, BoardIndex, ExperimentStore, NewExperiment
 from pullarm.domain.publication import Head, Published
-from pullarm.domain.transitions import Plan, started, taking
+from pullarm.domain.transitions import Plan, starting, taking
 
 KEY = re.compile(r"(?!exp_)[a-z0-9][a-z0-9_-]{0,63}")
 _ATTEMPTS = 8
@@ -67,6 +68,10 @@ class Lifecycle:
         self._halts = halts
         self._clock = clock
 
+    def now(self) -> datetime:
+        """The moment by the clock of the business."""
+        return datetime.fromtimestamp(self._clock() / 1000, UTC)
+
     async def find(self, reference: str) -> Experiment:
         """By id or key; raises NotFound."""
         return await find_experiment(self._experiments, reference)
@@ -92,7 +97,7 @@ class Lifecycle:
 
     async def start(self, reference: str, author: Author, expected: Expected = None) -> Experiment:
         """Let a draft take its traffic; raises Conflict where nothing could be shown."""
-        return await self.revise(reference, started, author, expected)
+        return await self.revise(reference, starting(self.now()), author, expected)
 
     async def archive(
         self, reference: str, author: Author, expected: Expected = None

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from pullarm.clock import clock_from, system_clock
 from pullarm.domain.errors import Unavailable
+from pullarm.lifecycle import Lifecycle
 from pullarm.policies.warm import warm_up
 from pullarm.storage.postgres import (
     Database,
@@ -17,6 +18,7 @@ from pullarm.storage.postgres import (
     PostgresPublications,
     PostgresStatistics,
     PostgresTokens,
+    PostgresTrail,
 )
 from pullarm.storage.postgres.retention import PostgresRetention
 from pullarm.storage.redis import RedisBoard, RedisCallers, RedisEventSource, connect
@@ -25,6 +27,7 @@ from workers.callers import CallerPublisher
 from workers.consumer import Consumer
 from workers.intake import IntakeWatch
 from workers.publisher import Publisher
+from workers.schedule import Schedule
 from workers.settings import Settings
 from workers.statistics import Statistics
 
@@ -50,15 +53,18 @@ async def run(settings: Settings) -> None:
     )
     async with Database(settings.database_url) as database:
         ledger = PostgresLedger(database)
-        publisher = Publisher(PostgresPublications(database), RedisBoard(publishing), clock)
+        experiments, board = PostgresExperiments(database), RedisBoard(publishing)
+        publisher = Publisher(PostgresPublications(database), board, clock)
+        lifecycle = Lifecycle(experiments, PostgresTrail(database), board, clock)
         retention = jobs.Retention(store=PostgresRetention(database), days=settings.retention_days)
         callers = CallerPublisher(PostgresTokens(database), RedisCallers(publishing), system_clock)
         source = RedisEventSource(claiming, f"{settings.process}-{uuid4().hex[:8]}")
         await _join(source)
-        consumer = Consumer(source, ledger, PostgresExperiments(database), clock)
+        consumer = Consumer(source, ledger, experiments, clock)
         consuming = asyncio.create_task(consumer.run(), name="consumer")
         others = [
             asyncio.create_task(publisher.run(), name="publisher"),
+            asyncio.create_task(Schedule(experiments, lifecycle, clock).run(), name="schedule"),
             asyncio.create_task(IntakeWatch(ledger).run(), name="intake"),
             asyncio.create_task(Statistics(PostgresStatistics(database)).run(), name="statistics"),
             asyncio.create_task(

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from math import isclose
 
@@ -185,6 +185,10 @@ class Spec:
     learning: Learning = field(default_factory=Learning)
     learn_slots: int = 1
     log_candidates: CandidateLog = CandidateLog.ARMS
+    start_at: datetime | None = None
+    """When a draft starts by itself; None never."""
+    end_at: datetime | None = None
+    """When it ends by itself; None after duration_days."""
     duration_days: float = 14.0
 
     @property
@@ -246,6 +250,22 @@ class Experiment:
     updated_at: datetime
     started_at: datetime | None = None
     end_at: datetime | None = None
+
+    @property
+    def planned_end(self) -> datetime | None:
+        """When it ends by itself; None where it does not, or only its start will tell."""
+        if self.state not in (State.DRAFT, State.RUNNING, State.ROLLED_BACK):
+            return None
+        begin = self.started_at or self.spec.start_at
+        after = begin + timedelta(days=self.spec.duration_days) if begin else None
+        return self.spec.end_at or after
+
+    def due(self, now: datetime) -> str | None:
+        """The action that its schedule has it take by now."""
+        start, end = self.spec.start_at, self.planned_end
+        if self.state is State.DRAFT:
+            return "start" if start is not None and start <= now else None
+        return "stop" if end is not None and end <= now else None
 
     def live(self) -> tuple[Arm, ...]:
         """The arms that are not retired: one version of each."""

@@ -102,6 +102,9 @@ class ExperimentStore(Protocol):
     async def all(self) -> list[Experiment]:
         """All, newest first, without their arms."""
 
+    async def due(self, now_ms: int) -> list[tuple[str, str]]:
+        """(id, action) of what the schedules of experiments have owed up to now, oldest first."""
+
     async def revise(self, experiment: Experiment, change: "Revision", now_ms: int) -> Experiment:
         """Store a new version of exactly the given one; raises VersionMismatch when it is no longer the newest."""
 

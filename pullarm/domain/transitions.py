@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import fields
+from datetime import datetime
 
 from pullarm.domain.assignment import allocate
 from pullarm.domain.audit import Difference
@@ -31,11 +32,18 @@ def taking(action: str) -> Plan:
     return plan
 
 
-def started(experiment: Experiment) -> Revision:
+def starting(now: datetime) -> Plan:
     """Let a draft take its traffic."""
-    state = next_state("start", experiment.state)
-    _refuse_without_arms(experiment, experiment.spec)
-    return changed(experiment, "start", state)
+
+    def plan(experiment: Experiment) -> Revision:
+        state = next_state("start", experiment.state)
+        _refuse_without_arms(experiment, experiment.spec)
+        end = experiment.spec.end_at
+        if end is not None and end <= now:
+            raise Conflict(f"end_at is {end.isoformat()}, which has passed; give it another one")
+        return changed(experiment, "start", state)
+
+    return plan
 
 
 def edited(experiment: Experiment, spec: Spec) -> Revision | None:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -9,6 +10,7 @@ from pullarm.domain.audit import Author
 from pullarm.domain.errors import InvalidInput, NotFound, VersionMismatch
 from pullarm.domain.experiment import Arm, Catalogue, Experiment, State
 from pullarm.domain.ports import Revision
+from pullarm.domain.transitions import changed
 from tests.contract.conftest import Stores
 from tests.ledger_events import START_MS, draft
 
@@ -180,3 +182,46 @@ async def test_change_after_arms_were_registered_keeps_them(stores: Stores) -> N
     revised = await stores.experiments.revise(grown, _revision(grown, State.RUNNING), _LATER_MS)
     assert revised.arms == (Arm(arm_no=1, arm_id="a"),)
     assert await stores.experiments.get("a") == revised
+
+
+async def test_what_schedules_owe_is_found(stores: Stores) -> None:
+    day = timedelta(days=1)
+    start = _at(START_MS)
+    plans: dict[str, dict[str, Any]] = {
+        "now": {"start_at": start},
+        "later": {"start_at": start + day},
+        "never": {},
+        "short": {"duration_days": 0.5},
+        "ends": {"end_at": start + 2 * day, "duration_days": 0.5},
+        "long": {"duration_days": 3.0},
+        "shipped": {"duration_days": 0.5},
+        "stopped": {"duration_days": 0.5},
+    }
+    states = {"short": State.RUNNING, "ends": State.ROLLED_BACK, "long": State.RUNNING}
+    states |= {"shipped": State.SHIPPED, "stopped": State.STOPPED}
+    for key, plan in plans.items():
+        new = draft(key)
+        new = replace(new, spec=replace(new.spec, **plan))
+        made = await stores.experiments.create(new, START_MS)
+        if key in states:
+            running = changed(made, "start", State.RUNNING)
+            made = await stores.experiments.revise(made, running, START_MS)
+            await stores.experiments.revise(made, changed(made, "edit", states[key]), START_MS + 1)
+
+    async def owed(after: timedelta) -> dict[str, str]:
+        now = start + after
+        found = dict(await stores.experiments.due(round(now.timestamp() * 1000)))
+        everything = [await stores.experiments.get(key) for key in plans]
+        assert found == {e.id: action for e in everything if (action := e.due(now))}
+        return {each.removeprefix("exp_"): action for each, action in found.items()}
+
+    assert await owed(-timedelta(milliseconds=1)) == {}
+    assert await owed(timedelta()) == {"now": "start"}
+    assert await owed(day / 2) == {"now": "start", "short": "stop"}
+    assert await owed(2 * day) == {
+        "now": "start",
+        "later": "start",
+        "short": "stop",
+        "ends": "stop",
+    }
+    assert set(await owed(3 * day)) == {"now", "later", "short", "ends", "long"}

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import partial
 
 from hypothesis import given
@@ -10,6 +11,8 @@ from pullarm.domain.errors import InvalidInput
 from pullarm.domain.experiment import POLICY_NUMBERS, Spec, policy_weights
 from pullarm.lifecycle import KEY, slug
 from pullarm.policies import registry
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
 json_values = st.recursive(
     st.none()
@@ -53,6 +56,8 @@ bodies = json_values | st.fixed_dictionaries(
         "window_hours": st.floats(0, 720) | json_values,
         "learn_slots": st.integers(1, 100) | json_values,
         "duration": st.floats(0, 365) | json_values,
+        "start_at": st.datetimes().map(str) | json_values,
+        "end_at": st.datetimes().map(str) | json_values,
     },
 )
 
@@ -84,11 +89,11 @@ def assert_valid(spec: Spec) -> None:
 
 @given(bodies)
 def test_any_json_is_refused_or_makes_a_valid_draft(body: object) -> None:
-    refused = refusal(lambda: read_draft(body))
+    refused = refusal(lambda: read_draft(body, NOW))
     if refused is not None:
         assert all(problem.detail and len(problem.detail) < 1200 for problem in refused.problems)
         return
-    draft = read_draft(body)
+    draft = read_draft(body, NOW)
     assert_valid(draft.spec)
     ids = [arm.arm_id for arm in draft.arms]
     assert len(set(ids)) == len(ids)
@@ -97,10 +102,10 @@ def test_any_json_is_refused_or_makes_a_valid_draft(body: object) -> None:
 
 @given(bodies, bodies)
 def test_any_json_is_refused_or_makes_a_valid_change(first: object, second: object) -> None:
-    current = read_draft({"name": "x"}).spec
+    current = read_draft({"name": "x"}, NOW).spec
     for body in (first, second):
-        if refusal(partial(read_change, body, current)) is None:
-            current = read_change(body, current)
+        if refusal(partial(read_change, body, current, NOW)) is None:
+            current = read_change(body, current, NOW)
     assert_valid(current)
 
 

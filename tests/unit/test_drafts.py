@@ -1,6 +1,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -20,6 +21,8 @@ from pullarm.domain.experiment import (
 from pullarm.lifecycle import slug
 from tests.control_api import ORIGINAL
 
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
 
 def refusal(reading: Callable[[], object]) -> InvalidInput | None:
     """What reading was refused with, None when it was not."""
@@ -37,19 +40,19 @@ def problems(reading: Callable[[], object]) -> dict[str, str]:
 
 
 def problems_of(body: object) -> dict[str, str]:
-    return problems(lambda: read_draft(body))
+    return problems(lambda: read_draft(body, NOW))
 
 
 def change_problems(body: object, current: Spec) -> dict[str, str]:
-    return problems(lambda: read_change(body, current))
+    return problems(lambda: read_change(body, current, NOW))
 
 
 def spec_of(**fields: object) -> Spec:
-    return read_draft({"name": "x", **fields}).spec
+    return read_draft({"name": "x", **fields}, NOW).spec
 
 
 def test_the_original_body_is_taken_verbatim() -> None:
-    draft = read_draft(ORIGINAL)
+    draft = read_draft(ORIGINAL, NOW)
     assert draft.key is None
     assert draft.arms == ()
     assert draft.spec == replace(
@@ -88,7 +91,7 @@ def test_policies_come_as_a_comma_string_as_names_or_as_objects() -> None:
 
 
 def test_arms_close_the_catalogue_unless_told_otherwise() -> None:
-    draft = read_draft({"name": "x", "arms": ["a", {"id": "b", "label": "B"}]})
+    draft = read_draft({"name": "x", "arms": ["a", {"id": "b", "label": "B"}]}, NOW)
     assert draft.spec.catalogue is Catalogue.CLOSED
     assert [(arm.arm_no, arm.arm_id, arm.label) for arm in draft.arms] == [
         (1, "a", ""),
@@ -211,7 +214,7 @@ def test_two_names_for_one_thing_are_refused() -> None:
 
 def test_an_open_catalogue_holds_no_more_than_max_arms() -> None:
     body = {"name": "x", "arms": ["a", "b", "c"], "max_arms": 2}
-    assert len(read_draft(body).arms) == 3  # closed: max_arms is for arms that are found
+    assert len(read_draft(body, NOW).arms) == 3  # closed: max_arms is for arms that are found
     assert set(problems_of({**body, "catalogue": "open"})) == {"arms"}
 
 
@@ -228,16 +231,16 @@ def test_a_body_that_is_no_object_is_refused(body: object) -> None:
 
 def test_a_change_keeps_what_it_does_not_name() -> None:
     current = spec_of(traffic_pct=0.5, notes="n", reward_threshold=4, window_hours=48)
-    assert read_change({}, current) == current
-    assert read_change({"traffic_pct": 0.9}, current) == replace(current, traffic_pct=0.9)
-    shorter = read_change({"window_hours": 12}, current).reward
+    assert read_change({}, current, NOW) == current
+    assert read_change({"traffic_pct": 0.9}, current, NOW) == replace(current, traffic_pct=0.9)
+    shorter = read_change({"window_hours": 12}, current, NOW).reward
     assert shorter == replace(current.reward, window_hours=12.0)
 
 
 def test_null_in_a_change_brings_the_default_back() -> None:
     current = spec_of(traffic_pct=0.5, reward_threshold=4, window_hours=48, duration=3)
     body = {"traffic_pct": None, "reward_threshold": None, "window_hours": None, "duration": None}
-    assert read_change(body, current) == spec_of()
+    assert read_change(body, current, NOW) == spec_of()
     assert set(change_problems({"name": None}, current)) == {"name"}
 
 
@@ -245,7 +248,7 @@ def test_changed_policies_keep_what_is_not_given_of_them() -> None:
     current = spec_of(
         policies=[{"name": "egreedy", "weight": 3, "params": {"epsilon": 0.3}}, "ucb", "control"]
     )
-    changed = read_change({"policies": ["egreedy", {"name": "control", "weight": 2}]}, current)
+    changed = read_change({"policies": ["egreedy", {"name": "control", "weight": 2}]}, current, NOW)
     assert changed.policies == (current.policies[0], replace(current.policies[2], weight=2.0))
 
 
@@ -277,7 +280,9 @@ def test_learning_keeps_what_is_not_given_of_it_and_null_unsets() -> None:
         (None, Learning()),
     ]
     for change, learning in changes:
-        assert read_change({"learning": change}, current) == replace(current, learning=learning)
+        assert read_change({"learning": change}, current, NOW) == replace(
+            current, learning=learning
+        )
 
 
 def test_what_cannot_change_is_said() -> None:
@@ -300,3 +305,44 @@ def test_what_cannot_change_is_said() -> None:
 )
 def test_slug(name: str, key: str) -> None:
     assert slug(name) == key
+
+
+def test_a_schedule_is_read_in_any_zone() -> None:
+    spec = spec_of(start_at="2026-03-02T10:00:00+01:00", end_at="2026-03-05", duration=2)
+    assert spec.start_at == datetime(2026, 3, 2, 9, tzinfo=UTC)
+    assert (spec.end_at, spec.duration_days) == (datetime(2026, 3, 5, tzinfo=UTC), 2.0)
+    assert spec.start_at.tzinfo is UTC
+    assert read_change({"start_at": None, "end_at": None}, spec, NOW) == spec_of(duration=2)
+
+
+@pytest.mark.parametrize(
+    ("fields", "at_fault"),
+    [
+        ({"start_at": "soon"}, {"start_at"}),
+        ({"start_at": 5, "end_at": "9999-12-31T23:59:59-01:00"}, {"start_at", "end_at"}),
+        ({"start_at": "2026-03-01T12:00:00Z"}, {"start_at"}),
+        ({"end_at": "2026-03-01T11:59:59Z"}, {"end_at"}),
+        ({"start_at": "2026-03-04", "end_at": "2026-03-04"}, {"end_at"}),
+        ({"start_at": "2026-02-04", "end_at": "2026-02-05"}, {"start_at", "end_at"}),
+        ({"end_at": "2025-03-05", "duration": 0, "name": ""}, {"end_at", "duration", "name"}),
+    ],
+)
+def test_a_schedule_that_cannot_be_is_told(fields: dict[str, object], at_fault: set[str]) -> None:
+    assert set(problems_of({"name": "x", **fields})) == at_fault
+
+
+def test_a_schedule_that_has_begun_changes_in_the_future_alone() -> None:
+    current = spec_of(start_at="2026-03-02", end_at="2026-03-09")
+    begun, now = current.start_at, NOW + timedelta(days=3)
+
+    def refused(**fields: object) -> set[str]:
+        return set(problems(lambda: read_change(fields, current, now, begun)))
+
+    assert refused(start_at="2026-03-06") == {"start_at"}
+    assert refused(end_at="2026-03-04T11:00Z") == {"end_at"}
+    assert refused(end_at=None, duration_days=2.4) == {"duration_days"}
+    assert read_change({"notes": "x"}, current, NOW + timedelta(days=99), begun).notes == "x"
+    longer = read_change({"end_at": None, "duration_days": 2.6}, current, now, begun)
+    assert longer == replace(current, end_at=None, duration_days=2.6)
+    early = change_problems({"start_at": "2026-03-10"}, current)
+    assert "change both" in early["start_at"]

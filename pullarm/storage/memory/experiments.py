@@ -85,6 +85,11 @@ class MemoryExperiments:
         newest = sorted(self._newest(), key=lambda e: (e.created_at, e.number), reverse=True)
         return [replace(experiment, arms=()) for experiment in newest]
 
+    async def due(self, now_ms: int) -> list[tuple[str, str]]:
+        """(id, action) of what the schedules of experiments have owed up to now, oldest first."""
+        owed = [(each.id, each.due(at(now_ms))) for each in self._newest()]
+        return [(each, action) for each, action in owed if action is not None]
+
     async def revise(self, experiment: Experiment, change: Revision, now_ms: int) -> Experiment:
         """Store a new version of exactly the given one; raises VersionMismatch when it is no longer the newest."""
         newest = self._history[experiment.number][-1].became

@@ -62,6 +62,12 @@ class PostgresExperiments:
         async with self._database.connection() as connection:
             return [_experiment(row, ()) for row in await connection.fetch(_SQL["list"])]
 
+    async def due(self, now_ms: int) -> list[tuple[str, str]]:
+        """(id, action) of what the schedules of experiments have owed up to now, oldest first."""
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(_SQL["due"], at(now_ms))
+        return [(row["id"], row["action"]) for row in rows]
+
     async def revise(self, experiment: Experiment, change: Revision, now_ms: int) -> Experiment:
         """Store a new version of exactly the given one; raises VersionMismatch when it is no longer the newest."""
         async with self._database.transaction() as connection:

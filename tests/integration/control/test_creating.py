@@ -45,6 +45,7 @@ async def test_the_original_body_makes_a_draft_and_every_default_is_listed(
         "created_at": created_at,
         "updated_at": created_at,
         "started_at": None,
+        "start_at": None,
         "end_at": None,
         "arms": [],
         "warnings": [],

@@ -1,3 +1,4 @@
+from datetime import datetime, timedelta
 from http import HTTPStatus
 
 from httpx import AsyncClient
@@ -20,13 +21,15 @@ async def test_start_and_stop(client: AsyncClient, board: RedisBoard, clock: Clo
     assert started.status_code == HTTPStatus.OK
     assert started.json()["state"] == "running"
     assert started.json()["started_at"] == started.json()["updated_at"]
+    planned = datetime.fromisoformat(started.json()["end_at"])
+    assert planned - datetime.fromisoformat(started.json()["started_at"]) == timedelta(days=14)
     assert problem(await client.post(f"{path}/start"), HTTPStatus.CONFLICT) == {}
     changes = (await board.index()).change_no
     clock.now_ms += 1000
     stopped = await client.post(f"{path}/stop")
     assert stopped.status_code == HTTPStatus.OK
     assert stopped.json()["state"] == "stopped"
-    assert stopped.json()["end_at"] is not None
+    assert stopped.json()["end_at"] == stopped.json()["updated_at"]
     assert stopped.json()["warnings"] == []
     assert (await board.index()).change_no == changes + 1
     clock.now_ms += 1000

@@ -42,6 +42,16 @@ FROM arm WHERE experiment_id = $1 ORDER BY arm_no;
 -- list --
 SELECT * FROM experiment ORDER BY created_at DESC, experiment_id DESC;
 
+-- due --
+-- As Experiment.due says of one.
+SELECT id, CASE state WHEN 'draft' THEN 'start' ELSE 'stop' END AS action
+FROM experiment
+WHERE (state = 'draft' AND (spec->>'start_at')::timestamptz <= $1)
+   OR (state IN ('running', 'rolled_back')
+       AND coalesce((spec->>'end_at')::timestamptz,
+                    started_at + (spec->>'duration_days')::double precision * interval '1 day') <= $1)
+ORDER BY experiment_id;
+
 -- revise --
 UPDATE experiment SET
     state = $3, spec = $4, buckets = $5, allocation_epoch = $6, guard_epoch = $7, config_no = config_no + 1,
