@@ -77,6 +77,8 @@ class ListedExperiment:
     guard_epoch: int
     created_at: datetime
     updated_at: datetime
+    effective_from: datetime
+    """When servers take up this version, all at once."""
     started_at: datetime | None
     end_at: datetime | None
     """When it ended; before, when it is to."""
@@ -188,6 +190,7 @@ def listed(experiment: Experiment) -> ListedExperiment:
         guard_epoch=experiment.guard_epoch,
         created_at=experiment.created_at,
         updated_at=experiment.updated_at,
+        effective_from=experiment.effective_from,
         started_at=experiment.started_at,
         end_at=experiment.end_at or experiment.planned_end,
     )

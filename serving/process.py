@@ -43,7 +43,7 @@ class Process:
         """Set once there is a complete snapshot."""
         self.healthy = health.HealthServicer()
         self.spool = Spool(settings.spool, settings.process, max_bytes=settings.spool_bytes)
-        self.refresher = Refresher(board, self._on_complete)
+        self.refresher = Refresher(board, self._on_complete, clock=clock)
         life = f"{settings.process}-{uuid4().hex[:8]}"
         self.event_log = EventLog(
             sink, self.spool, life, durability=settings.durability, pace=Pace(settings.linger_s)

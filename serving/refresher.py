@@ -4,11 +4,12 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import inf
 
+from pullarm.clock import Clock, system_clock
 from pullarm.domain.errors import Unavailable
-from pullarm.domain.experiment import State, standing
+from pullarm.domain.experiment import EFFECT_DELAY, State, standing
 from pullarm.domain.ports import Board, BoardIndex, Version
 from serving.snapshot import Served, Snapshot, serve
 
@@ -20,11 +21,21 @@ READ_EVERY_S = 0.1
 """The shortest time between two refreshes; one publisher posts an experiment no more often either."""
 FULL_LOOK_S = 1.0
 """How often all are compared, and what could not be taken is tried anew, whatever the board says of changes."""
+_TICK_S = 0.001
+"""How much too early a timer may be."""
 _SLICE_S = 0.04
 """How long a refresh reads before it looks for halts again."""
 _HALTS = {state.value: standing(state) for state in (State.STOPPED, State.ROLLED_BACK)}
 _UNSOUND = (ValueError, TypeError, LookupError, ArithmeticError)
 """What a publication may make the code that reads it raise; whatever it is, the others are refreshed."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A version that is to take effect at this moment."""
+
+    until_s: float
+    served: Served
 
 
 class Refresher:
@@ -35,6 +46,7 @@ class Refresher:
         board: Board,
         on_complete: Callable[[], None] = lambda: None,
         monotonic: Callable[[], float] = time.monotonic,
+        clock: Clock = system_clock,
     ) -> None:
         self.snapshot = Snapshot()
         self.refused = 0
@@ -42,9 +54,12 @@ class Refresher:
         self._board = board
         self._on_complete = on_complete
         self._monotonic = monotonic
+        self._clock = clock
         self._problems: dict[int, str] = {}
         """Of experiments whose publication is refused; each is told once."""
         self._served: dict[int, Served] = {}
+        self._waiting: dict[int, list[_Waiting]] = {}
+        """Versions that are yet to take effect, oldest first."""
         self._index = BoardIndex(
             complete=False, incarnation="", change_no=0, experiments=(), beat=0
         )
@@ -71,7 +86,8 @@ class Refresher:
         """For how long nothing may have been learned: seconds since the snapshot last held all that was folded.
 
         Measured on this machine's clock alone: since a look that found the board's beat moved and led to everything
-        being read. Until the beat first moves it is the time since the process began, and so at least that old.
+        being read, versions that are yet to take effect among it. Until the beat first moves it is the time since the
+        process began, and so at least that old.
         """
         return self._monotonic() - self._fresh_at
 
@@ -113,6 +129,7 @@ class Refresher:
 
     async def _look(self) -> None:
         """Find out what is behind, and obey halts, whatever else is true of their experiments."""
+        self._take_effect()
         now = self._monotonic()
         index = await self._board.index()
         if not index.complete:
@@ -140,7 +157,7 @@ class Refresher:
         self._note_freshness()
 
     def _differs(self, number: int, *, full: bool) -> bool:
-        version, before = self._versions[number], self._served.get(number)
+        version, before = self._versions[number], self._newest(number)
         if before is not None and _version(before) == version:
             return False
         return full or self._tried.get(number) != version
@@ -148,8 +165,9 @@ class Refresher:
     def _obey_halts(self) -> None:
         """At once, and where its publication cannot be read too."""
         for number, version in self._versions.items():
-            before, standing = self._served.get(number), _HALTS.get(version.halt)
+            before, standing = self._newest(number), _HALTS.get(version.halt)
             if before is not None and standing is not None and before.halt != version.halt:
+                self._waiting.pop(number, None)
                 self._served[number] = replace(before, halt=State(version.halt), standing=standing)
                 if _version(self._served[number]) == version:
                     self._behind.pop(number, None)
@@ -171,7 +189,7 @@ class Refresher:
 
     async def _one(self, number: int) -> None:
         """Take over one experiment; where that cannot be, its predecessor serves on."""
-        version, before = self._versions[number], self._served.get(number)
+        version, before = self._versions[number], self._newest(number)
         try:
             published = await self._board.read(number, before.head if before else None)
             if published is None and before is None and not self.snapshot.complete:
@@ -179,12 +197,52 @@ class Refresher:
                     f"experiment {number} is listed and not there; the board was emptied"
                 )
             if published is not None:
-                self._served[number] = await asyncio.to_thread(serve, published, before)
+                self._take(number, await asyncio.to_thread(serve, published, before))
         except _UNSOUND as error:
             self._refuse(number, str(error))
         else:
             self._problems.pop(number, None)
         self._tried[number] = version
+
+    def _newest(self, number: int) -> Served | None:
+        """What was taken over last, in effect or not."""
+        waiting = self._waiting.get(number)
+        return waiting[-1].served if waiting else self._served.get(number)
+
+    def _take(self, number: int, made: Served) -> None:
+        """Serve from it, or from its moment on; until then the version before it is served as it is."""
+        waiting, before = self._waiting.get(number, []), self._newest(number)
+        same = before is not None and _configuration(before) == _configuration(made)
+        wait_s = 0.0 if same or before is None else self._wait_s(made)
+        if same and waiting:
+            waiting[-1] = replace(waiting[-1], served=made)
+        elif wait_s > 0.0:
+            self._waiting[number] = [*waiting, _Waiting(self._monotonic() + wait_s, made)]
+            asyncio.get_running_loop().call_later(wait_s, self._take_effect)
+        else:
+            self._waiting.pop(number, None)
+            self._served[number] = made
+
+    def _wait_s(self, made: Served) -> float:
+        """Until it takes effect; never longer than from the change itself, however wrong a clock may be."""
+        if made.halt is not None:
+            return 0.0
+        left = made.experiment.effective_from.timestamp() - self._clock() / 1000
+        return min(max(left, 0.0), EFFECT_DELAY.total_seconds())
+
+    def _take_effect(self) -> None:
+        """Serve from what has waited for its moment."""
+        until = self._monotonic() + _TICK_S
+        ripe = {
+            n: [w for w in waiting if w.until_s <= until] for n, waiting in self._waiting.items()
+        }
+        for number, taken in ripe.items():
+            if taken:
+                self._served[number] = taken[-1].served
+                self._waiting[number] = self._waiting[number][len(taken) :]
+        self._waiting = {number: waiting for number, waiting in self._waiting.items() if waiting}
+        if any(ripe.values()) and self.snapshot.complete:
+            self._swap()
 
     def _refuse(self, number: int, problem: str) -> None:
         self.refused += self._tried.get(number) != self._versions[number]
@@ -213,6 +271,10 @@ class Refresher:
     def _note_freshness(self) -> None:
         if not self._awaited:
             self._fresh_at = max(self._fresh_at, self._beat_at)
+
+
+def _configuration(served: Served) -> tuple[str, int]:
+    return served.head.incarnation, served.head.config_no
 
 
 def _version(served: Served) -> Version:

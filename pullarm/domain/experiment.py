@@ -41,6 +41,10 @@ def standing(state: State) -> Reason:
     return _STANDINGS.get(state, Reason.NOT_RUNNING)
 
 
+EFFECT_DELAY = timedelta(seconds=0.5)
+"""From a change to its effect: longer than any server takes to hear of it, so that all take it up together."""
+
+
 class Catalogue(StrEnum):
     """Whether the arms are given or found."""
 
@@ -250,6 +254,12 @@ class Experiment:
     updated_at: datetime
     started_at: datetime | None = None
     end_at: datetime | None = None
+
+    @property
+    def effective_from(self) -> datetime:
+        """When servers take this version up; one in which no policy serves anybody does not wait."""
+        serves = self.state in (State.RUNNING, State.SHIPPED)
+        return self.updated_at + EFFECT_DELAY if serves else self.updated_at
 
     @property
     def planned_end(self) -> datetime | None:

@@ -46,6 +46,7 @@ async def test_the_original_body_makes_a_draft_and_every_default_is_listed(
         "updated_at": created_at,
         "started_at": None,
         "start_at": None,
+        "effective_from": body["created_at"],
         "end_at": None,
         "arms": [],
         "warnings": [],
