@@ -15,6 +15,7 @@ COMMANDS = {
     "status": "Show experiments and how their policies do.",
     "stop": "Stop an experiment for good.",
     "verify": "Recompute every posterior from the ledger; fails on a difference.",
+    "give-up": "Wait no more for a serving process that was killed and whose spool is gone.",
     "rebuild": "Make posteriors anew from the ledger, with false rewards or whole stretches left out.",
     "explain": "Redo a decision bit for bit from the ledger, and show what it was made of.",
     "export": "Write an experiment's decisions with their rewards to a file.",

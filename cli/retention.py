@@ -8,9 +8,8 @@ from typing import Annotated
 
 from typer import Option
 
-from cli.state import read_environment
-from cli.verify import database_url
-from pullarm.clock import Clock, clock_from
+from cli.verify import database_url, platform_clock
+from pullarm.clock import Clock
 from pullarm.domain.errors import invalid
 from pullarm.storage.postgres import Database
 from pullarm.storage.postgres.retention import PostgresRetention
@@ -39,10 +38,7 @@ def command(
     told = days or retention_days(os.environ)
     if told is None:
         raise invalid("--days", f"is needed where {RETENTION} is not set")
-    environment = read_environment(state)
-    clock = clock_from(
-        os.environ.get("PULLARM_CLOCK") or environment.get("PULLARM_CLOCK", "system")
-    )
+    clock = platform_clock(state)
     removed = asyncio.run(_remove(database_url(state), told, clock, dry_run=dry_run))
     print(f"{removed} days {'would be ' if dry_run else ''}removed")
 

@@ -1,6 +1,7 @@
 """`pullarm status`: what experiments there are, and how the policies of one do."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Annotated, Any
 
 from rich.console import Console
@@ -8,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 from typer import Argument
 
+from cli.completeness import told
 from cli.remote import DEFAULT_STATE, DEFAULT_URL, ControlPlane, ControlUrl, TokenState
 
 
@@ -23,7 +25,7 @@ def command(
     with ControlPlane.found(control_url, state) as control:
         if experiment is None:
             _show_list(console, control.list()["experiments"])
-            _show_missing(console, control.system()["events"])
+            _show_events(console, control.system())
         else:
             summary = control.summary(experiment)
             _show_summary(console, summary)
@@ -67,10 +69,15 @@ def _show_summary(console: Console, summary: Mapping[str, Any]) -> None:
     console.print(f"{summary['decisions']:,} decisions, posterior {summary['posterior_version']}")
 
 
-def _show_missing(console: Console, events: Mapping[str, Any]) -> None:
-    for process, missing in events["missing_by_process"].items():
+def _show_events(console: Console, system: Mapping[str, Any]) -> None:
+    for process, missing in system["events"]["missing_by_process"].items():
         text = f"{missing:,} events of {process} have not come: on their way, in a spool, or lost"
         console.print(Text(text), soft_wrap=True)
+    if lost := system["events"]["lost"]:
+        console.print(f"{lost:,} events are lost")
+    mark = system["watermark"]
+    at = datetime.fromisoformat(mark["at"]) if mark["at"] else None
+    console.print(Text(told(at, mark["age_s"], mark["process"])), soft_wrap=True)
 
 
 def _percent(share: float | None, digits: int) -> str:

@@ -3,20 +3,25 @@
 import asyncio
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 from typer import Argument, Option
 
+from cli.completeness import told
 from cli.state import read_environment
+from pullarm.clock import Clock, clock_from
 from pullarm.domain.errors import ConfigurationError
 from pullarm.domain.experiment import Experiment
+from pullarm.domain.intake import Intake, watermark
 from pullarm.storage.postgres import (
     Database,
     PostgresExperiments,
     PostgresLedger,
     PostgresStatistics,
 )
+from pullarm.storage.postgres.times import at
 
 _SHOWN = 20
 
@@ -29,9 +34,10 @@ def command(
 ) -> None:
     """Recompute posteriors and statistics from the ledger; prints every difference and fails if there is one.
 
-    Also says how many events serving has stored that have not come: on their way, in a spool, or lost.
+    Also says how many events serving has stored that have not come (on their way, in a spool, or lost), and up to when
+    all have.
     """
-    differences = asyncio.run(_verify(database_url(state), experiment))
+    differences = asyncio.run(_verify(database_url(state), experiment, platform_clock(state)()))
     sys.exit(1 if differences else 0)
 
 
@@ -46,16 +52,34 @@ def database_url(state: Path) -> str:
     return url
 
 
-async def _verify(dsn: str, reference: str | None) -> int:
+def platform_clock(state: Path) -> Clock:
+    """The clock that PULLARM_CLOCK names, else that of the platform that runs on the state folder."""
+    name = "PULLARM_CLOCK"
+    return clock_from(os.environ.get(name) or read_environment(state).get(name, "system"))
+
+
+async def _verify(dsn: str, reference: str | None, now_ms: int) -> int:
     async with Database(dsn, max_connections=2) as database:
         store, ledger = PostgresExperiments(database), PostgresLedger(database)
         statistics = PostgresStatistics(database)
         experiments = [await store.get(reference)] if reference else await store.all()
         differences = sum([await _report(ledger, statistics, one) for one in experiments])
-        for each in [] if reference else await ledger.intake():
-            if each.gaps:
-                print(f"{each.process}: {each.missing} of {each.numbered} events have not come")
+        if not reference:
+            _report_events(await ledger.intake(), now_ms)
         return differences
+
+
+def _report_events(lives: Sequence[Intake], now_ms: int) -> None:
+    for each in lives:
+        if each.gaps:
+            print(f"{each.process}: {each.missing} of {each.numbered} events have not come")
+        if each.lost:
+            print(f"{each.process}: {each.lost} of {each.numbered} events are lost")
+    mark = watermark(lives, now_ms)
+    if mark.at_ms is None:
+        print(told(None, None, mark.process))
+    else:
+        print(told(at(mark.at_ms), (now_ms - mark.at_ms) / 1_000, mark.process))
 
 
 async def _report(

@@ -63,7 +63,7 @@ def create_app(
     overview = Overview(lifecycle, stores.summaries, clock, monotonic)
     audit = Audit(stores.trail, stores.experiments)
     probes = Probes(stores.probes)
-    figures = SystemFigures(stores.intake)
+    figures = SystemFigures(stores.intake, clock)
     access = Access(stores.tokens, stores.sessions, stores.experiments, access_clock)
     tokens = Tokens(stores.tokens, stores.experiments, access_clock)
     sessions = Sessions(stores.sessions, access, access_clock, lifetime_s=limits.session_s)

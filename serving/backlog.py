@@ -24,6 +24,8 @@ class Item(NamedTuple):
     """In bytes."""
     waiter: Waiter[Any] | None
     """None where nobody waits for it."""
+    since_ms: int
+    """When it was put here: its events are no younger."""
 
     @property
     def dead(self) -> bool:
@@ -51,17 +53,26 @@ class Backlog:
         """Those that wait, who came first first."""
         return (item.waiter for item in self._items if item.waiter is not None)
 
-    def put(self, kind: Kind, packed: list[bytes], waiter: Waiter[Any] | None) -> None:
-        """Add the events of one request."""
-        while packed:
+    @property
+    def since_ms(self) -> int | None:
+        """When the oldest item was put here; None where there is none."""
+        return self._items[0].since_ms if self._items else None
+
+    def put(
+        self, kind: Kind, packed: list[bytes], waiter: Waiter[Any] | None, since_ms: int
+    ) -> None:
+        """Add the events of one request, made at this moment; where there are none, an entry is due all the same."""
+        while True:
             fit = _fit(packed)
             size = sum(map(len, packed[:fit]))
-            self._items.append(Item(kind, packed[:fit], size, waiter))
+            self._items.append(Item(kind, packed[:fit], size, waiter, since_ms))
             self.events += fit
             self.bytes += size
             if waiter is not None:
                 waiter.parts += 1
             packed = packed[fit:]
+            if not packed:
+                break
 
     def take(self) -> list[Item]:
         """The next entry's, without those of requests that have their answer already."""
@@ -81,16 +92,52 @@ class Backlog:
         return items
 
     def move_to(self, other: "Backlog") -> None:
-        """Add all of these to another's."""
-        other._items += self._items
+        """Add all of these to another's, which are younger."""
+        other._items.extendleft(reversed(self._items))
         other.events += self.events
         other.bytes += self.bytes
         self._items.clear()
         self.events = self.bytes = 0
 
 
+class Asked:
+    """Requests whose events are yet to be made, in the order in which they came."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        """What they hold until then."""
+        self._waiters: deque[Waiter[Any]] = deque()
+
+    def __len__(self) -> int:
+        return len(self._waiters)
+
+    def __iter__(self) -> Iterator[Waiter[Any]]:
+        return iter(self._waiters)
+
+    @property
+    def since_ms(self) -> int | None:
+        """When the first came; None where there is none."""
+        return self._waiters[0].since_ms if self._waiters else None
+
+    def put(self, waiter: Waiter[Any]) -> None:
+        """Add one."""
+        self._waiters.append(waiter)
+        self.bytes += waiter.size
+
+    def take(self) -> Waiter[Any]:
+        """The next."""
+        waiter = self._waiters.popleft()
+        self.bytes -= waiter.size
+        return waiter
+
+    def drop_answered(self) -> None:
+        """Forget those at the front who ask no more."""
+        while self._waiters and self._waiters[0].future.done():
+            self.take()
+
+
 def _fit(packed: list[bytes]) -> int:
-    """How many of these events, at least one, an entry may hold."""
+    """How many of these events, at least one where there is any, an entry may hold."""
     size = 0
     for count, event in enumerate(packed):
         size += len(event)

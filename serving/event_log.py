@@ -7,16 +7,16 @@ back. One that gets there twice changes nothing in the ledger.
 import asyncio
 import logging
 import time
-from collections import deque
 from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
+from pullarm.clock import Clock, system_clock
 from pullarm.domain.decision import Decision, ServingMinute
 from pullarm.domain.errors import Exhausted, Unavailable
 from pullarm.domain.ports import EventSink
 from pullarm.storage import events
-from serving.backlog import Backlog, Item, Kind
+from serving.backlog import Asked, Backlog, Item, Kind
 from serving.numbering import Numbering
 from serving.pace import Pace
 from serving.segment import Segment
@@ -52,6 +52,7 @@ class EventLog:
         *,
         durability: Durability = Durability.ACKNOWLEDGED,
         pace: Pace | None = None,
+        clock: Clock = system_clock,
     ) -> None:
         self.durability = durability
         self.spool = spool
@@ -68,9 +69,8 @@ class EventLog:
         self._sink = sink
         self._numbering = Numbering(process)
         self._pace = pace or Pace(0.0)
-        self._asked: deque[Waiter[Any]] = deque()
-        """Requests whose events are yet to be made."""
-        self._asked_bytes = 0
+        self._clock = clock
+        self._asked = Asked()
         self._backlog = Backlog()
         self._in_hand: list[Item] = []
         """The entry that is being stored."""
@@ -96,7 +96,7 @@ class EventLog:
     @property
     def waiting_bytes(self) -> int:
         """The size in bytes of those that are in no entry yet."""
-        return self._asked_bytes + self._backlog.bytes + self._owed.bytes
+        return self._asked.bytes + self._backlog.bytes + self._owed.bytes
 
     def full(self) -> str | None:
         """Why no more events can be kept, None while they can: then nothing should be decided that needs a log."""
@@ -115,6 +115,7 @@ class EventLog:
         room, Unavailable when storing takes too long. Decisions of a request that is told so, or is cancelled, are
         voided where they may have been stored: nobody was shown them.
         """
+        waiter.since_ms = self._clock()
         if reason := self.full():
             self.refused += 1
             waiter.failed(Exhausted(reason))
@@ -124,8 +125,7 @@ class EventLog:
                 if waiter.future.exception() is None:
                     self._put_all(waiter.logged, None)
         else:
-            self._asked.append(waiter)
-            self._asked_bytes += waiter.size
+            self._asked.put(waiter)
             self._wake.set()
         try:
             return await waiter.future
@@ -149,9 +149,13 @@ class EventLog:
                 self.voids += 1
 
     def tell(self, minutes: Sequence[ServingMinute]) -> None:
-        """Report how serving did; nobody waits for it."""
-        for minute in minutes:
-            self._put(Kind.MINUTE, [events.pack(minute)], None)
+        """Report how serving did, and up to when all is stored; nobody waits for it."""
+        packed = [events.pack(minute) for minute in minutes]
+        for some in [[each] for each in packed] or [
+            []
+        ]:  # where there is nothing else, an entry says the latter alone
+            self._put(Kind.MINUTE, some, None)
+        self._behind.set()  # another process may have died and left its spool
 
     async def run(self) -> None:
         """Commit for ever, one entry at a time: what arrives meanwhile is the next entry."""
@@ -173,7 +177,7 @@ class EventLog:
                 task.cancel()
         if self._late is not None:
             self._late.cancel()
-        if self._owed:
+        if self._owed.events:
             self.lost += self._owed.events
             _log.error("%d events found no room and are lost", self._owed.events)
 
@@ -186,8 +190,7 @@ class EventLog:
         """Make the events of the requests that have joined; whether some have to wait for the next entry."""
         turn_ends = time.perf_counter() + _TURN_S
         while self._asked and not self._backlog.fills_an_entry:
-            waiter = self._asked.popleft()
-            self._asked_bytes -= waiter.size
+            waiter = self._asked.take()
             if not waiter.future.done() and waiter.begin():
                 self._put_all(waiter.logged, waiter)
             if time.perf_counter() > turn_ends:
@@ -199,7 +202,7 @@ class EventLog:
         self._put(kind, [events.pack(event) for event in logged], waiter)
 
     def _put(self, kind: Kind, packed: list[bytes], waiter: Waiter[Any] | None) -> None:
-        self._backlog.put(kind, packed, waiter)
+        self._backlog.put(kind, packed, waiter, waiter.since_ms if waiter else self._clock())
         self._wake.set()
 
     async def _commit(self) -> None:
@@ -214,7 +217,8 @@ class EventLog:
             if item.waiter is not None:
                 item.waiter.tried = True
         self._sent = False
-        span = self._numbering.span(sum(map(len, packed)))
+        count, spooled = sum(map(len, packed)), self.spool.waiting_entries > 0
+        span = self._numbering.span(count, self._all_until_ms(), spooled=spooled)
         kept = await self._keep(events.entry(*packed, span=span))
         if kept is None:
             self._reject(items)
@@ -224,6 +228,11 @@ class EventLog:
                 if item.waiter is not None:
                     item.waiter.stored(kept)
         self._in_hand = []
+
+    def _all_until_ms(self) -> int:
+        """All events of before this moment are in entries."""
+        left = (self._asked.since_ms, self._backlog.since_ms, self._owed.since_ms)
+        return min(filter(None, (self._clock(), *left)))
 
     async def _keep(self, entry: bytes) -> Kept | None:
         """Where the entry is now; None where there was no room."""
@@ -278,7 +287,7 @@ class EventLog:
             waiter = item.waiter
             if waiter is None:
                 if len(self._owed) < MAX_WAITING and self._owed.bytes < MAX_WAITING_BYTES:
-                    self._owed.put(item.kind, item.packed, None)
+                    self._owed.put(item.kind, item.packed, None, item.since_ms)
                     self._behind.set()
                 else:
                     self.lost += len(item.packed)
@@ -337,5 +346,4 @@ class EventLog:
                 if waiter.since_s > late_s:
                     break
                 waiter.failed(Unavailable(error))
-            while self._asked and self._asked[0].future.done():
-                self._asked_bytes -= self._asked.popleft().size  # nobody asks any more
+            self._asked.drop_answered()

@@ -9,16 +9,19 @@ from grpc_health.v1 import health_pb2
 from grpc_health.v1.health import aio as health
 
 from pullarm.clock import Clock, system_clock
-from pullarm.domain.decision import RewardStatus
+from pullarm.domain.decision import RewardStatus, Span
+from pullarm.domain.errors import Unavailable
 from pullarm.domain.ports import Board, CallerBoard, EventSink
+from pullarm.storage import events
 from serving.access import Callers
 from serving.counters import SEND_EVERY_S, Counters
 from serving.event_log import EventLog
+from serving.lives import Lives
 from serving.pace import Pace
 from serving.refresher import Refresher
 from serving.service import NAME, SelectionService
 from serving.settings import Settings
-from serving.spool import Spool
+from serving.spool import Spool, name_of
 from serving.vitals import Spooled, Status, Vitals, readiness
 
 _log = logging.getLogger(__name__)
@@ -42,11 +45,16 @@ class Process:
         self.loaded = asyncio.Event()
         """Set once there is a complete snapshot."""
         self.healthy = health.HealthServicer()
-        self.spool = Spool(settings.spool, settings.process, max_bytes=settings.spool_bytes)
+        life = f"{name_of(settings.process[:48])}-{uuid4().hex[:8]}"
+        self.spool = Spool(settings.spool, life, max_bytes=settings.spool_bytes)
         self.refresher = Refresher(board, self._on_complete, clock=clock)
-        life = f"{settings.process}-{uuid4().hex[:8]}"
         self.event_log = EventLog(
-            sink, self.spool, life, durability=settings.durability, pace=Pace(settings.linger_s)
+            sink,
+            self.spool,
+            life,
+            durability=settings.durability,
+            pace=Pace(settings.linger_s),
+            clock=clock,
         )
         self.counters = Counters(life)
         # By the machine's clock: a simulated one neither opens nor closes the service to anybody.
@@ -54,6 +62,9 @@ class Process:
         self.service = SelectionService(
             self.refresher, self.event_log, self.counters, settings.keys, clock, self.callers
         )
+        self._sink = sink
+        self._life = life
+        self.lives = Lives(settings.spool, life)
         self._settings = settings
         self._status = Status.UNREADY
         self._draining = False
@@ -125,10 +136,31 @@ class Process:
             await asyncio.sleep(HEALTH_EVERY_S)
 
     async def report(self) -> None:
-        """Tell the ledger how serving does, for ever."""
+        """Tell the ledger how serving does, and of processes that have ended, for ever."""
         while True:
-            await asyncio.sleep(SEND_EVERY_S)
             self.event_log.tell(self.counters.take())
+            try:
+                for life in await asyncio.to_thread(self.lives.ended):
+                    await self._bury(life)
+            except OSError as error:
+                _log.warning("ended processes cannot be told: %s", error)
+            await asyncio.sleep(SEND_EVERY_S)
+
+    async def leave(self) -> None:
+        """Tell the ledger that this life is over, where the event log has ended and nothing is left in the spool; else
+        whoever takes the spool over will."""
+        if not self.spool.waiting_entries:
+            await self._bury(self._life)
+        self.lives.close()
+        self.spool.close()
+
+    async def _bury(self, life: str) -> None:
+        span = Span(life, 0, 0, spooled=False, ended=True)
+        try:
+            await self._sink.append(events.entry([], [], [], span=span))
+            await asyncio.to_thread(self.lives.forget, life)
+        except Unavailable as error:
+            _log.debug("the end of %s is told later: %s", life, error)
 
     async def drain(self) -> None:
         """Take no more requests."""

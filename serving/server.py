@@ -76,7 +76,7 @@ async def run(settings: Settings) -> None:
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks, timeout=DRAIN_S)
-            process.spool.close()
+            await process.leave()
             await sink.aclose()
             await redis.aclose()
             _log.info("stopped")

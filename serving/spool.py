@@ -59,7 +59,7 @@ class Spool:
         self.written = self.torn = self.damaged = 0
         """Since the start: entries written, bytes cut off unfinished writes, records that could not be read."""
         self._directory = directory
-        self._process = re.sub(r"[^A-Za-z0-9_.-]", "_", process)[:64]
+        self._process = name_of(process)
         self._max_bytes = max_bytes
         self._segment_bytes = segment_bytes
         self._lock = Lock()
@@ -196,6 +196,11 @@ class Spool:
                 self._left_alone.add(path.name)
                 _log.warning("%s is left alone: %s", path, problem)
             return None
+
+
+def name_of(process: str) -> str:
+    """The name of a process as it may be part of a file's."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", process)[:64]
 
 
 def _prepare(directory: Path) -> None:

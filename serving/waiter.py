@@ -36,12 +36,14 @@ Answer = TypeVar("Answer")
 class Waiter(ABC, Generic[Answer]):
     """One request between its arrival and its answer."""
 
-    __slots__ = ("future", "kept", "logged", "parts", "since_s", "size", "tried")
+    __slots__ = ("future", "kept", "logged", "parts", "since_ms", "since_s", "size", "tried")
 
     def __init__(self, size: int) -> None:
         self.size = size
         """Bytes that it holds until its events are made."""
         self.since_s = time.perf_counter()
+        self.since_ms = 0
+        """When it joined the event log, by the clock of events."""
         self.logged: Logged = ()
         """What `make` made."""
         self.parts = 0

@@ -97,7 +97,7 @@ class Consumer:
             except events.MalformedEntry as error:
                 await self._set_aside(entry.id, f"malformed: {error}", entry.payload)
         batch = events.merge(batches)
-        if batch.events():
+        if batch.events() or batch.spans:
             await self._fold_batch(batch, entries[0].id)
             await self._register(batch.decisions)
 

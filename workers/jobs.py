@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from arq import cron
@@ -11,10 +11,11 @@ from arq.worker import Worker
 
 from pullarm.clock import Clock
 from pullarm.domain.errors import PullarmError, Unavailable
-from pullarm.storage.postgres import PostgresLedger
+from pullarm.storage.postgres import PostgresIntake, PostgresLedger
 from pullarm.storage.postgres.retention import PostgresRetention
+from pullarm.storage.postgres.times import at
 from pullarm.storage.redis.queue import QUEUE, queue_errors, queue_settings
-from workers.retention import remove_old
+from workers.retention import LONGEST_SPOOL_DAYS, remove_old
 
 _log = logging.getLogger(__name__)
 
@@ -23,14 +24,16 @@ DAYS_AHEAD = 3
 _RETRY_S = 2.0
 _RETENTION_TIMEOUT_S = 3 * 3_600
 _MAKE_PARTITIONS = f"{__name__}.make_partitions"  # arq imports it by this name
+_FORGET_LIVES = f"{__name__}.forget_lives"
 _REMOVE_OLD_DAYS = f"{__name__}.remove_old_days"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retention:
-    """The store that days are removed from, and after how many days; None keeps all."""
+    """The stores that is removed from, and after how many days; None keeps all decisions."""
 
     store: PostgresRetention
+    intake: PostgresIntake
     days: int | None
 
 
@@ -38,7 +41,7 @@ async def make_partitions(context: dict[str, Any]) -> int:
     """Make the ledger's partitions of today and the days ahead; answers how many days there are."""
     ledger: PostgresLedger = context["ledger"]
     clock: Clock = context["clock"]
-    today = datetime.fromtimestamp(clock() / 1000, UTC).date()
+    today = at(clock()).date()
     for ahead in range(DAYS_AHEAD + 1):
         await ledger.ensure_day(today + timedelta(days=ahead))
     return DAYS_AHEAD + 1
@@ -56,6 +59,19 @@ async def remove_old_days(context: dict[str, Any]) -> int:
         return 0
 
 
+async def forget_lives(context: dict[str, Any]) -> int:
+    """Forget serving processes that were not heard of for as long as decisions are kept, or else as a spool may wait,
+    where nothing of them is missing; how many."""
+    retention: Retention = context["retention"]
+    clock: Clock = context["clock"]
+    days = timedelta(days=retention.days or LONGEST_SPOOL_DAYS)
+    try:
+        return await retention.intake.prune(at(clock()) - days)
+    except Unavailable as error:
+        _log.warning("processes are forgotten later: %s", error)
+        return 0
+
+
 async def run(
     queue_redis_url: str, ledger: PostgresLedger, retention: Retention, clock: Clock
 ) -> None:
@@ -67,6 +83,7 @@ async def run(
             queue_name=QUEUE,
             cron_jobs=[
                 cron(_MAKE_PARTITIONS, minute={5, 35}, second=0, run_at_startup=True),
+                cron(_FORGET_LIVES, minute=25, second=0),
                 cron(_REMOVE_OLD_DAYS, minute=20, second=0, timeout=_RETENTION_TIMEOUT_S),
             ],
             ctx={"ledger": ledger, "retention": retention, "clock": clock},

@@ -14,6 +14,7 @@ from pullarm.policies.warm import warm_up
 from pullarm.storage.postgres import (
     Database,
     PostgresExperiments,
+    PostgresIntake,
     PostgresLedger,
     PostgresPublications,
     PostgresStatistics,
@@ -56,7 +57,11 @@ async def run(settings: Settings) -> None:
         experiments, board = PostgresExperiments(database), RedisBoard(publishing)
         publisher = Publisher(PostgresPublications(database), board, clock)
         lifecycle = Lifecycle(experiments, PostgresTrail(database), board, clock)
-        retention = jobs.Retention(store=PostgresRetention(database), days=settings.retention_days)
+        retention = jobs.Retention(
+            store=PostgresRetention(database),
+            intake=PostgresIntake(database),
+            days=settings.retention_days,
+        )
         callers = CallerPublisher(PostgresTokens(database), RedisCallers(publishing), system_clock)
         source = RedisEventSource(claiming, f"{settings.process}-{uuid4().hex[:8]}")
         await _join(source)

@@ -158,13 +158,19 @@ class ServingMinute(NamedTuple):
 
 
 class Span(NamedTuple):
-    """Numbers of events that one life of a serving process has stored, or has told its callers it has not."""
+    """Numbers of events that one life of a serving process stored, or told its callers it did not; and how it is."""
 
     process: str
     first: int
     """A life numbers its events from 0."""
     end: int
     """The number after the last."""
+    until_ms: int = 0
+    """Its events of before this moment have numbers below `end`; 0 where it says nothing of the kind."""
+    spooled: bool = True
+    """Whether some of them may wait in a spool."""
+    ended: bool = False
+    """Whether it has ended and left no spool: what is still to come is in the stream."""
 
 
 class Batch(NamedTuple):

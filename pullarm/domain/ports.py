@@ -8,6 +8,7 @@ from pullarm.domain.access import Caller, Token
 from pullarm.domain.audit import NOBODY, AuditEntry, Author
 from pullarm.domain.decision import Batch
 from pullarm.domain.experiment import Arm, Experiment, Spec, State
+from pullarm.domain.intake import Intake
 from pullarm.domain.publication import Head, Publication, Published
 
 
@@ -51,22 +52,6 @@ class FoldResult:
     """Rewards that were new."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Intake:
-    """What has come of the events that one life of a serving process numbered."""
-
-    process: str
-    numbered: int
-    """The number after the highest that has come."""
-    gaps: tuple[tuple[int, int], ...]
-    """First number, and the one after the last, of each stretch that has not come: it is on its way, or lost."""
-
-    @property
-    def missing(self) -> int:
-        """How many events have not come, though later ones have."""
-        return sum(end - first for first, end in self.gaps)
-
-
 class Ledger(Protocol):
     """The ledger and its fold."""
 
@@ -81,6 +66,9 @@ class Ledger(Protocol):
 
     async def intake(self) -> list[Intake]:
         """What has come of each life of a serving process, by name."""
+
+    async def give_up(self, process: str, first: int, end: int) -> None:
+        """Wait no more for the events with these numbers, which are lost; what comes of them after all is folded."""
 
     async def quarantine(self, entry_id: str, problem: str, payload: bytes, now_ms: int) -> None:
         """Keep what cannot be folded."""

@@ -21,6 +21,7 @@ _ARRAY_OF_5 = b"\x95"
 _ARRAY_32 = Struct(">BI")
 _ARRAY_32_MARK = 0xDD
 _MOST = 2**62
+_LAST_MS = 253_402_300_799_999  # of the year 9999, as far as a datetime reaches
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Batch)
@@ -66,7 +67,8 @@ def unpack(payload: bytes) -> Batch:
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
         raise MalformedEntry(str(error)) from error
     for span in batch.spans:
-        if not (0 <= span.first < span.end <= _MOST and "\0" not in span.process):
+        numbers = 0 <= span.first <= span.end <= _MOST and 0 <= span.until_ms <= _LAST_MS
+        if not (numbers and "\0" not in span.process):
             raise MalformedEntry(f"{span} numbers no events")
     return batch
 

@@ -17,7 +17,7 @@ from cli.platform import Platform
 from cli.soak import as_json, soak
 from pullarm.domain.decision import Batch, Span
 from pullarm.domain.decision_id import decode
-from pullarm.domain.ports import Intake
+from pullarm.domain.intake import Intake
 from pullarm.storage import events
 from pullarm.storage.postgres import (
     Database,

@@ -4,11 +4,14 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
 import pytest
 import pytest_asyncio
 import redis.asyncio
 
+from cli.platform import Platform
+from pullarm.domain.intake import SETTLE_MS
 from pullarm.storage.redis import keys
 from tests.e2e import upstream
 from tests.e2e.damage import (
@@ -51,6 +54,18 @@ async def test_nothing_acknowledged_is_lost_with_a_serving_process(watched: Watc
             os.kill(platform.pids["valkey"], signal.SIGCONT)
         await watched.back(name, said)
     check_exactly_once(await account(platform, load), load.tally)
+    await complete_again(platform)
+
+
+async def complete_again(platform: Platform) -> None:
+    """The ledger is complete up to a few moments ago: nobody waits for the process that was killed."""
+    began = datetime.now(UTC)
+    async with upstream.rest(platform) as api, asyncio.timeout(PATIENCE_S + SETTLE_MS / 1_000):
+        while True:
+            mark = (await api.get("/api/system")).json()["watermark"]
+            if mark["at"] and datetime.fromisoformat(mark["at"]) >= began:
+                return
+            await asyncio.sleep(0.2)
 
 
 @pytest.mark.parametrize("name", ["control", "postgres"])

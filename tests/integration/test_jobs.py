@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pullarm.clock import FileClock
-from pullarm.storage.postgres import Database
+from pullarm.storage.postgres import Database, PostgresIntake
 from tests.e2e.commands import pullarm
 from tests.integration.retention_scene import DAY_MS, FIRST, RetentionScene
 from tests.ledger_events import HOUR_MS, START_MS
@@ -48,7 +48,9 @@ async def test_days_are_removed_where_it_is_asked_for(
     await several_days(scene)
     removed = []
     for days in (None, 8, 9, 9):
-        retention = jobs.Retention(store=scene.retention, days=days)
+        retention = jobs.Retention(
+            store=scene.retention, intake=PostgresIntake(scene.database), days=days
+        )
         context = {"retention": retention, "clock": now_ms}
         removed.append(await jobs.remove_old_days(context))
     assert removed == [0, 0, 3, 0]

@@ -137,18 +137,17 @@ def test_backlog_counts_what_it_holds(make: Events, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(events, "MAX_EVENTS", 2)
     packed = [events.pack(decision) for decision in decisions(make, 5)]
     backlog, other = Backlog(), Backlog()
-    backlog.put(Kind.DECISION, packed, None)
+    backlog.put(Kind.DECISION, packed, None, 5)
     assert (len(backlog), backlog.events, backlog.bytes) == (3, 5, sum(map(len, packed)))
-    other.put(Kind.REWARD, packed[:1], None)
+    other.put(Kind.REWARD, packed[:1], None, 7)
     backlog.move_to(other)
     assert (len(backlog), backlog.events, backlog.bytes) == (0, 0, 0)
     taken = []
     while other:
         taken.append([(item.kind, item.packed) for item in other.take()])
     assert taken == [
-        [(Kind.REWARD, packed[:1])],
         [(Kind.DECISION, packed[:2])],
         [(Kind.DECISION, packed[2:4])],
-        [(Kind.DECISION, packed[4:])],
+        [(Kind.DECISION, packed[4:]), (Kind.REWARD, packed[:1])],
     ]
     assert (other.events, other.bytes) == (0, 0)

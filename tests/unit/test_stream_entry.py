@@ -42,11 +42,19 @@ def test_entry_without_numbers_is_read() -> None:
 
 @pytest.mark.parametrize(
     "span",
-    [Span("s", -1, 3), Span("s", 3, 3), Span("s", 4, 3), Span("s", 0, 2**63), Span("a\0b", 0, 1)],
+    [
+        *(Span("s", -1, 3), Span("s", 4, 3), Span("s", 0, 2**63), Span("a\0b", 0, 1)),
+        *(Span("s", 0, 1, -1), Span("s", 0, 1, 2**62)),
+    ],
 )
 def test_numbers_that_no_ledger_takes_are_malformed(span: Span) -> None:
     with pytest.raises(MalformedEntry, match="numbers no events"):
         events.unpack(entry(whole()._replace(spans=[span])))
+
+
+def test_numbers_of_a_version_that_said_nothing_of_itself_are_read() -> None:
+    older = (*whole()[:4], [("s", 3, 9)])
+    assert events.unpack(events.FORMAT + msgspec.msgpack.encode(older)).spans == [Span("s", 3, 9)]
 
 
 def test_minute_of_a_version_that_counted_no_refused_rewards_is_read() -> None:

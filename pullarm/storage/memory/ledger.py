@@ -6,7 +6,7 @@ held against.
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import count, pairwise
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -18,11 +18,13 @@ from pullarm.domain.decision import (
     Reward,
     RewardStatus,
     ServingMinute,
+    Span,
     Token,
     uid_ms,
 )
 from pullarm.domain.experiment import Exposure
-from pullarm.domain.ports import FoldResult, Intake
+from pullarm.domain.intake import Intake
+from pullarm.domain.ports import FoldResult
 from pullarm.domain.rebuild import Exclusion
 from pullarm.storage.memory.experiments import MemoryExperiments, at
 
@@ -49,7 +51,7 @@ class MemoryLedger:
         self._voided: set[bytes] = set()
         self._rewards: defaultdict[bytes, dict[bytes, Reward]] = defaultdict(dict)
         self._minutes: dict[tuple[int, int, int, str], ServingMinute] = {}
-        self._numbers: defaultdict[str, set[int]] = defaultdict(set)
+        self._lives: defaultdict[str, _Life] = defaultdict(_Life)
         self._folds: defaultdict[int, list[int]] = defaultdict(list)
         self.exclusions: defaultdict[int, list[Exclusion]] = defaultdict(list)
         """By experiment, those that hold. Which fold brought a row is not known here, so `until` must be None."""
@@ -73,7 +75,7 @@ class MemoryLedger:
             newest = max(self._minutes.get(key, minute), minute, key=attrgetter("sequence"))
             self._minutes[key] = newest
         for span in batch.spans:
-            self._numbers[span.process].update(range(span.first, span.end))
+            self._lives[span.process].add(span, now_ms)
         experiments = {token.experiment for token in (decided | voided | rewarded).values()}
         for experiment in experiments:
             self._folds[experiment].append(now_ms)
@@ -159,10 +161,11 @@ class MemoryLedger:
 
     async def intake(self) -> list[Intake]:
         """What has come of each life of a serving process, by name."""
-        return [
-            Intake(process=process, numbered=max(come) + 1, gaps=_gaps(come))
-            for process, come in sorted(self._numbers.items())
-        ]
+        return [life.intake(process) for process, life in sorted(self._lives.items())]
+
+    async def give_up(self, process: str, first: int, end: int) -> None:
+        """Wait no more for the events with these numbers, which are lost; what comes of them after all is folded."""
+        self._lives[process].given_up.update(range(first, end))
 
     async def quarantine(self, entry_id: str, problem: str, payload: bytes, now_ms: int) -> None:
         """Keep what cannot be folded; the first account of an entry stays."""
@@ -173,7 +176,42 @@ class MemoryLedger:
         return list(self._folds[experiment])
 
 
-def _gaps(come: set[int]) -> tuple[tuple[int, int], ...]:
-    """The stretches of numbers below the highest that have not come."""
-    edges = sorted({-1} | come)
+class _Life:
+    """Of one serving process."""
+
+    def __init__(self) -> None:
+        self.given_up: set[int] = set()
+        self._come: set[int] = set()
+        self._said: list[tuple[int, int, bool]] = []
+        self._ended_ms: int | None = None
+        self._heard_ms = 0
+
+    def add(self, span: Span, now_ms: int) -> None:
+        self._come.update(range(span.first, span.end))
+        self._heard_ms = max(self._heard_ms, now_ms)
+        if span.ended:
+            self._ended_ms = self._ended_ms or now_ms
+        if span.until_ms:
+            self._said.append((span.end, span.until_ms, span.spooled))
+
+    def intake(self, process: str) -> Intake:
+        whole = set(range(max(self._come, default=-1) + 1))
+        settled = self._come | self.given_up
+        reached = next(number for number in count() if number not in settled)
+        holds = [said for said in self._said if said[0] <= reached]
+        return Intake(
+            process=process,
+            numbered=len(whole),
+            gaps=_gaps(whole, settled),
+            lost=len(whole & self.given_up - self._come),
+            until_ms=max(holds)[1] if holds else None,
+            spooled=self._ended_ms is None and (max(self._said)[2] if self._said else True),
+            ended_ms=self._ended_ms,
+            heard_ms=self._heard_ms,
+        )
+
+
+def _gaps(whole: set[int], settled: set[int]) -> tuple[tuple[int, int], ...]:
+    """The stretches of numbers that have not come and were not given up."""
+    edges = sorted({-1, len(whole)} | whole & settled)
     return tuple((a + 1, b) for a, b in pairwise(edges) if b > a + 1)

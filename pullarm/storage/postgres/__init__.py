@@ -3,6 +3,7 @@
 from pullarm.storage.postgres.database import Database
 from pullarm.storage.postgres.experiments import PostgresExperiments
 from pullarm.storage.postgres.history import PostgresHistory
+from pullarm.storage.postgres.intake import PostgresIntake
 from pullarm.storage.postgres.ledger import PostgresLedger
 from pullarm.storage.postgres.migrate import migrate
 from pullarm.storage.postgres.publications import PostgresPublications
@@ -17,6 +18,7 @@ __all__ = [
     "Database",
     "PostgresExperiments",
     "PostgresHistory",
+    "PostgresIntake",
     "PostgresLedger",
     "PostgresPublications",
     "PostgresRepair",

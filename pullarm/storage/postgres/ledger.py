@@ -15,7 +15,8 @@ import asyncpg
 
 from pullarm.domain.decision import Batch, Decision, Reward, ServingMinute, Token, uid_ms
 from pullarm.domain.errors import Refused
-from pullarm.domain.ports import FoldResult, Intake
+from pullarm.domain.intake import Intake
+from pullarm.domain.ports import FoldResult
 from pullarm.storage.postgres import intake
 from pullarm.storage.postgres.database import Connection, Database, queries
 from pullarm.storage.postgres.times import at
@@ -113,6 +114,11 @@ class PostgresLedger:
         async with self._database.connection() as connection:
             return await intake.read(connection)
 
+    async def give_up(self, process: str, first: int, end: int) -> None:
+        """Wait no more for the events with these numbers, which are lost; what comes of them after all is folded."""
+        async with self._database.connection() as connection:
+            await intake.give_up(connection, process, first, end)
+
     async def quarantine(self, entry_id: str, problem: str, payload: bytes, now_ms: int) -> None:
         """Keep an entry that cannot be folded."""
         async with self._database.connection() as connection:
@@ -153,7 +159,7 @@ async def _fold(
     await _add_to_posterior(connection, deltas)
     await _store_minutes(connection, batch.minutes)
     advanced = await _advance(connection, experiments, batch_no, now, deltas)
-    await intake.add(connection, batch.spans)
+    await intake.add(connection, batch.spans, now)
     return FoldResult(advanced, total["n"], rewards)
 
 
