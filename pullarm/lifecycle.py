@@ -39,6 +39,9 @@ class Halts(Protocol):
     async def halt(self, number: int, state: State) -> None:
         """Make serving treat an experiment as stopped or rolled back."""
 
+    async def unhalt(self, number: int) -> None:
+        """Forget that it was halted."""
+
     async def index(self) -> BoardIndex:
         """What is published."""
 
@@ -97,7 +100,12 @@ class Lifecycle:
 
     async def start(self, reference: str, author: Author, expected: Expected = None) -> Experiment:
         """Let a draft take its traffic; raises Conflict where nothing could be shown."""
-        return await self.revise(reference, starting(self.now()), author, expected)
+        plan, experiment = starting(self.now()), await self.find(reference)
+        plan(experiment)
+        # A draft has no halt, but one of a time that the ledger was put back from, or of another one's by its number.
+        with suppress(Unavailable):
+            await self._halts.unhalt(experiment.number)
+        return await self.revise(reference, plan, author, expected)
 
     async def archive(
         self, reference: str, author: Author, expected: Expected = None
@@ -185,6 +193,10 @@ class Lifecycle:
             author=author,
             cloned_from=draft.cloned_from,
         )
+        with suppress(Unavailable):
+            # A ledger that was put back would give out numbers that serving has for others, until workers notice.
+            published = (await self._halts.index()).experiments
+            await self._experiments.skip_numbers(max(published, default=0))
         return await self._experiments.create(new, self._clock())
 
     async def _check_version(self, experiment: Experiment, expected: Expected) -> None:

@@ -66,6 +66,9 @@ class AwayBoard:
     async def halt(self, number: int, state: State) -> None:
         raise Unavailable("Redis is away: refused")
 
+    async def unhalt(self, number: int) -> None:
+        raise Unavailable("Redis is away: refused")
+
     async def index(self) -> BoardIndex:
         raise Unavailable("Redis is away: refused")
 

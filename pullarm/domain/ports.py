@@ -84,6 +84,9 @@ class ExperimentStore(Protocol):
     async def create(self, draft: "NewExperiment", now_ms: int) -> Experiment:
         """Store a draft."""
 
+    async def skip_numbers(self, upto: int) -> None:
+        """Give out no experiment number up to this one."""
+
     async def get(self, reference: str) -> Experiment:
         """By id or key; raises NotFound."""
 
@@ -169,6 +172,9 @@ class Board(Protocol):
 
     async def halt(self, number: int, state: State) -> None:
         """Make serving treat an experiment as stopped or rolled back, at once and whatever else it is told."""
+
+    async def unhalt(self, number: int) -> None:
+        """Forget that an experiment was halted."""
 
     async def beat(self) -> None:
         """Say that everything folded so far is on the board."""

@@ -232,6 +232,16 @@ async def test_halt_survives_whatever_is_published(board: Board) -> None:
     assert (await _read(board)).halt is State.ROLLED_BACK
 
 
+async def test_halt_is_forgotten(board: Board) -> None:
+    await board.publish(_publication(1, [], complete=True))
+    await board.halt(7, State.STOPPED)
+    before = (await board.index()).change_no
+    await board.unhalt(7)
+    await board.unhalt(8)
+    assert (await _read(board)).halt is None
+    assert (await board.index()).change_no == before + 1
+
+
 async def test_index_tells_what_is_complete(board: Board) -> None:
     before = await board.index()
     assert (before.complete, before.incarnation, before.experiments) == (False, "", ())

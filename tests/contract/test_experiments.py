@@ -57,6 +57,14 @@ async def test_draft_is_stored_as_given(stores: Stores) -> None:
     assert await stores.history(made.number) == [(1, "create", "", "draft")]
 
 
+async def test_numbers_are_skipped_and_never_gone_back_to(stores: Stores) -> None:
+    numbers = []
+    for key, upto in (("a", 1), ("b", 0), ("c", 5), ("d", 4), ("e", 0)):
+        await stores.experiments.skip_numbers(upto)
+        numbers.append((await stores.experiments.create(draft(key), START_MS)).number)
+    assert numbers == [2, 3, 6, 7, 8]
+
+
 async def test_key_is_taken_once(stores: Stores) -> None:
     await stores.experiments.create(draft("homepage"), START_MS)
     again = replace(draft("homepage"), id="exp_other")

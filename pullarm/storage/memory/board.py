@@ -110,6 +110,11 @@ class MemoryBoard:
         self._halts[number] = state
         self._change_no += 1
 
+    async def unhalt(self, number: int) -> None:
+        """Forget that an experiment was halted."""
+        if self._halts.pop(number, None):
+            self._change_no += 1
+
     async def beat(self) -> None:
         """Say that everything folded so far is on the board."""
         self._beats += 1

@@ -30,13 +30,15 @@ class MemoryExperiments:
     def __init__(self, trail: MemoryTrail | None = None) -> None:
         self._trail = trail or MemoryTrail()
         self._history: dict[int, list[Change]] = {}
+        self._last = 0
 
     async def create(self, draft: NewExperiment, now_ms: int) -> Experiment:
         """Store a draft; raises InvalidInput where its key is taken."""
         if any(draft.key == experiment.key for experiment in self._newest()):
             raise invalid("key", f"{draft.key!r} is taken by another experiment")
+        self._last += 1
         experiment = Experiment(
-            number=len(self._history) + 1,
+            number=self._last,
             id=draft.id,
             key=draft.key,
             state=State.DRAFT,
@@ -70,6 +72,10 @@ class MemoryExperiments:
             config_no=became.config_no,
         )
         return became
+
+    async def skip_numbers(self, upto: int) -> None:
+        """Give out no experiment number up to this one."""
+        self._last = max(self._last, upto)
 
     async def get(self, reference: str) -> Experiment:
         """By id or key; raises NotFound."""

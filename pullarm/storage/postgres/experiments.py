@@ -49,6 +49,11 @@ class PostgresExperiments:
             await _note(connection, draft.action, draft.author, created, None, draft.cloned_from)
             return created
 
+    async def skip_numbers(self, upto: int) -> None:
+        """Give out no experiment number up to this one."""
+        async with self._database.connection() as connection:
+            await connection.execute(_SQL["skip_numbers"], upto)
+
     async def get(self, reference: str) -> Experiment:
         """By id or key; raises NotFound."""
         async with self._database.snapshot() as connection:

@@ -149,6 +149,12 @@ class RedisBoard:
             await self._redis.set(keys.halt(number), state.value)
             await self._move(keys.CHANGES)
 
+    async def unhalt(self, number: int) -> None:
+        """Forget that an experiment was halted."""
+        with driver_errors():
+            if await self._redis.delete(keys.halt(number)):
+                await self._move(keys.CHANGES)
+
     async def beat(self) -> None:
         """Say that everything folded so far is on the board."""
         with driver_errors():

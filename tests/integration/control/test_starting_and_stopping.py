@@ -3,6 +3,7 @@ from http import HTTPStatus
 
 from httpx import AsyncClient
 
+from pullarm.domain.experiment import State
 from pullarm.storage.postgres import Database, PostgresPublications
 from pullarm.storage.redis import RedisBoard, connect
 from pullarm.storage.redis.keys import halt
@@ -47,6 +48,43 @@ async def test_a_stop_is_written_where_serving_obeys_it(
     redis = connect(redis_url)
     assert await redis.get(halt(1)) == b"stopped"
     await redis.aclose()
+
+
+async def test_ledger_that_was_put_back_and_not_noticed_yet_gives_out_no_number_twice(
+    client: AsyncClient, board: RedisBoard
+) -> None:
+    await board.complete("the life that was lost", [3, 8])
+    draft = await created(client)
+    await client.post(f"/api/experiments/{draft['id']}/start")
+    await client.post(f"/api/experiments/{draft['id']}/stop")
+    halted = await board.versions(range(1, 20))
+    assert [number for number, version in halted.items() if version.halt] == [9]
+
+
+async def test_experiment_that_was_put_back_to_a_draft_can_be_started(
+    client: AsyncClient, database: Database, board: RedisBoard, clock: Clock
+) -> None:
+    """It had been stopped in the time that was lost; workers store such stops."""
+    path = f"/api/experiments/{(await created(client))['id']}"
+    await board.halt(1, State.STOPPED)
+    assert (await client.post(f"{path}/start")).json()["state"] == "running"
+    publisher = Publisher(PostgresPublications(database), board, clock)
+    await publisher.publish_due()
+    await publisher.audit()
+    assert (await client.get(path)).json()["state"] == "running"
+    published = await board.read(1, None)
+    assert published is not None
+    assert published.halt is None
+
+
+async def test_start_that_is_illegal_leaves_the_halt(
+    client: AsyncClient, board: RedisBoard
+) -> None:
+    path = f"/api/experiments/{(await created(client))['id']}"
+    await client.post(f"{path}/start")
+    await client.post(f"{path}/stop")
+    problem(await client.post(f"{path}/start"), HTTPStatus.CONFLICT)
+    assert (await board.versions([1]))[1].halt == State.STOPPED
 
 
 async def test_a_stop_is_stored_and_answered_while_redis_is_away(

@@ -4,6 +4,10 @@ INSERT INTO experiment (id, key, state, config_no, allocation_epoch, guard_epoch
 VALUES ($1, $2, 'draft', 1, 1, 1, $3, $4, $5, $6, $7, $8, $8)
 RETURNING *;
 
+-- skip_numbers --
+SELECT setval('experiment_experiment_id_seq', $1::bigint) FROM experiment_experiment_id_seq
+WHERE last_value < $1::bigint OR last_value = $1::bigint AND NOT is_called;
+
 -- create_head --
 INSERT INTO fold_head (experiment_id, fold_no) VALUES ($1, 0);
 
