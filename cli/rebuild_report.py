@@ -32,6 +32,7 @@ class JsonReport:
             done=done,
             as_of_fold=rebuilt.fold_no,
             credits=rebuilt.credits,
+            held_ms=rebuilt.held_ms,
             changes=changes,
         )
 
@@ -77,7 +78,8 @@ class TableReport:
         became = "changed" if done else "would change"
         self.console.print(
             f"rebuild {rebuilt.rebuild_no} of {experiment.id} {experiment.key}: {became} {len(changes)} arms of "
-            f"policies and {rebuilt.credits} credits, as of fold {rebuilt.fold_no}",
+            f"policies and {rebuilt.credits} credits, as of fold {rebuilt.fold_no}"
+            + (f"; folds waited for {rebuilt.held_ms:,} ms" if done else ""),
             soft_wrap=True,
         )
 

@@ -68,6 +68,8 @@ class Rebuilt:
     weighed_after: Weighed = field(repr=False)
     credits: int
     """How many credits (of a decision, slot and kind of reward) changed."""
+    held_ms: int = 0
+    """For how long folds of the experiment waited while it was swapped in."""
 
     @property
     def changed(self) -> list[tuple[int, int]]:

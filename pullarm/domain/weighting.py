@@ -75,6 +75,11 @@ class Weighting:
         """The point that an hour of decision falls to."""
         return self.points[max(0, bisect_right(self.points, hour, key=_hour) - 1)]
 
+    def like(self, other: Self, last_hour: int) -> bool:
+        """Whether both count all hours up to this one alike."""
+        hours = {point.hour for point in (*self.points, *other.points) if point.hour <= last_hour}
+        return all(self.at(hour)[1:] == other.at(hour)[1:] for hour in hours)
+
     def sums(self, policy: int, hour: int, serves: int, rewards_micro: int) -> tuple[int, int]:
         """What an hour's sums come to, settled and pending, in millionths of millionths; see `published`."""
         _, kept, *otherwise = self.at(hour)
@@ -109,6 +114,11 @@ def step(learning: Learning, now_ms: int) -> tuple[int, int] | None:
     length_ms = _STEPS_MS.get(learning.delay, HOUR_MS)
     began_ms = now_ms // length_ms * length_ms
     return began_ms, began_ms + length_ms
+
+
+def weighs(spec: Spec) -> tuple[Learning, float]:
+    """What of a configuration the weights depend on."""
+    return spec.learning, spec.reward.window_hours
 
 
 def weights(

@@ -17,7 +17,7 @@ from pullarm.domain.decision import (
 )
 from pullarm.domain.summary import DataCut, PolicyFigures, Summary
 from tests.contract.conftest import Stores
-from tests.ledger_events import START_MS, Event, Events, batch, draft
+from tests.ledger_events import HOUR_MS, START_MS, Event, Events, batch, draft
 
 _NOTHING = PolicyFigures(users=0, serves=0, rewards=0, rate=None, standard_error=None)
 
@@ -116,6 +116,18 @@ async def test_tries_of_one_request_count_once_by_the_last_that_is_not_void(scen
     assert (thompson.users, thompson.serves, thompson.rewards) == (2, 2, 1)
     assert thompson.rate == 0.5
     assert (summary.decisions, summary.voided) == (4, {"thompson": 1})
+
+
+async def test_tries_of_different_days_are_different_requests(scene: Scene) -> None:
+    midnight = START_MS + 24 * HOUR_MS
+    tries = [
+        scene.make.token(scene.number, at_ms=midnight + after)._replace(assigned=2, unit_hash=5)
+        for after in (-2, -1, 0, 1)
+    ]
+    for token in tries:
+        await scene.fold(scene.of_request(token, "r"))
+    summary = await scene.summary()
+    assert summary.policies["thompson"].serves == 2
 
 
 async def test_voids_and_answers_without_a_policy_are_told_apart(scene: Scene) -> None:

@@ -60,7 +60,7 @@ async def test_nothing_acknowledged_is_lost_with_a_serving_process(watched: Watc
 async def complete_again(platform: Platform) -> None:
     """The ledger is complete up to a few moments ago: nobody waits for the process that was killed."""
     began = datetime.now(UTC)
-    async with upstream.rest(platform) as api, asyncio.timeout(PATIENCE_S + SETTLE_MS / 1_000):
+    async with upstream.http(platform) as api, asyncio.timeout(PATIENCE_S + SETTLE_MS / 1_000):
         while True:
             mark = (await api.get("/api/system")).json()["watermark"]
             if mark["at"] and datetime.fromisoformat(mark["at"]) >= began:

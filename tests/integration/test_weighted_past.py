@@ -53,7 +53,7 @@ def _eventful(make: Events, number: int, random: Random, now_ms: int) -> list[Ev
 
 async def test_every_publication_is_found_again_to_the_last_integer(scene: Scene) -> None:
     """Random histories under changing weights, with rebuilds among them, over two days."""
-    publications = PostgresPublications(scene.database, checkpoint_folds=7)
+    publications = PostgresPublications(scene.database, checkpoint_folds=2)
     scene.publisher = Publisher(publications, scene.board, scene.clock)
     repair, author = PostgresRepair(scene.database), Author("somebody", "command", "")
     history, random, there_was = PostgresHistory(scene.database), Random(8), {}

@@ -9,13 +9,23 @@ import pytest
 
 from pullarm.domain.assignment import MICRO
 from pullarm.domain.audit import Author
-from pullarm.domain.experiment import POLICY_NUMBERS, Learning, State
+from pullarm.domain.experiment import POLICY_NUMBERS, Catalogue, Learning, State
 from pullarm.domain.rebuild import Exclusion
 from pullarm.storage.postgres import PostgresHistory, PostgresLedger, PostgresRepair
 from pullarm.storage.postgres.times import at
 from tests.ledger_events import HOUR_MS, START_MS, THOMPSON, Event
 from tests.publishing import Scene, publishing
-from tests.weighted import ALL, AT_CLOSE, HALVED, MINUTE_MS, WEIGHTED, pairs, running, some_days
+from tests.weighted import (
+    ALL,
+    AT_CLOSE,
+    HALVED,
+    MINUTE_MS,
+    WEIGHTED,
+    pairs,
+    published,
+    running,
+    some_days,
+)
 
 START_HOUR = START_MS // HOUR_MS
 
@@ -166,7 +176,9 @@ async def test_next_step_is_published_by_time_alone_and_whole(scene: Scene) -> N
         for publication in scene.board.handed:
             assert publication.complete
             seen[publication.experiment.key].append(minute)
-    assert seen == {"a": [], "b": [60, 120], "c": list(range(5, 125, 5))}
+    steps = list(range(5, 125, 5))
+    assert seen == {"a": [], "b": [60, 120], "c": steps[: len(seen["c"])]}
+    assert len(seen["c"]) > 10
     assert await scene.on_board(numbers["a"]) == [(64, 64), (0, 0)]
     hours_old = 0.5 ** (2 / 6) * 64 * MICRO
     assert (await pairs(scene, numbers["b"]))[0] == pytest.approx((hours_old, hours_old), abs=64)
@@ -188,6 +200,90 @@ async def test_between_steps_only_what_changed_is_published(scene: Scene) -> Non
     assert difference.cells == [(THOMPSON, 2, 2 * MICRO, 2 * MICRO)]
     once = round(0.5 ** (1 / 6) * MICRO)
     assert last.cells == [(THOMPSON, 1, once, once), (THOMPSON, 2, 3 * once, 3 * once)]
+
+
+async def test_steps_are_published_until_all_is_known_and_then_no_more(scene: Scene) -> None:
+    """Every five minutes while decisions pend that rewards may come for; what comes next is weighted anew."""
+    experiment = await running(scene, WEIGHTED)
+    number, history = experiment.number, PostgresHistory(scene.database)
+    await some_days(scene, number, Random(9), hours=30)
+    minutes = []
+    for minute in range(0, 500, 5):
+        scene.clock.now_ms = START_MS + 30 * HOUR_MS + minute * MINUTE_MS
+        before = len(scene.board.handed)
+        await scene.publisher.publish_due()
+        minutes += [minute] * (len(scene.board.handed) - before)
+    last = minutes[-1]
+    assert minutes == list(range(0, last + 5, 5))
+    assert 60 < last <= (3 + 1 + 2) * 60  # window, grace, and the hour that it all is counted by
+    ledger = await PostgresLedger(scene.database).posterior(number)
+    assert [n for n, _ in await pairs(scene, number)] == [
+        MICRO * sum(n for (_, arm, _), (n, _) in ledger.items() if arm == each) for each in (1, 2)
+    ]
+    await scene.fold(scene.make.decision(scene.make.token(number, at_ms=scene.clock.now_ms)))
+    await scene.publisher.publish_due()
+    assert scene.board.handed[-1].complete
+    newest = (await history.published(number, len(scene.board.handed))).weighting
+    assert newest is not None
+    assert newest.at(scene.clock.now_ms // HOUR_MS).pending < MICRO
+
+
+async def test_only_what_weighs_weighs_anew(scene: Scene) -> None:
+    """Not another share of traffic, nor an arm, which is published whole."""
+    experiment = await running(scene, HALVED)
+    number, history = experiment.number, PostgresHistory(scene.database)
+    await scene.rewarded(number)
+    await scene.publisher.publish_due()
+    weighed = [1]
+    calmer = await scene.revise(experiment, replace(experiment.spec, traffic_pct=0.5))
+    longer = replace(calmer.spec, reward=replace(calmer.spec.reward, window_hours=4.0))
+    for change, complete in ((None, False), (longer, True), (None, False)):
+        if change is not None:
+            calmer = await scene.revise(calmer, change)
+        await scene.rewarded(number)
+        await scene.publisher.publish_due()
+        found = await history.published(number, len(scene.board.handed))
+        assert scene.board.handed[-1].complete is complete
+        assert found.weighting is not None
+        weighed.append(found.weighting.number)
+        assert found.posteriors == (await published(scene, number)).posteriors
+    assert weighed == [1, 1, 2, 2]
+
+
+async def test_new_arm_is_published_whole_under_the_same_weights(scene: Scene) -> None:
+    experiment = await scene.running("a", Catalogue.OPEN)
+    number, history = experiment.number, PostgresHistory(scene.database)
+    await scene.revise(experiment, replace(experiment.spec, learning=HALVED))
+    for arms in (["one"], ["two", "three"]):
+        await scene.experiments.register_arms(number, arms, START_MS)
+        await scene.rewarded(number, arm=3)
+        await scene.publisher.publish_due()
+        found = await history.published(number, len(scene.board.handed))
+        assert scene.board.handed[-1].complete
+        assert found.weighting is not None
+        assert found.weighting.number == 1
+        assert found.posteriors == (await published(scene, number)).posteriors
+    assert (await pairs(scene, number))[2] == (2 * MICRO, 2 * MICRO)
+
+
+async def test_delays_are_learned_anew_with_a_rebuild(scene: Scene) -> None:
+    """Without the rewards that it leaves out, at once and not with the next step."""
+    experiment = await running(scene, WEIGHTED)
+    number, history = experiment.number, PostgresHistory(scene.database)
+    await some_days(scene, number, Random(9), hours=30)
+    scene.clock.now_ms = START_MS + 30 * HOUR_MS
+    await scene.publisher.publish_due()
+    everything = Exclusion(from_at=at(START_MS), to_at=at(START_MS + 29 * HOUR_MS))
+    author = Author("somebody", "test", "")
+    await PostgresRepair(scene.database).rebuild(number, everything, author, at(START_MS))
+    await scene.publisher.publish_due()
+    first, second = [(await history.published(number, pub_no)).weighting for pub_no in (1, 2)]
+    assert first is not None
+    assert second is not None
+    assert second.number == 2
+    hour = START_HOUR + 29
+    assert first.at(hour).pending < second.at(hour).pending == MICRO  # too few are left to tell
+    assert (first.as_of_ms, first.until_ms) == (second.as_of_ms, second.until_ms)
 
 
 async def test_time_passes_for_nobody_where_nothing_learns(scene: Scene) -> None:

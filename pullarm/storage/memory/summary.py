@@ -20,6 +20,8 @@ from pullarm.storage.figures import figures
 from pullarm.storage.memory.experiments import at
 from pullarm.storage.memory.ledger import Fact, MemoryLedger
 
+_DAY_MS = 86_400_000
+
 
 class MemorySummary:
     """Answers summaries of one ledger; nothing is published in memory, so posterior_version is 0."""
@@ -59,12 +61,13 @@ class MemorySummary:
         )
 
     def _compared(self, facts: Iterable[Fact]) -> list[Token]:
-        """Decisions that a policy's own units were shown; of the tries of one request only the last."""
+        """Decisions that a policy's own units were shown; of the tries of one request on one day only the last."""
         last: dict[object, Token] = {}
         for token, decision, voided in sorted(facts, key=lambda fact: fact.token.uid):
             if token.acting != NO_POLICY and not voided and self._shown(token):
                 request_id = decision.request_id if decision else ""
-                last[(token.unit_hash, request_id) if request_id else token.uid] = token
+                day = uid_ms(token.uid) // _DAY_MS
+                last[(token.unit_hash, request_id, day) if request_id else token.uid] = token
         return [
             token
             for token in last.values()

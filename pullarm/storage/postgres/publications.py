@@ -134,7 +134,13 @@ class Publishing:
             assert head is not None  # made together with the experiment
             experiment = await self._experiment(str(head["incarnation"]), head["config_no"])
             previous, folded, config_no, grid_no, weighted = newest or (0, 0, 0, 0, 0)
-            weighting = await self._weighting(experiment, config_no, weighted, as_of_ms)
+            weighting = await weightings.current(
+                self.connection,
+                experiment,
+                weightings.Before(weighted, config_no, folded),
+                head["fold_no"],
+                as_of_ms,
+            )
             weighting_no = weighting.number if weighting else 0
             reweighted = weighting_no != weighted
             news = (folded, config_no) != (head["fold_no"], experiment.config_no) or reweighted
@@ -142,10 +148,12 @@ class Publishing:
                 return None
             complete = have_pub_no != previous or newest is None or reweighted
             told = 0 if complete else await self._arms_in(config_no, experiment)
+            if weighting is not None and told != len(experiment.arms):
+                complete, told = True, 0  # what is known of new arms is added up whole
             since = None if complete else folded
             if weighting is None:
                 cells = await self._cells(since, told + 1, len(experiment.arms))
-            else:  # other arms are another configuration, which is weighted anew and so complete
+            else:
                 cells = await self._weighted_cells(weighting, head["fold_no"], since)
             cells = warmed(cells, experiment.arms, since=told)
             planned = await plan(experiment, grid_no, complete, cells)
@@ -183,14 +191,6 @@ class Publishing:
         if config_no == experiment.config_no:
             return len(experiment.arms)
         return int(await self.connection.fetchval(_SQL["arms_in"], self.number, config_no))
-
-    async def _weighting(
-        self, experiment: Experiment, config_no: int, weighting_no: int, as_of_ms: int
-    ) -> Weighting | None:
-        """What the hours count now; under another configuration than the newest publication's, perhaps otherwise."""
-        same = weighting_no and config_no == experiment.config_no
-        newest = await weightings.read(self.connection, self.number, weighting_no) if same else None
-        return await weightings.current(self.connection, experiment, newest, as_of_ms)
 
     async def _cells(self, since: int | None, first: int, last: int) -> list[PosteriorCell]:
         """All cells, or those changed by the folds after `since` and those of the arms from first to last."""

@@ -5,8 +5,10 @@ Only then does a rebuild hold them up, to read the last of it and to swap what d
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from math import inf
+from time import monotonic
 from typing import Any, NamedTuple
 
 from pullarm.domain.assignment import MICRO
@@ -56,9 +58,10 @@ class PostgresRepair:
             staged = await _stage(connection, experiment, change)
             since = await _nearly_caught_up(connection, staged, self._few_folds)
             await connection.execute(_SQL["hold"], experiment)
+            held_s = monotonic()
             fold_no = await _swap(connection, staged, since, now)
             await _record(connection, staged, fold_no, author, now)
-        return staged.rebuilt
+        return replace(staged.rebuilt, held_ms=round((monotonic() - held_s) * 1_000))
 
     async def past(self, experiment: int) -> list[PastRebuild]:
         """Every rebuild of an experiment, oldest first."""

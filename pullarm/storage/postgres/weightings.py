@@ -1,10 +1,14 @@
 """What the hours of a posterior count at a publication, and the posterior so weighted (pullarm/domain/weighting.py)."""
 
+from dataclasses import replace
 from datetime import timedelta
 from struct import iter_unpack, pack
+from typing import NamedTuple
+
+import msgspec
 
 from pullarm.domain.decision import GRACE_MS, uid_ms
-from pullarm.domain.experiment import Delay, Experiment
+from pullarm.domain.experiment import Delay, Experiment, Spec
 from pullarm.domain.weighting import (
     COUNTS_AT_ONCE,
     HOUR_MS,
@@ -12,6 +16,7 @@ from pullarm.domain.weighting import (
     Weighting,
     all_reached,
     step,
+    weighs,
     weights,
 )
 from pullarm.statistics import delay
@@ -27,25 +32,63 @@ Sums = dict[tuple[int, int], tuple[int, int]]
 """(policy, arm) -> settled and pending sum, in millionths of millionths."""
 
 
-async def current(
-    connection: Connection, experiment: Experiment, newest: Weighting | None, as_of_ms: int
-) -> Weighting | None:
-    """The weighting for a publication of this moment: the newest one's while its step lasts, else made and kept.
+class Before(NamedTuple):
+    """What the newest publication was made of."""
 
-    None where everything counts whole. `newest` is None as well where it was made for another configuration.
+    weighting_no: int
+    config_no: int
+    fold_no: int
+
+
+async def current(
+    connection: Connection, experiment: Experiment, before: Before, fold_no: int, as_of_ms: int
+) -> Weighting | None:
+    """The weighting for a publication of this fold and moment: the newest one's while it holds, else made and kept.
+
+    None where everything counts whole. It holds while its step lasts, and longer while a new one would count all that
+    is known alike and nothing comes; not where the configuration weighs otherwise now, nor after a rebuild, because
+    delays are learned from the rewards that count.
     """
     now = step(experiment.spec.learning, as_of_ms)
-    if now is None or (newest is not None and as_of_ms < newest.until_ms):
-        return newest if now else None
+    if now is None:
+        return None
     number, (began_ms, until_ms) = experiment.number, now
-    first_hour: int = await connection.fetchval(_SQL["first_hour"], number, began_ms // HOUR_MS)
+    newest = await _standing(connection, experiment, before, fold_no)
+    if newest is not None and as_of_ms < newest.until_ms:
+        return newest
+    hours = await connection.fetchrow(_SQL["hours"], number, began_ms // HOUR_MS)
+    assert hours is not None  # an aggregate has one row
     reached = await _reached(connection, experiment, as_of_ms)
-    points = weights(experiment.spec, began_ms, until_ms, first_hour, reached)
+    points = weights(experiment.spec, began_ms, until_ms, hours["first"], reached)
     made = Weighting(number=0, as_of_ms=began_ms, until_ms=until_ms, points=points)
+    if newest is not None and fold_no == before.fold_no and made.like(newest, hours["last"]):
+        await connection.execute(_SQL["extend"], number, newest.number, at(until_ms))
+        return replace(newest, until_ms=until_ms)
     numbered: int = await connection.fetchval(
         _SQL["add"], number, at(began_ms), at(until_ms), made.to_bytes()
     )
-    return Weighting(number=numbered, as_of_ms=began_ms, until_ms=until_ms, points=points)
+    return replace(made, number=numbered)
+
+
+async def _standing(
+    connection: Connection, experiment: Experiment, before: Before, fold_no: int
+) -> Weighting | None:
+    """The newest publication's weighting, as far as its time is not considered; None where it does not hold."""
+    weighting = await read(connection, experiment.number, before.weighting_no)
+    if weighting is None:
+        return None
+    if before.fold_no != fold_no:
+        step_ms = step(experiment.spec.learning, weighting.as_of_ms)
+        extended = step_ms is None or weighting.until_ms > step_ms[1]
+        if extended or await connection.fetchval(
+            _SQL["rebuilt"], experiment.number, before.fold_no
+        ):
+            return None
+    if before.config_no != experiment.config_no:
+        row = await connection.fetchrow(_SQL["spec"], experiment.number, before.config_no)
+        if row is None or weighs(msgspec.convert(row["spec"], Spec)) != weighs(experiment.spec):
+            return None
+    return weighting
 
 
 async def read(connection: Connection, experiment: int, weighting_no: int) -> Weighting | None:

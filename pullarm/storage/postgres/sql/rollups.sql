@@ -52,11 +52,16 @@ SELECT f.* FROM (
 ON CONFLICT DO NOTHING;
 
 -- other_tries --
--- The other tries of the same requests.
+-- The other tries of the same requests: on the same day, so that no other is looked through.
 INSERT INTO tried
-SELECT f.* FROM (SELECT DISTINCT unit_hash, request_id FROM tried WHERE request_id <> '') AS t
-JOIN decision_fold f USING (unit_hash, request_id)
-WHERE f.experiment_id = $1 AND f.request_id <> ''
+SELECT f.*
+FROM (SELECT DISTINCT unit_hash, request_id, date_trunc('day', decided_at) AS day FROM tried WHERE request_id <> '') AS t
+CROSS JOIN LATERAL (
+    SELECT * FROM decision_fold d
+    WHERE d.unit_hash = t.unit_hash AND d.request_id = t.request_id AND d.request_id <> '' AND d.experiment_id = $1
+      AND d.uid >= uid_floor(t.day) AND d.uid < uid_floor(t.day + interval '24 hours')
+    OFFSET 0  -- by the index for each request, however few rows the planner thinks there are
+) AS f
 ON CONFLICT DO NOTHING;
 
 -- all --
@@ -79,7 +84,8 @@ WHERE experiment_id = $1 AND ($3::uuid[] IS NULL OR uid = ANY($3::uuid[]))
 GROUP BY uid, slot;
 
 -- count --
--- Slots of decisions that a policy made, that were shown and not taken back; of the tries of a request those of the last.
+-- Slots of decisions that a policy made, that were shown and not taken back; of the tries of a request, which are those of
+-- one day (UTC), those of the last.
 -- Policies are compared by the units that were assigned to them, while the experiment assigned units.
 WITH stood AS (
     SELECT side.sign, t.uid, t.decided_at, t.allocation_epoch, t.assigned, t.acting, t.unit_hash, t.cohort,
@@ -98,7 +104,8 @@ WITH stood AS (
     SELECT sign, uid, decided_at, allocation_epoch, assigned, acting, unit_hash, cohort, slot, arm_no, credit, compared,
            request_id
     FROM (
-        SELECT *, rank() OVER (PARTITION BY sign, unit_hash, request_id ORDER BY uid DESC) AS age
+        SELECT *, rank() OVER (
+            PARTITION BY sign, unit_hash, request_id, date_trunc('day', decided_at) ORDER BY uid DESC) AS age
         FROM stood WHERE request_id <> ''
     ) AS tries WHERE age = 1
 )

@@ -9,9 +9,18 @@ INSERT INTO weighting (experiment_id, weighting_no, as_of, until, points)
 SELECT $1, coalesce(max(weighting_no), 0) + 1, $2, $3, $4 FROM weighting WHERE experiment_id = $1
 RETURNING weighting_no;
 
--- first_hour --
--- The first hour that anything was learned of, or this one.
-SELECT coalesce(min(hour), $2) FROM posterior WHERE experiment_id = $1;
+-- hours --
+-- The first and the last hour that anything was learned of, or this one.
+SELECT coalesce(min(hour), $2) AS first, coalesce(max(hour), $2) AS last FROM posterior WHERE experiment_id = $1;
+
+-- extend --
+UPDATE weighting SET until = $3 WHERE experiment_id = $1 AND weighting_no = $2;
+
+-- rebuilt --
+SELECT EXISTS (SELECT FROM fold_log WHERE experiment_id = $1 AND fold_no > $2 AND rebuild_no IS NOT NULL);
+
+-- spec --
+SELECT spec FROM experiment_revision WHERE experiment_id = $1 AND config_no = $2;
 
 -- prepare --
 SET LOCAL jit = off;
