@@ -1,7 +1,6 @@
 """Ours and the echo in turn, in one run: what else the machine does hits both alike."""
 
 import asyncio
-import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
@@ -112,7 +111,7 @@ class Comparer:
         ours = Side(name="ours", address=platform.address, pids=lambda: grouped(platform.pids))
         await self._prime(ours, plan)
         answers = await asyncio.to_thread(_answers, platform.address, plan)
-        async with EchoServers(serving, free_address(platform.address), answers) as servers:
+        async with EchoServers(serving, platform.address, answers) as servers:
             echo = Side(
                 name="echo", address=servers.address, pids=lambda: {"serving": servers.pids}
             )
@@ -226,16 +225,6 @@ def _said(plan: Plan) -> str:
     pace = f"{plan.rate:,.0f}/s" if plan.rate else "saturated"
     pace = f"{plan.reward_rate:,.0f} rewards/s" if plan.reward_rate and not plan.rate else pace
     return f"{shape.mode}, {shape.candidates} candidates, {pace}"
-
-
-def free_address(like: str) -> str:
-    """An unused port on the same host."""
-    host = like.rpartition(":")[0].strip("[]")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as unused:
-        unused.bind((host, 0))
-        port = unused.getsockname()[1]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _answers(address: str, plan: Plan) -> dict[str, bytes]:

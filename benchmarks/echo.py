@@ -10,7 +10,8 @@ import base64
 import json
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Self
 
 import grpc
@@ -19,6 +20,7 @@ from google.protobuf.message import Message
 from benchmarks import traffic
 from pullarm import event_loop
 from pullarm.domain.errors import PullarmError
+from pullarm.free_port import free_port
 from pullarm.v1 import selection_pb2 as pb
 from serving.server import make_server
 
@@ -30,14 +32,23 @@ _MESSAGES: dict[str, tuple[type[Message], type[Message]]] = {
 _READY = b"ready\n"
 
 
-class EchoServers:
-    """`async with EchoServers(processes, address, answers) as echo:` runs them on one port."""
+@contextmanager
+def free_address(like: str) -> Iterator[str]:
+    """An unused port on the same host, kept as long as the block lasts."""
+    host = like.rpartition(":")[0].strip("[]")
+    with free_port(host) as port:
+        yield f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
-    def __init__(self, processes: int, address: str, answers: Mapping[str, bytes]) -> None:
-        self.address = address
+
+class EchoServers:
+    """`async with EchoServers(processes, like, answers) as echo:` runs them on one free port of an address's host."""
+
+    def __init__(self, processes: int, like: str, answers: Mapping[str, bytes]) -> None:
+        self._kept = ExitStack()
+        self.address = self._kept.enter_context(free_address(like))
         self._processes = processes
         encoded = {path: base64.b64encode(answer).decode() for path, answer in answers.items()}
-        self._wish = json.dumps({"address": address, "answers": encoded}).encode() + b"\n"
+        self._wish = json.dumps({"address": self.address, "answers": encoded}).encode() + b"\n"
         self._running: list[Process] = []
 
     @property
@@ -59,6 +70,7 @@ class EchoServers:
             if each.returncode is None:
                 each.kill()
             await each.wait()
+        self._kept.close()
 
     async def _start(self) -> Process:
         process = await asyncio.create_subprocess_exec(

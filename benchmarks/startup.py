@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import machine, traffic, wire
-from benchmarks.compare import Report, free_address
+from benchmarks.compare import Report
+from benchmarks.echo import free_address
 from benchmarks.site import Site, seen
 from benchmarks.sla import Limit
 from benchmarks.traffic import Traffic
@@ -61,9 +62,11 @@ async def measure(site: Site, report: Report) -> Started:
     asked = Traffic(mode="select", experiments=tuple(experiments), arms=ARMS, candidates=CANDIDATES)
     requests = traffic.selections(asked, 1)
     report("starting a serving process")
-    with tempfile.TemporaryDirectory(prefix="pullarm-bench-") as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix="pullarm-bench-") as folder,
+        free_address(site.address) as address,
+    ):
         ready_file = Path(folder) / "ready"
-        address = free_address(site.address)
         environment = {
             **os.environ,
             **site.environment,

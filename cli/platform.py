@@ -48,16 +48,16 @@ class Settings:
     simulated_from_ms: int | None = None
     """Where a clock of the platform's own begins, which somebody has to move; None: the machine's."""
 
-    def claimed(self) -> Self:
-        """These settings with every port checked and chosen; raises ConfigurationError."""
-        grpc_port = claim(self.host, self.grpc_port, "--grpc-port")
-        for port in self.metrics_ports:
-            claim(self.host, port, "--metrics-port")
-        http_port = claim(self.host, self.http_port, "--http-port")
+    def claimed(self, kept: ExitStack) -> Self:
+        """These settings with every port checked, or chosen and kept; raises ConfigurationError."""
+        grpc_port = claim(self.host, self.grpc_port, "--grpc-port", kept)
+        for port in filter(None, self.metrics_ports):
+            claim(self.host, port, "--metrics-port", kept)
+        http_port = claim(self.host, self.http_port, "--http-port", kept)
         if self.postgres_port:
-            claim(self.host, self.postgres_port, "--postgres-port")
+            claim(self.host, self.postgres_port, "--postgres-port", kept)
         if self.redis_port:
-            claim(self.host, self.redis_port, "--redis-port")
+            claim(self.host, self.redis_port, "--redis-port", kept)
         return replace(self, grpc_port=grpc_port, http_port=http_port)
 
     @property
@@ -130,7 +130,7 @@ class Platform:
         await asyncio.to_thread(supervisor.adopt)
         if self.settings.simulated_from_ms is not None:  # now that no other platform reads it
             self.clock = FileClock.create(state.clock, self.settings.simulated_from_ms)
-        self.settings = self.settings.claimed()
+        self.settings = self.settings.claimed(self._resources)
         self.environment = await self._addresses(state, supervisor) | self._own(state)
         await self._migrate(state)
         self.token = await admin_token(state, self.environment["DATABASE_URL"], self._report)

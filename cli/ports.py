@@ -2,21 +2,30 @@
 
 import errno
 import socket
+from contextlib import ExitStack
 
 from pullarm.domain.errors import ConfigurationError
+from pullarm.free_port import free_port
 
 
-def claim(host: str, port: int, option: str) -> int:
-    """The port, or a free one for 0; raises ConfigurationError where it cannot be listened on."""
+def claim(host: str, port: int, option: str, kept: ExitStack) -> int:
+    """The port, or for 0 a free one that is kept until `kept` is closed.
+
+    Raises ConfigurationError where it cannot be listened on.
+    """
+    try:
+        return _probed(host, port) if port else kept.enter_context(free_port(host))
+    except OSError as error:
+        raise ConfigurationError(_problem(host, port, option, error)) from error
+
+
+def _probed(host: str, port: int) -> int:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # TIME_WAIT does not count
-        try:
-            probe.bind((host, port))
-            probe.listen()
-        except OSError as error:
-            raise ConfigurationError(_problem(host, port, option, error)) from error
-        return int(probe.getsockname()[1])
+        probe.bind((host, port))
+        probe.listen()
+    return port
 
 
 def _problem(host: str, port: int, option: str, error: OSError) -> str:

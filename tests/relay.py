@@ -7,20 +7,19 @@ from urllib.parse import parse_qs, urlsplit
 
 
 class Relay:
-    """Passes bytes on to the PostgreSQL of a URL, as long as it is open."""
+    """Passes bytes on to the PostgreSQL of a URL from a port of this machine, as long as it is open."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, port: int) -> None:
         self._url = urlsplit(url)
         query = parse_qs(self._url.query)
         self._target = f"{query['host'][0]}/.s.PGSQL.{query['port'][0]}"
         self._server: asyncio.Server | None = None
-        self._port = 0
+        self._port = port
         self._writers: set[StreamWriter] = set()
 
     async def open(self) -> str:
-        """Accept connections, on the same port every time; answers the URL to use."""
+        """Accept connections; answers the URL to use."""
         self._server = await asyncio.start_server(self._pass_on, "127.0.0.1", self._port)
-        self._port = self._server.sockets[0].getsockname()[1]
         account = self._url.netloc.rpartition("@")[0]
         return f"postgresql://{account}@127.0.0.1:{self._port}{self._url.path}"
 

@@ -1,16 +1,17 @@
 import asyncio
 import os
 import signal
-import socket
 import ssl
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
 import pytest
+
+from pullarm.free_port import free_port
 
 TLS = Path(__file__).resolve().parents[1] / "fixtures" / "tls"
 
@@ -74,10 +75,9 @@ async def token(database_url: str) -> str:
 
 
 @pytest.fixture
-def port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        number: int = free.getsockname()[1]
-    return number
+def port() -> Iterator[int]:
+    with free_port("127.0.0.1") as port:
+        yield port
 
 
 async def test_launch_status_and_stop(

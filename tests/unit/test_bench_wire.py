@@ -10,8 +10,7 @@ import pytest
 from google.protobuf.message import Message
 
 from benchmarks import traffic, wire
-from benchmarks.compare import free_address
-from benchmarks.echo import EchoServers
+from benchmarks.echo import EchoServers, free_address
 from benchmarks.generator import Generator, Load, Outcome
 from benchmarks.traffic import Traffic
 from pullarm.domain.errors import Unavailable
@@ -102,8 +101,7 @@ async def test_a_refused_call_tells_its_status() -> None:
 
 
 async def test_a_server_that_is_away_is_named() -> None:
-    address = free_address("127.0.0.1:0")
-    with pytest.raises(Unavailable, match=address):
+    with free_address("127.0.0.1:0") as address, pytest.raises(Unavailable, match=address):
         await asked(address, (traffic.SELECT, b""))
 
 
@@ -201,16 +199,25 @@ async def test_a_closed_loop_keeps_its_calls_in_flight() -> None:
 
 
 async def test_a_server_that_goes_away_costs_calls_and_no_more() -> None:
-    async with serving(lambda _: ANSWER.SerializeToString()) as address:
+    calls = 0
+
+    def handle(request: pb.SelectRequest) -> bytes:
+        nonlocal calls
+        calls += 1
+        return ANSWER.SerializeToString()
+
+    async with serving(handle) as address:
         generating = asyncio.create_task(generated(load(address, rate=100.0)))
-        await asyncio.sleep(0.7)
+        async with asyncio.timeout(20):
+            while calls < 60:  # half of them, beyond the warm-up
+                await asyncio.sleep(0.01)
     outcome = await generating
     assert outcome.statuses["Select"].keys() == {"OK", "UNAVAILABLE"}
 
 
 async def test_echo_servers_share_one_port_and_answer_what_they_were_told() -> None:
     answers = {traffic.SELECT: ANSWER.SerializeToString(), traffic.REWARD: b"\x08\x01"}
-    async with EchoServers(2, free_address("127.0.0.1:0"), answers) as echo:
+    async with EchoServers(2, "127.0.0.1:0", answers) as echo:
         assert len(set(echo.pids)) == 2
         calls = [(path, b"") for path in answers]
         assert await asked(echo.address, *calls) == list(answers.values())

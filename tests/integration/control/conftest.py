@@ -1,11 +1,13 @@
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from httpx import AsyncClient
 
+from pullarm.free_port import free_port
 from pullarm.storage.postgres import Database
 from pullarm.storage.redis import RedisBoard, connect
 from tests.control_api import Clock, app_over, client_of
+from tests.relay import Relay
 
 
 @pytest.fixture
@@ -17,6 +19,13 @@ def clock() -> Clock:
 async def database(database_url: str) -> AsyncIterator[Database]:
     async with Database(database_url) as opened:
         yield opened
+
+
+@pytest.fixture
+def relay(database_url: str) -> Iterator[Relay]:
+    """Between the database and its client; it opens on the same port every time."""
+    with free_port("127.0.0.1") as port:
+        yield Relay(database_url, port)
 
 
 @pytest.fixture

@@ -67,9 +67,8 @@ async def test_a_database_without_its_tables_is_not_ready(
 
 
 async def test_postgresql_away_is_told_clearly(
-    database_url: str, board: RedisBoard, clock: Clock
+    relay: Relay, board: RedisBoard, clock: Clock
 ) -> None:
-    relay = Relay(database_url)
     url = await relay.open()
     async with Database(url) as database, client_of(app_over(database, board, clock)) as client:
         assert (await client.get("/api/experiments")).status_code == HTTPStatus.OK

@@ -104,9 +104,8 @@ async def test_a_stop_is_stored_and_answered_while_redis_is_away(
 
 
 async def test_a_stop_reaches_serving_while_postgresql_is_away_and_the_ledger_later(
-    database_url: str, board: RedisBoard, clock: Clock
+    relay: Relay, board: RedisBoard, clock: Clock
 ) -> None:
-    relay = Relay(database_url)
     async with Database(await relay.open()) as database:
         publisher = Publisher(PostgresPublications(database), board, clock)
         async with client_of(app_over(database, board, clock)) as client:
