@@ -165,7 +165,7 @@ async def test_what_cannot_be_explained_is_told(
     good = selections["thompson"].decision_id
     for decision, state, said in (
         ("0" * 32, platform.settings.state, "the ledger has no decision 00000000"),
-        (good[:-3] + "AAA", platform.settings.state, "is not a decision id of this deployment"),
+        (good[:-6] + "A" * 6, platform.settings.state, "is not a decision id of this deployment"),
         ("what", platform.settings.state, "is not a decision id of this deployment"),
         (good, tmp_path, "or give the decision's uid in hex"),
         ("0" * 32, tmp_path, "DATABASE_URL is not set"),

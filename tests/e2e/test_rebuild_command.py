@@ -51,9 +51,10 @@ class Poisoned:
         return document
 
     async def select(self, users: range) -> None:
-        """Decisions of these users; the bot rewards arm a."""
+        """Decisions of these users, of every other about arm a alone; the bot rewards arm a."""
         for user in users:
-            selection = await self.client.select(self.key, f"user-{user}", ARMS)
+            candidates = ARMS[: 1 if user % 2 else None]
+            selection = await self.client.select(self.key, f"user-{user}", candidates)
             self.selections.append(selection)
             if selection.arm_id == "a":
                 await self.client.reward(selection.decision_id, 1.0, source="bot")
@@ -98,7 +99,7 @@ def change(document: dict[str, Any]) -> dict[str, Any]:
 async def test_source_is_unlearned_and_restored_while_serving_goes_on(poisoned: Poisoned) -> None:
     await poisoned.select(range(40))
     false = poisoned.rewarded
-    assert false > 5
+    assert false >= 20, "no arm is shown more often, whatever is drawn"
     bot = ("--exclude-source", "bot")
     seen = await poisoned.rebuilt(*bot, "--dry-run")
     assert (seen["done"], seen["credits"]) == (False, false)

@@ -19,7 +19,9 @@ from cli.state import open_state
 from cli.supervisor import StartFailed, Supervisor
 from tests.e2e.supervised import always, idle
 
-PATIENCE_S = 20
+PATIENCE_S = 60
+
+pytestmark = pytest.mark.timeout(180)
 
 
 @asynccontextmanager
@@ -139,7 +141,7 @@ async def test_program_that_ignores_its_signal_is_killed(supervisor: Supervisor)
     )
     await supervisor.start(stubborn)
     pid = supervisor.pids()["stubborn"]
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         await supervisor.stop()
     assert orphans.birth(pid) == ""
 

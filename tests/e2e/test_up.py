@@ -15,6 +15,7 @@ import pytest
 
 from cli import orphans
 from cli.state import read_environment
+from tests.e2e.upstream import PATIENCE_S
 
 START_S = 150  # the first start compiles the kernels
 
@@ -73,7 +74,7 @@ async def test_up_runs_everything_and_stops_it_on_a_signal(
         assert environment["PULLARM_TOKEN"] in text
         assert stat.S_IMODE(kept.stat().st_mode) == 0o600
         process.send_signal(sent)
-        assert await asyncio.wait_for(process.wait(), 30) == 0
+        assert await asyncio.wait_for(process.wait(), PATIENCE_S) == 0
     assert not any(orphans.birth(pid) for pid in ids.values())
     assert read_environment(state_folder) == {}
 
@@ -83,7 +84,7 @@ async def test_killed_up_leaves_nothing_and_starts_again(state_folder: Path) -> 
         ids = process_ids(text)
         token = read_environment(state_folder)["PULLARM_TOKEN"]
         process.kill()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while any(orphans.birth(pid) for pid in ids.values()):
                 await asyncio.sleep(0.02)
     async with up(state_folder) as (_, text):

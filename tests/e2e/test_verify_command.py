@@ -20,10 +20,10 @@ pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(180
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def experiment(api: httpx.AsyncClient, fleet: Fleet, client: Client) -> str:
-    """The key of an experiment with ten folded decisions, all of them rewarded."""
+    """The key of an experiment with ten folded decisions, half of each arm, all of them rewarded."""
     launched = await launch(api, fleet, policies="egreedy")
     for number in range(10):
-        decision = await client.select(launched["id"], f"user-{number}")
+        decision = await client.select(launched["id"], f"user-{number}", ["ab"[number % 2]])
         await client.reward(decision.decision_id, 1.0)
     async with asyncio.timeout(PATIENCE_S):
         while True:

@@ -18,8 +18,8 @@ from pullarm.domain.errors import NotFound, Unavailable
 
 PATIENCE_S = 60.0
 """How long a test waits for what has to come in the end; nothing is said of how soon."""
-CONNECTIONS = 16
-"""All of them on one of two processes is a matter of 1 in 32,768."""
+CONNECTIONS = 24
+"""All of them on one of two processes is a matter of 1 in 8 million."""
 _numbers = count(1)
 
 

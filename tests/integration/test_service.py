@@ -74,8 +74,9 @@ async def test_reward_is_acknowledged_as_it_is_stored(
 
 
 async def test_nothing_is_answered_before_it_is_stored(
-    server: Server, stub: "SelectionServiceAsyncStub"
+    server: Server, stub: "SelectionServiceAsyncStub", monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("serving.event_log.BUDGET_S", 10.0)
     server.sink.open.clear()
     calls = [asyncio.ensure_future(stub.Select(SELECT)), asyncio.ensure_future(stub.Reward(REWARD))]
     await until(lambda: server.sink.tries)
@@ -287,7 +288,7 @@ async def test_caller_that_gives_up_is_voided_and_its_mates_notice_nothing(
     server.sink.open.clear()
     quitter = stub.Select(
         pb.SelectRequest(experiment_id="exp_7", user_id="quitter"),
-        timeout=0.2 if how == "deadline" else None,
+        timeout=1.0 if how == "deadline" else None,
     )
     await until(lambda: server.sink.tries)
     mates = [asyncio.ensure_future(stub.Select(SELECT)) for _ in range(20)]

@@ -71,8 +71,9 @@ async def test_entry_the_stream_took_without_saying_so_is_there_twice(
 
 
 async def test_slow_acknowledgement_is_not_waited_for(
-    sink: Sink, log: EventLog, make: Events
+    sink: Sink, log: EventLog, make: Events, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(module, "BUDGET_S", 0.01)
     sink.open.clear()
     first, second = decisions(make, 2)
     assert await log.store([first]) is Kept.SPOOLED

@@ -61,6 +61,7 @@ class SlowlyAcknowledged(Sink):
 async def test_entry_that_is_sent_when_the_spool_was_full_is_voided(
     make: Events, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(module, "BUDGET_S", 0.01)
     sink, logged = SlowlyAcknowledged(), decisions(make, 1)
     sink.open.clear()
     spool = Spool(tmp_path / "none", "serving-1", max_bytes=10)
