@@ -27,8 +27,11 @@ demo: $(ready) ## start everything and drive it with simulated visits (ARGS="--d
 up: $(ready) ## start PostgreSQL, Valkey, serving, control and worker, until Ctrl-C
 	@$(py) -m cli up $(ARGS)
 
-test: $(ready) ## run every test (ARGS="tests/unit -k draw")
-	@$(py) -m pytest $(ARGS)
+# A file's tests stay in one process, with what they share; the first files, which run whole platforms, take longest.
+everything := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
+test: $(ready) ## run every test, a process for each core; or some, one after another (ARGS="tests/unit -k draw")
+	@$(py) -m pytest $(or $(ARGS),$(everything))
 
 check: $(ready) ## format, lint, types, import walls, proto rules, generated code
 	$(py) -m ruff format --check .

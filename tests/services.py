@@ -17,11 +17,12 @@ def with_database(url: str, name: str) -> str:
     return urlsplit(url)._replace(path=f"/{name}").geturl()
 
 
-async def execute(url: str, statement: str) -> None:
-    """Run one statement outside any transaction."""
+async def execute(url: str, *statements: str) -> None:
+    """Run statements one by one, outside any transaction."""
     connection = await asyncpg.connect(url)
     try:
-        await connection.execute(statement)
+        for statement in statements:
+            await connection.execute(statement)
     finally:
         await connection.close()
 
@@ -38,7 +39,9 @@ async def make_template(url: str) -> None:
 async def fresh_database(url: str, template: str = TEMPLATE) -> AsyncIterator[str]:
     """A database of one's own, dropped afterwards with whoever is still connected."""
     name = f"test_{next(_numbers)}"
-    await execute(url, f"CREATE DATABASE {name} TEMPLATE {template}")
+    # As the system copies files: a third of the time that writing all of it to the log takes.
+    copy = f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY"
+    await execute(url, "SET file_copy_method = clone", copy)
     try:
         yield with_database(url, name)
     finally:
