@@ -285,6 +285,7 @@ async def test_caller_that_gives_up_is_voided_and_its_mates_notice_nothing(
     how: str,
 ) -> None:
     monkeypatch.setattr("serving.event_log.BUDGET_S", 10.0)
+    monkeypatch.setattr("serving.event_log.WAIT_S", 10.0)
     server.sink.open.clear()
     quitter = stub.Select(
         pb.SelectRequest(experiment_id="exp_7", user_id="quitter"),
