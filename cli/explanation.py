@@ -31,6 +31,7 @@ def document(
     experiment, head = published.experiment, published.head
     assert experiment is not None  # redone from it
     names = {arm.arm_no: arm.arm_id for arm in experiment.arms}
+    bucket = redone.unit.bucket if redone.unit else decision.bucket
     return {
         "verdict": redone.verdict.value,
         "differences": list(redone.differences),
@@ -45,11 +46,14 @@ def document(
             "kernel": decision.kernel,
         },
         "assignment": {
-            "bucket": redone.unit.bucket,
-            "policy_of_bucket": POLICY_NAMES[experiment.buckets[redone.unit.bucket]],
-            "gate": redone.unit.gate / _TWO_64,
+            "bucket": bucket,
+            "policy_of_bucket": POLICY_NAMES[experiment.buckets[bucket]],
+            "gate": redone.unit.gate / _TWO_64 if redone.unit else None,
             "traffic_pct": experiment.spec.traffic_pct,
-            "in_traffic": redone.unit.gate < redone.gate_limit,
+            "in_traffic": redone.unit.gate < redone.gate_limit if redone.unit else None,
+            "refused": redone.refusal.name if redone.refusal else None,
+            "group": experiment.spec.group,
+            "erased": redone.unit is None,
             "state": experiment.state.value,
         },
         "publication": {
@@ -64,7 +68,7 @@ def document(
         "weighting": _weighting(published.weighting, experiment.spec.learning),
         "weights": _weights(published.weighting),
         "policy": {"name": redone.policy, "params": dict(redone.params)},
-        "candidates": _candidates(decision, published, redone, names),
+        "candidates": _candidates(published, redone, names),
         "slots": [
             {
                 "slot": slot,
@@ -129,10 +133,10 @@ def _weights(weighting: Weighting | None) -> list[dict[str, Any]]:
 
 
 def _candidates(
-    decision: Decision, published: Published, redone: Redone, names: Mapping[int, str]
+    published: Published, redone: Redone, names: Mapping[int, str]
 ) -> list[dict[str, Any]]:
-    acting = decision.token.acting
-    learnt = Posterior.from_bytes(published.posteriors[acting]) if acting else None
+    chooser = redone.chooser
+    learnt = Posterior.from_bytes(published.posteriors[chooser]) if chooser else None
     found: list[dict[str, Any]] = []
     for place, (arm, scored) in enumerate(
         zip(redone.candidates, redone.scored, strict=True), start=1

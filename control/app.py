@@ -18,6 +18,8 @@ from control.arms import Arms
 from control.audit import Audit, AuditController
 from control.dashboard import dashboard, find_web
 from control.experiments import Experiments
+from control.forced import ForcedUsers
+from control.groups import GroupController, Groups
 from control.health import Health, Probe, Probes
 from control.origin import refuse_other_sites
 from control.overview import Overview
@@ -29,7 +31,7 @@ from control.tokens import TokenController, Tokens
 from pullarm.clock import Clock, system_clock
 from pullarm.domain.access import Principal, Role
 from pullarm.domain.audit import Author
-from pullarm.domain.ports import AuditTrail, ExperimentStore, SessionStore, TokenStore
+from pullarm.domain.ports import AuditTrail, ExperimentStore, GroupStore, SessionStore, TokenStore
 from pullarm.domain.summary import Summaries
 from pullarm.lifecycle import Halts, Lifecycle
 
@@ -40,6 +42,7 @@ class Stores:
 
     experiments: ExperimentStore
     trail: AuditTrail
+    groups: GroupStore
     summaries: Summaries
     halts: Halts
     tokens: TokenStore
@@ -60,6 +63,7 @@ def create_app(
     """The control plane over these stores; a simulated clock neither opens nor closes it to anybody."""
     limits = limits or Limits()
     lifecycle = Lifecycle(stores.experiments, stores.trail, stores.halts, clock)
+    groups = Groups(stores.groups, stores.experiments, clock)
     overview = Overview(lifecycle, stores.summaries, clock, monotonic)
     audit = Audit(stores.trail, stores.experiments)
     probes = Probes(stores.probes)
@@ -73,6 +77,8 @@ def create_app(
             Experiments,
             Arms,
             AuditController,
+            ForcedUsers,
+            GroupController,
             TokenController,
             SessionController,
             Health,
@@ -81,6 +87,7 @@ def create_app(
         ],
         dependencies={
             "lifecycle": Provide(lambda: lifecycle, sync_to_thread=False),
+            "groups": Provide(lambda: groups, sync_to_thread=False),
             "overview": Provide(lambda: overview, sync_to_thread=False),
             "probes": Provide(lambda: probes, sync_to_thread=False),
             "figures": Provide(lambda: figures, sync_to_thread=False),

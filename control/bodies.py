@@ -26,6 +26,9 @@ _ARMS = [
 _ARMS_CSV = "id,payload_hash,prior_serves,prior_rewards\nsunset,3f1c,200,9.5\nforest,,,\n"
 _TOKEN = {"name": "Nightly report", "role": "viewer", "expires_in_days": 90}
 _LOG_IN: dict[str, object] = {"token": "pullarm_..."}
+_GROUP: dict[str, object] = {"name": "checkout", "holdout_pct": 0.05}
+_HOLDOUT: dict[str, object] = {"holdout_pct": 0.1}
+_FORCED = [{"user_id": "ann", "policy": "thompson"}, {"user_id": "bob", "arm": "sunset"}]
 _CHANGE = {"traffic_pct": 0.4, "policies": [{"name": "thompson", "weight": 2.0}, "control"]}
 
 
@@ -91,6 +94,34 @@ class Clone(Operation):
 
     def __post_init__(self) -> None:
         self.request_body = _body({"name": "Bandit Test v2"}, required=False)
+
+
+@dataclass
+class CreateGroup(Operation):
+    """Documents the body of a new group."""
+
+    def __post_init__(self) -> None:
+        self.request_body = _body(_GROUP)
+
+
+@dataclass
+class ChangeGroup(Operation):
+    """Documents the body of a group's holdout."""
+
+    def __post_init__(self) -> None:
+        self.request_body = _body(_HOLDOUT)
+
+
+@dataclass
+class Force(Operation):
+    """Documents the body of a list of forced users."""
+
+    def __post_init__(self) -> None:
+        items = Schema(type=OpenAPIType.OBJECT)
+        media_type = OpenAPIMediaType(
+            schema=Schema(type=OpenAPIType.ARRAY, items=items), example=_FORCED
+        )
+        self.request_body = RequestBody(content={_JSON: media_type}, required=True)
 
 
 @dataclass

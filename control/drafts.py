@@ -9,7 +9,9 @@ from control.fields import Fields, Problems, shown
 from control.rewards import REWARD_FIELDS, read_reward
 from control.schedules import SCHEDULE_FIELDS, read_schedule
 from control.splits import read_policies
+from control.targeting import read_targeting
 from pullarm.domain.arms import MAX_ARMS
+from pullarm.domain.assignment import BUCKETS
 from pullarm.domain.errors import invalid
 from pullarm.domain.experiment import (
     CandidateLog,
@@ -21,6 +23,7 @@ from pullarm.domain.experiment import (
     Spec,
     next_state,
 )
+from pullarm.domain.groups import ALL
 from pullarm.domain.ports import Revision
 from pullarm.domain.transitions import Plan, edited
 from pullarm.lifecycle import KEY, Draft
@@ -40,6 +43,9 @@ _CHANGEABLE = (
     "name",
     "notes",
     "traffic_pct",
+    "targeting",
+    "group",
+    "group_share",
     "default_policy",
     "policies",
     "catalogue",
@@ -175,6 +181,9 @@ def _read_spec(
         name=given.text("name", base.name, limit_bytes=200, empty="name" not in given),
         notes=given.text("notes", base.notes, limit_bytes=10_000, empty=True, lines=True),
         traffic_pct=_read_traffic(given, base.traffic_pct),
+        targeting=read_targeting(given, base.targeting),
+        group=_read_group(given, base),
+        group_share=_read_group_share(given, base.group_share),
         policies=policies,
         default_policy=given.choice(
             "default_policy", base.default_policy, {name: name for name in eligible}
@@ -202,6 +211,22 @@ def _read_traffic(given: Fields, default: float) -> float:
     return given.number(
         "traffic_pct", default, 0.0, 1.0, "is a fraction from 0 to 1: 0.8 means 80 %"
     )
+
+
+def _read_group(given: Fields, base: Spec) -> str:
+    name = given.text("group", base.group, limit_bytes=64, empty=True)
+    if name == ALL:
+        given.note("group", f"{ALL!r} is every experiment's: it is there for its holdout")
+    elif name != base.group and "group_share" not in given:
+        given.note(
+            "group_share", "is required beside group: its share of the group, 1 for all of it"
+        )
+    return name
+
+
+def _read_group_share(given: Fields, default: float) -> float:
+    smallest = 1 / BUCKETS
+    return given.number("group_share", default, smallest, 1.0, f"must be {smallest:g} to 1")
 
 
 def _read_learning(given: Fields, base: Learning) -> Learning:

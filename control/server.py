@@ -17,6 +17,7 @@ from pullarm.domain.errors import ConfigurationError
 from pullarm.storage.postgres import (
     Database,
     PostgresExperiments,
+    PostgresGroups,
     PostgresLedger,
     PostgresSummary,
     PostgresTokens,
@@ -75,6 +76,7 @@ async def serve(settings: Settings) -> None:
                 stores = Stores(
                     experiments=PostgresExperiments(database),
                     trail=PostgresTrail(database),
+                    groups=PostgresGroups(database),
                     summaries=PostgresSummary(database),
                     halts=board,
                     tokens=tokens,

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
+from math import prod
 from typing import Any
 
 from pullarm.domain.assignment import BUCKETS, MICRO
@@ -15,6 +16,7 @@ from pullarm.domain.experiment import (
     RewardDefinition,
 )
 from pullarm.domain.summary import DataCut, PolicyFigures, Summary
+from pullarm.domain.targeting import Targeting
 from pullarm.statistics import wilson
 
 
@@ -61,6 +63,13 @@ class ListedExperiment:
     state: str
     notes: str
     traffic_pct: float
+    targeting: Targeting
+    group: str
+    group_share: float
+    holdout_pct: float
+    """Share of all users that is held out, of all experiments or of its group's."""
+    forced_users: int
+    """How many users are given a policy or an arm to look at."""
     policies: tuple[PolicyView, ...]
     default_policy: str
     catalogue: str
@@ -175,6 +184,11 @@ def listed(experiment: Experiment) -> ListedExperiment:
         state=experiment.state.value,
         notes=spec.notes,
         traffic_pct=spec.traffic_pct,
+        targeting=spec.targeting,
+        group=spec.group,
+        group_share=spec.group_share,
+        holdout_pct=_held_out(experiment),
+        forced_users=len(experiment.forced),
         policies=policies,
         default_policy=spec.default_policy,
         catalogue=spec.catalogue.value,
@@ -194,6 +208,11 @@ def listed(experiment: Experiment) -> ListedExperiment:
         started_at=experiment.started_at,
         end_at=experiment.end_at or experiment.planned_end,
     )
+
+
+def _held_out(experiment: Experiment) -> float:
+    """The holdouts are independent of each other."""
+    return round(1.0 - prod(1.0 - seat.holdout_micro / MICRO for seat in experiment.seats), 6)
 
 
 def whole(experiment: Experiment, warnings: tuple[str, ...] = ()) -> ExperimentView:

@@ -92,7 +92,9 @@ class Lifecycle:
         for _ in range(_ATTEMPTS):
             try:
                 return await self._store(draft, key, author)
-            except InvalidInput:
+            except InvalidInput as refused:
+                if any(problem.field != "key" for problem in refused.problems):
+                    raise
                 taken = {experiment.key for experiment in await self._experiments.all()}
                 numbered = (f"{slug(draft.spec.name)}-{number}" for number in count(2))
                 key = next(key for key in numbered if key not in taken)

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import zip_longest
 
+from pullarm.domain.admission import Admission, Forced
 from pullarm.domain.assignment import Unit, unit_of
 from pullarm.domain.decision import NO_POLICY, UNLISTED, Decision, Reason, unpack_arms
-from pullarm.domain.experiment import POLICY_NAMES, Experiment, standing
+from pullarm.domain.experiment import POLICY_NAMES, POLICY_NUMBERS, Experiment, standing
 from pullarm.domain.publication import Published
 from pullarm.policies.base import Offer, Policy, Prepared
 from pullarm.policies.draw import KERNEL, Choice, choose, integer_weights
-from pullarm.policies.fallback import fallback, prepare_places
+from pullarm.policies.fallback import IN_ORDER, ahead, fallback, prepare_places
 from pullarm.policies.grid import Grid
 from pullarm.policies.posterior import Posterior
 from pullarm.policies.registry import build, check
@@ -55,9 +56,14 @@ class Redone:
     verdict: Verdict
     differences: tuple[str, ...]
     """Logged against redone, a line for each; empty unless the verdict is DIFFERS."""
-    unit: Unit
+    unit: Unit | None
+    """None where the user was erased: of their assignment nothing is left to redo."""
     gate_limit: int
     """The first gate hash outside the traffic."""
+    refusal: Reason | None
+    """Why targeting, holdouts or groups keep the user out; None where they do not."""
+    chooser: int
+    """The number of the policy that chose; 0 where control stood in."""
     policy: str
     """Whose choice it was; control's where no policy was asked."""
     params: Mapping[str, float | str]
@@ -69,16 +75,25 @@ class Redone:
     """By slot as redone: arm number, integer weight and total."""
 
 
-def redo(decision: Decision, published: Published, *, kernel: int = KERNEL) -> Redone:
-    """Redo a decision from the publication it names; `kernel` is the number of the arithmetic at hand."""
+def redo(
+    decision: Decision, published: Published, *, kernel: int = KERNEL, erased: bool = False
+) -> Redone:
+    """Redo a decision from the publication it names; `kernel` is the number of the arithmetic at hand.
+
+    Of an `erased` user the draw is redone, and not the assignment: who they were is gone.
+    """
     experiment = published.experiment
     if experiment is None:
         raise ValueError("published without a configuration")
-    unit = unit_of(experiment.salt, decision.unit)
-    limit = experiment.spec.gate_limit
-    differences = _misassigned(decision, published, experiment, unit, limit)
-    name = POLICY_NAMES[decision.token.acting] if decision.token.acting else "control"
+    unit = None if erased else unit_of(experiment.salt, decision.unit)
+    admission = Admission(experiment.spec.targeting, experiment.seats)
+    refusal = None if erased else admission.refusal(decision.unit, decision.attributes)
+    differences = (
+        _misassigned(decision, published, experiment, unit, refusal) if unit is not None else []
+    )
     candidates = _candidates(decision, experiment, differences)
+    chooser = _chooser(decision, experiment, candidates)
+    name = POLICY_NAMES[chooser] if chooser else "control"
     scored: tuple[Scored | None, ...] = (None,) * len(candidates)
     slots: tuple[tuple[int, int, int], ...] = ()
     verdict = Verdict.REPRODUCED
@@ -88,7 +103,7 @@ def redo(decision: Decision, published: Published, *, kernel: int = KERNEL) -> R
         verdict = Verdict.OTHER_KERNEL
     else:
         try:
-            offered = _offered(decision, published, experiment, candidates)
+            offered = _offered(decision, published, experiment, candidates, chooser)
             # Before the scoring, because it looks whether these are arms.
             slots = _drawn(offered, decision)
             scored = _scored(offered, candidates)
@@ -101,7 +116,9 @@ def redo(decision: Decision, published: Published, *, kernel: int = KERNEL) -> R
         verdict=Verdict.DIFFERS if differences else verdict,
         differences=tuple(differences),
         unit=unit,
-        gate_limit=limit,
+        gate_limit=experiment.spec.gate_limit,
+        refusal=refusal,
+        chooser=chooser,
         policy=name,
         params=check(name, experiment.spec.params_of(name)),
         candidates=candidates,
@@ -126,6 +143,21 @@ def _candidates(
         return ()
 
 
+def _chooser(decision: Decision, experiment: Experiment, candidates: Sequence[int]) -> int:
+    forced = _forced(decision, experiment)
+    if forced is None:
+        return decision.token.acting
+    known = any(candidates) or decision.candidates_hash
+    return POLICY_NUMBERS.get(forced.policy, NO_POLICY) if known else NO_POLICY
+
+
+def _forced(decision: Decision, experiment: Experiment) -> Forced | None:
+    """What the decision's user was given; None where it was not made so."""
+    if decision.token.reason != Reason.FORCED:
+        return None
+    return experiment.forced_now().get(decision.unit)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Offered:
     """What was chosen from, and by whom."""
@@ -139,18 +171,28 @@ class _Offered:
 
 
 def _offered(
-    decision: Decision, published: Published, experiment: Experiment, candidates: Sequence[int]
+    decision: Decision,
+    published: Published,
+    experiment: Experiment,
+    candidates: Sequence[int],
+    chooser: int,
 ) -> _Offered:
-    acting = decision.token.acting
-    if acting == NO_POLICY:
+    if chooser == NO_POLICY:
         control = fallback(experiment.spec.params_of("control"))
+        places = list(range(len(candidates)))
+        forced = _forced(decision, experiment)
+        if forced is not None and forced.arm_id:
+            shown = {arm.arm_id: arm.arm_no for arm in experiment.active()}
+            first = shown.get(forced.arm_id, UNLISTED)
+            control, places = IN_ORDER, ahead(candidates, first)
         prepared = prepare_places(control, len(candidates))
-        rows = {place: place for place in range(len(candidates))}
+        rows = {place: place for place in places}
         return _Offered(policy=control, prepared=prepared, rows=rows, arms=candidates)
-    policy = build(POLICY_NAMES[acting], experiment.spec.params_of(POLICY_NAMES[acting]))
+    name = POLICY_NAMES[chooser]
+    policy = build(name, experiment.spec.params_of(name))
     grid_no = published.head.grid_no
     grid = Grid.from_bytes(grid_no, published.grid) if grid_no and published.grid else None
-    prepared = policy.prepare(Posterior.from_bytes(published.posteriors[acting]), grid=grid)
+    prepared = policy.prepare(Posterior.from_bytes(published.posteriors[chooser]), grid=grid)
     rows = {arm - 1: place for place, arm in enumerate(candidates) if arm != UNLISTED}
     return _Offered(policy=policy, prepared=prepared, rows=rows, arms=candidates)
 
@@ -196,18 +238,17 @@ def _said(slot: tuple[int, int, int] | None) -> str:
 
 
 def _misassigned(
-    decision: Decision, published: Published, experiment: Experiment, unit: Unit, limit: int
+    decision: Decision,
+    published: Published,
+    experiment: Experiment,
+    unit: Unit,
+    refusal: Reason | None,
 ) -> list[str]:
     """Where the logged unit, bucket, policy or reason is not what salt, table and state of the experiment say."""
     token = decision.token
-    standings = {standing(experiment.state)}
+    due = _due(decision, experiment, unit, refusal)
     if published.halt is not None:  # a halt is obeyed ahead of the version that says so
-        standings.add(standing(published.halt))
-    due = {(reason, NO_POLICY) for reason in standings}
-    if (Reason.ASSIGNED, NO_POLICY) in due:
-        due.remove((Reason.ASSIGNED, NO_POLICY))
-        in_traffic = {(reason, experiment.buckets[unit.bucket]) for reason in _ASKED}
-        due |= in_traffic if unit.gate < limit else {(Reason.NOT_IN_TRAFFIC, NO_POLICY)}
+        due.add((standing(published.halt), NO_POLICY))
     compared = [
         ("bucket", decision.bucket, unit.bucket),
         ("unit hash", token.unit_hash, unit.hash),
@@ -222,3 +263,19 @@ def _misassigned(
         logged = f"{Reason(token.reason).name} {POLICY_NAMES[token.assigned]}"
         found.append(f"reason and assigned policy: logged {logged}, redone {said}")
     return found
+
+
+def _due(
+    decision: Decision, experiment: Experiment, unit: Unit, refusal: Reason | None
+) -> set[tuple[Reason, int]]:
+    """The reasons and assigned policies that this version of the experiment can give this unit."""
+    standing_now = standing(experiment.state)
+    if decision.unit in experiment.forced_now():
+        return {(Reason.FORCED, NO_POLICY)}
+    if standing_now is not Reason.ASSIGNED:
+        return {(standing_now, NO_POLICY)}
+    if refusal is None and unit.gate >= experiment.spec.gate_limit:
+        refusal = Reason.NOT_IN_TRAFFIC
+    if refusal is not None:
+        return {(refusal, NO_POLICY)}
+    return {(reason, experiment.buckets[unit.bucket]) for reason in _ASKED}

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from pullarm.domain.admission import Forced
 from pullarm.domain.assignment import Unit, unit_of
 from pullarm.domain.decision import (
     NO_POLICY,
@@ -14,9 +15,9 @@ from pullarm.domain.decision import (
     pack_arms,
     unpack_arms,
 )
-from pullarm.domain.experiment import POLICY_NAMES, CandidateLog
+from pullarm.domain.experiment import POLICY_NAMES, POLICY_NUMBERS, CandidateLog
 from pullarm.policies.draw import KERNEL, Choice, choose
-from pullarm.policies.fallback import prepare_places
+from pullarm.policies.fallback import IN_ORDER, ahead, prepare_places
 from serving.query import Query
 from serving.snapshot import Served
 
@@ -48,21 +49,29 @@ def decide(
     all_arms = len(served.arms.numbers) if query.rows is None else 0
     known = all_arms if query.rows is None else len(query.rows)
     offered = len(query.names) if query.names else known
-    reason, assigned = _assign(served, unit, known, room=room)
+    # A halt is obeyed ahead of the version that forgets whom it forced.
+    forced = served.forced.get(query.user) if served.forced and served.halt is None else None
+    if forced is None:
+        reason, assigned = _assign(served, unit, query, known, room=room)
+        acting = chooser = assigned if reason is Reason.ASSIGNED else NO_POLICY
+    else:
+        reason, assigned, acting = Reason.FORCED, NO_POLICY, NO_POLICY
+        chooser = POLICY_NUMBERS.get(forced.policy, NO_POLICY) if known else NO_POLICY
     uid = make_uid(now_ms, entropy)
     candidates = query.arms
     names = numbers = None  # by place, where a place was drawn and not an arm's row
-    if reason is Reason.ASSIGNED:
-        acting = assigned
-        policy = served.policies[assigned]
+    if chooser != NO_POLICY:
+        policy = served.policies[chooser]
         choices = choose(policy.policy, policy.prepared, query.rows, slots=query.slots, uid=uid)
     else:
-        acting = NO_POLICY
-        choices = _fall_back(served, offered, query.slots, uid)
         if query.names:
             names = query.names
             candidates = pack_arms([served.arms.number(name) for name in names])
         numbers = served.arms.numbers if query.rows is None else unpack_arms(candidates)
+        if forced is not None and forced.arm_id:
+            choices = _show(served, forced, numbers, query.slots, uid)
+        else:
+            choices = _fall_back(served, offered, query.slots, uid)
     arms, arm_ids, weights, totals, propensities = [], [], [], [], []
     for drawn, weight, total in choices:
         number = numbers[drawn] if numbers else drawn + 1
@@ -103,13 +112,19 @@ def decide(
         all_arms,
         query.withheld,
     )
-    return Answer(decision, POLICY_NAMES[acting], arm_ids, propensities)
+    return Answer(decision, POLICY_NAMES[chooser], arm_ids, propensities)
 
 
-def _assign(served: Served, unit: Unit, known: int, *, room: bool) -> tuple[Reason, int]:
+def _assign(
+    served: Served, unit: Unit, query: Query, known: int, *, room: bool
+) -> tuple[Reason, int]:
     """Why this unit gets what it gets of these many arms, and its policy's number; 0 outside the experiment."""
     if served.standing is not Reason.ASSIGNED:
         return served.standing, NO_POLICY
+    if served.admission is not None:
+        refusal = served.admission.refusal(query.user, query.attributes)
+        if refusal is not None:
+            return refusal, NO_POLICY
     if unit.gate >= served.gate_limit:
         return Reason.NOT_IN_TRAFFIC, NO_POLICY
     assigned = served.experiment.buckets[unit.bucket]
@@ -124,6 +139,17 @@ def _fall_back(served: Served, count: int, slots: int, uid: bytes) -> list[Choic
         return []
     places = prepare_places(served.fallback, count)
     return choose(served.fallback, places, None, slots=slots, uid=uid)
+
+
+def _show(
+    served: Served, forced: Forced, numbers: Sequence[int], slots: int, uid: bytes
+) -> list[Choice]:
+    """The candidates in the caller's order, but for the arm given, which comes first where it is among them."""
+    if not numbers:
+        return []
+    places = ahead(numbers, served.arms.number(forced.arm_id))
+    prepared = prepare_places(IN_ORDER, len(places))
+    return choose(IN_ORDER, prepared, places, slots=slots, uid=uid)
 
 
 def _newcomers(served: Served, names: Sequence[str] | None) -> list[str]:

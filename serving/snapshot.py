@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from pullarm.domain.admission import Admission, Forced
 from pullarm.domain.assignment import BUCKETS
 from pullarm.domain.decision import Reason
 from pullarm.domain.errors import NotFound, Unavailable
@@ -43,7 +44,11 @@ class Served:
     halt: State | None
     standing: Reason
     """Why a unit gets what it gets, before its own assignment is looked at."""
+    admission: Admission | None
+    """Whom it lets in at all; None for everybody."""
     gate_limit: int
+    forced: Mapping[str, Forced]
+    """By user."""
     arms: Arms
     policies: Mapping[int, ServedPolicy]
     fallback: Control
@@ -103,6 +108,7 @@ def serve(published: Published, before: Served | None) -> Served:
     _check(experiment, head)
     grid = _grid(published, before)
     arms = before.arms if same and before else _arms(experiment)
+    admission = Admission(experiment.spec.targeting, experiment.seats)
     state = published.halt or experiment.state
     return Served(
         head=head,
@@ -110,7 +116,9 @@ def serve(published: Published, before: Served | None) -> Served:
         grid=grid,
         halt=published.halt,
         standing=standing(state),
+        admission=None if admission.open else admission,
         gate_limit=experiment.spec.gate_limit,
+        forced=experiment.forced_now(),
         arms=arms,
         policies=_policies(experiment, published, grid, arms, before),
         fallback=fallback(experiment.spec.params_of("control")),
@@ -129,7 +137,13 @@ def _check(experiment: Experiment, head: Head) -> None:
         raise ValueError(f"configuration {experiment.config_no}, but version says {head.config_no}")
     if len(experiment.arms) != head.arms or (head.arms and experiment.arms[-1].arm_no != head.arms):
         raise ValueError(f"{len(experiment.arms)} arms, but version says {head.arms}")
-    policies = bytes(POLICY_NUMBERS.get(policy.name, 0) for policy in experiment.spec.policies)
+    names = {policy.name for policy in experiment.spec.policies}
+    strange = {each.policy for each in experiment.forced} - names - {""}
+    if strange:
+        raise ValueError(
+            f"users are forced to {', '.join(sorted(strange))}, which it does not have"
+        )
+    policies = bytes(POLICY_NUMBERS.get(name, 0) for name in names)
     nobodys = experiment.buckets.translate(None, delete=policies)
     if len(experiment.buckets) != BUCKETS or nobodys:
         raise ValueError(f"buckets must be {BUCKETS} numbers of the experiment's policies")

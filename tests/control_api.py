@@ -18,6 +18,7 @@ from pullarm.storage.memory import MemoryTokens
 from pullarm.storage.postgres import (
     Database,
     PostgresExperiments,
+    PostgresGroups,
     PostgresLedger,
     PostgresSummary,
     PostgresTrail,
@@ -91,6 +92,7 @@ def app_over(
     stores = Stores(
         experiments=PostgresExperiments(database),
         trail=PostgresTrail(database),
+        groups=PostgresGroups(database),
         summaries=summaries or PostgresSummary(database),
         halts=board,
         tokens=tokens,

@@ -21,6 +21,10 @@ class Reason(IntEnum):
     NO_SNAPSHOT = 6
     SPOOL_FULL = 7
     SHIPPED = 8
+    NOT_TARGETED = 9
+    IN_HOLDOUT = 10
+    NOT_IN_GROUP_SHARE = 11
+    FORCED = 12
 
 
 class RewardStatus(IntEnum):

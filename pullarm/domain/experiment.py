@@ -6,9 +6,11 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from math import isclose
 
+from pullarm.domain.admission import Forced, Seat
 from pullarm.domain.assignment import MICRO, gate_limit
 from pullarm.domain.decision import Reason
 from pullarm.domain.errors import Conflict
+from pullarm.domain.targeting import Targeting
 
 POLICY_NUMBERS: Mapping[str, int] = {"control": 1, "thompson": 2, "egreedy": 3, "ucb": 4}
 """Stored in events and decision ids: never reused, never changed. 0 is "none", never a policy."""
@@ -64,6 +66,7 @@ class Aggregation(StrEnum):
 
 ACTIONS: Mapping[str, Mapping[State, State]] = {
     "edit": {State.DRAFT: State.DRAFT, State.RUNNING: State.RUNNING},
+    "force": {State.DRAFT: State.DRAFT, State.RUNNING: State.RUNNING},
     "start": {State.DRAFT: State.RUNNING},
     "stop": {
         State.RUNNING: State.STOPPED,
@@ -179,7 +182,13 @@ class Spec:
     name: str
     notes: str = ""
     traffic_pct: float = 1.0
-    """Share of the units that take part, 0 to 1."""
+    """Share of the units that take part, 0 to 1: of those that `targeting` and the group let in."""
+    targeting: Targeting = field(default_factory=dict)
+    """Whom it is for; empty for everybody."""
+    group: str = ""
+    """The exclusion group it is in, by name; empty for none."""
+    group_share: float = 1.0
+    """Share of the group's users that are its own, above 0 to 1."""
     policies: tuple[PolicySpec, ...]
     default_policy: str = "control"
     """What everybody gets once the experiment is shipped."""
@@ -250,6 +259,10 @@ class Experiment:
     """10,000 bytes: the policy number of each bucket."""
     arms: tuple[Arm, ...]
     """Every version of each, ascending by number from 1 without gaps."""
+    seats: tuple[Seat, ...] = ()
+    """Its places in groups: that of all experiments where it holds users out, and its own."""
+    forced: tuple[Forced, ...] = field(default=(), repr=False)
+    """Users who are given a policy or an arm, each once; not in the spec, because their names can be erased."""
     created_at: datetime
     updated_at: datetime
     started_at: datetime | None = None
@@ -288,6 +301,11 @@ class Experiment:
     def policy_weights(self) -> dict[int, float]:
         """Relative traffic weight by policy number."""
         return policy_weights(self.spec)
+
+    def forced_now(self) -> dict[str, Forced]:
+        """By user, as long as anybody is: in a draft too, and no longer once it ends or is rolled back."""
+        looked_at = self.state in (State.DRAFT, State.RUNNING)
+        return {each.user_id: each for each in self.forced} if looked_at else {}
 
 
 def policy_weights(spec: Spec) -> dict[int, float]:

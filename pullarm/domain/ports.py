@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from pullarm.domain.access import Caller, Token
+from pullarm.domain.admission import Forced
 from pullarm.domain.audit import NOBODY, AuditEntry, Author
 from pullarm.domain.decision import Batch
 from pullarm.domain.experiment import Arm, Experiment, Spec, State
+from pullarm.domain.groups import Group
 from pullarm.domain.intake import Intake
 from pullarm.domain.publication import Head, Publication, Published
 
@@ -82,7 +84,7 @@ class ExperimentStore(Protocol):
     """Experiments and their history; every change is in the audit trail too."""
 
     async def create(self, draft: "NewExperiment", now_ms: int) -> Experiment:
-        """Store a draft."""
+        """Store a draft; raises InvalidInput where its key is taken, or its group has no room for it."""
 
     async def skip_numbers(self, upto: int) -> None:
         """Give out no experiment number up to this one."""
@@ -97,10 +99,24 @@ class ExperimentStore(Protocol):
         """(id, action) of what the schedules of experiments have owed up to now, oldest first."""
 
     async def revise(self, experiment: Experiment, change: "Revision", now_ms: int) -> Experiment:
-        """Store a new version of exactly the given one; raises VersionMismatch when it is no longer the newest."""
+        """Store a new version of exactly the given one; raises VersionMismatch when it is no longer the newest,
+        InvalidInput where its group has no room for it."""
 
     async def register_arms(self, number: int, arm_ids: Sequence[str], now_ms: int) -> int:
         """Make first-seen candidates arms of an open catalogue, up to its max_arms; how many were new."""
+
+
+class GroupStore(Protocol):
+    """Exclusion groups; that of all experiments is there from the beginning."""
+
+    async def create(self, group: Group, author: Author) -> None:
+        """Store a new group; raises InvalidInput where its name is taken."""
+
+    async def all(self) -> list[Group]:
+        """All, by name."""
+
+    async def hold_out(self, name: str, holdout_micro: int, author: Author, now_ms: int) -> Group:
+        """Change a group's holdout, with a new version of each of its experiments; raises NotFound."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +153,8 @@ class Revision:
     author: Author = NOBODY
     arms: tuple[Arm, ...] | None = None
     """All of them, as they become; None leaves them as they are."""
+    forced: tuple[Forced, ...] | None = None
+    """Likewise."""
 
 
 class AuditTrail(Protocol):

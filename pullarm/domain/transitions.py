@@ -1,12 +1,13 @@
 """What each action makes of an experiment, whoever takes it: a person, the schedule or a guardrail."""
 
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import datetime
 
-from pullarm.domain.assignment import allocate
+from pullarm.domain.admission import Forced
+from pullarm.domain.assignment import MICRO, allocate
 from pullarm.domain.audit import Difference
-from pullarm.domain.errors import Conflict
+from pullarm.domain.errors import Conflict, invalid
 from pullarm.domain.experiment import (
     Catalogue,
     Experiment,
@@ -53,6 +54,15 @@ def edited(experiment: Experiment, spec: Spec) -> Revision | None:
         return None
     if state is State.RUNNING:
         _refuse_without_arms(experiment, spec)
+        if spec.group != experiment.spec.group:
+            raise invalid(
+                "group", "is fixed once the experiment has started: its users would be others"
+            )
+    missing = {each.policy for each in experiment.forced} - {p.name for p in spec.policies} - {""}
+    if missing:
+        raise invalid(
+            "policies", f"users are forced to {', '.join(sorted(missing))}; free them first"
+        )
     new_epoch = int(starts_allocation_epoch(experiment.spec, spec))
     return Revision(
         action="edit",
@@ -62,6 +72,12 @@ def edited(experiment: Experiment, spec: Spec) -> Revision | None:
         allocation_epoch=experiment.allocation_epoch + new_epoch,
         guard_epoch=experiment.guard_epoch + new_epoch,
     )
+
+
+def forcing(experiment: Experiment, forced: tuple[Forced, ...]) -> Revision | None:
+    """Give these users, and nobody else, a policy or an arm."""
+    revision = changed(experiment, "force", next_state("force", experiment.state))
+    return None if forced == experiment.forced else replace(revision, forced=forced)
 
 
 def changed(experiment: Experiment, action: str, state: State) -> Revision:
@@ -99,6 +115,9 @@ def _values(experiment: Experiment) -> dict[str, object]:
     return {
         **{name: getattr(experiment, name) for name in versioned},
         **{each.name: getattr(spec, each.name) for each in fields(Spec)},
+        # Without salts and names of users: what is in the audit trail stays there.
+        "holdouts": {seat.group: seat.holdout_micro / MICRO for seat in experiment.seats},
+        "forced": sorted(each.policy or each.arm_id for each in experiment.forced),
     }
 
 

@@ -21,6 +21,10 @@ class Reason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REASON_NO_SNAPSHOT: _ClassVar[Reason]
     REASON_SPOOL_FULL: _ClassVar[Reason]
     REASON_SHIPPED: _ClassVar[Reason]
+    REASON_NOT_TARGETED: _ClassVar[Reason]
+    REASON_IN_HOLDOUT: _ClassVar[Reason]
+    REASON_NOT_IN_GROUP_SHARE: _ClassVar[Reason]
+    REASON_FORCED: _ClassVar[Reason]
 
 class RewardStatus(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -47,6 +51,10 @@ REASON_NO_KNOWN_CANDIDATE: Reason
 REASON_NO_SNAPSHOT: Reason
 REASON_SPOOL_FULL: Reason
 REASON_SHIPPED: Reason
+REASON_NOT_TARGETED: Reason
+REASON_IN_HOLDOUT: Reason
+REASON_NOT_IN_GROUP_SHARE: Reason
+REASON_FORCED: Reason
 REWARD_STATUS_UNSPECIFIED: RewardStatus
 REWARD_STATUS_ACCEPTED: RewardStatus
 REWARD_STATUS_LATE: RewardStatus

@@ -6,12 +6,21 @@ from functools import partial
 
 import pytest
 
-from pullarm.domain.ports import AuditTrail, Board, EventSink, EventSource, ExperimentStore, Ledger
+from pullarm.domain.ports import (
+    AuditTrail,
+    Board,
+    EventSink,
+    EventSource,
+    ExperimentStore,
+    GroupStore,
+    Ledger,
+)
 from pullarm.domain.summary import Summaries
 from pullarm.storage.memory import (
     MemoryBoard,
     MemoryEvents,
     MemoryExperiments,
+    MemoryGroups,
     MemoryLedger,
     MemorySummary,
     MemoryTrail,
@@ -19,6 +28,7 @@ from pullarm.storage.memory import (
 from pullarm.storage.postgres import (
     Database,
     PostgresExperiments,
+    PostgresGroups,
     PostgresLedger,
     PostgresStatistics,
     PostgresSummary,
@@ -33,6 +43,7 @@ class Stores:
 
     experiments: ExperimentStore
     trail: AuditTrail
+    groups: GroupStore
     ledger: Ledger
     summaries: Summaries
     settle: Callable[[int], Awaitable[None]]
@@ -69,7 +80,8 @@ def memory_stores() -> Stores:
     async def settle(number: int) -> None:
         """They are never behind."""
 
-    return Stores(experiments, trail, ledger, MemorySummary(ledger), settle, history)
+    groups = MemoryGroups(experiments, trail)
+    return Stores(experiments, trail, groups, ledger, MemorySummary(ledger), settle, history)
 
 
 @pytest.fixture
@@ -88,6 +100,7 @@ async def postgres_stores(database_url: str) -> AsyncIterator[Stores]:
         yield Stores(
             PostgresExperiments(database),
             PostgresTrail(database),
+            PostgresGroups(database),
             PostgresLedger(database),
             PostgresSummary(database),
             PostgresStatistics(database).catch_up,

@@ -180,4 +180,5 @@ def test_hash_of_the_candidates_is_not_enough() -> None:
     assert decision.candidates_hash == hash_of(pack_arms(range(1, 16)))
     found = redo(decision, one)
     assert (found.verdict, found.slots, found.candidates) == (Verdict.NOT_LOGGED, (), ())
+    assert found.unit is not None
     assert found.unit.bucket == decision.bucket

@@ -4,6 +4,7 @@ from pullarm.storage.memory.board import MemoryBoard
 from pullarm.storage.memory.callers import MemoryCallers
 from pullarm.storage.memory.events import MemoryEvents
 from pullarm.storage.memory.experiments import MemoryExperiments
+from pullarm.storage.memory.groups import MemoryGroups
 from pullarm.storage.memory.ledger import MemoryLedger
 from pullarm.storage.memory.summary import MemorySummary
 from pullarm.storage.memory.tokens import MemoryTokens
@@ -14,6 +15,7 @@ __all__ = [
     "MemoryCallers",
     "MemoryEvents",
     "MemoryExperiments",
+    "MemoryGroups",
     "MemoryLedger",
     "MemorySummary",
     "MemoryTokens",

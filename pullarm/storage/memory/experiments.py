@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
+from pullarm.domain.admission import Seat
 from pullarm.domain.arms import first_seen
 from pullarm.domain.audit import Author
 from pullarm.domain.errors import NotFound, VersionMismatch, invalid
-from pullarm.domain.experiment import Aggregation, Experiment, Exposure, State
+from pullarm.domain.experiment import Aggregation, Experiment, Exposure, Spec, State
+from pullarm.domain.groups import ALL, FREEING, Group, seats
 from pullarm.domain.ports import REGISTRAR, NewExperiment, Revision
 from pullarm.domain.transitions import difference
 from pullarm.storage.memory.trail import MemoryTrail
@@ -31,9 +33,12 @@ class MemoryExperiments:
         self._trail = trail or MemoryTrail()
         self._history: dict[int, list[Change]] = {}
         self._last = 0
+        everybody = Group(name=ALL, salt=bytes(16), created_at=_EPOCH)
+        self.groups: dict[str, Group] = {ALL: everybody}
+        """By name."""
 
     async def create(self, draft: NewExperiment, now_ms: int) -> Experiment:
-        """Store a draft; raises InvalidInput where its key is taken."""
+        """Store a draft; raises InvalidInput where its key is taken, or its group has no room for it."""
         if any(draft.key == experiment.key for experiment in self._newest()):
             raise invalid("key", f"{draft.key!r} is taken by another experiment")
         self._last += 1
@@ -49,17 +54,29 @@ class MemoryExperiments:
             salt=draft.salt,
             buckets=draft.buckets,
             arms=draft.arms,
+            seats=self._seats(draft.spec, None),
             created_at=at(now_ms),
             updated_at=at(now_ms),
         )
-        return self._store(draft.action, draft.author, experiment, draft.cloned_from)
+        return self.store(draft.action, draft.author, experiment, draft.cloned_from)
 
     def _newest(self) -> list[Experiment]:
         return [changes[-1].became for changes in self._history.values()]
 
-    def _store(
+    def _seats(self, spec: Spec, mine: Experiment | None) -> tuple[Seat, ...]:
+        others = {
+            each.id: seat
+            for each in self._newest()
+            for seat in each.seats
+            if seat.group == spec.group and each.state not in FREEING
+            if mine is None or each.id != mine.id
+        }
+        return seats(spec, mine.seats if mine else (), self.groups, others)
+
+    def store(
         self, action: str, author: Author, became: Experiment, cloned_from: str = ""
     ) -> Experiment:
+        """Keep a version as the newest, and in the audit trail what it changed."""
         changes = self._history.setdefault(became.number, [])
         before, after = difference(changes[-1].became if changes else None, became)
         changes.append(Change(action=action, actor=author.actor, became=became))
@@ -97,11 +114,15 @@ class MemoryExperiments:
         return [(each, action) for each, action in owed if action is not None]
 
     async def revise(self, experiment: Experiment, change: Revision, now_ms: int) -> Experiment:
-        """Store a new version of exactly the given one; raises VersionMismatch when it is no longer the newest."""
+        """Store a new version of exactly the given one; raises VersionMismatch when it is no longer the newest,
+        InvalidInput where its group has no room for it.
+        """
         newest = self._history[experiment.number][-1].became
         if newest.config_no != experiment.config_no:
             raise VersionMismatch
         now = at(now_ms)
+        was, spec = newest.spec, change.spec
+        same = (was.group, was.group_share) == (spec.group, spec.group_share)
         starts = change.state is State.RUNNING and newest.started_at is None
         ends = change.state is State.STOPPED and newest.end_at is None
         revised = replace(
@@ -112,12 +133,14 @@ class MemoryExperiments:
             allocation_epoch=change.allocation_epoch,
             guard_epoch=change.guard_epoch,
             arms=newest.arms if change.arms is None else change.arms,
+            seats=newest.seats if same else self._seats(spec, newest),
+            forced=newest.forced if change.forced is None else change.forced,
             config_no=newest.config_no + 1,
             updated_at=now,
             started_at=now if starts else newest.started_at,
             end_at=now if ends else newest.end_at,
         )
-        return self._store(change.action, change.author, revised)
+        return self.store(change.action, change.author, revised)
 
     async def register_arms(self, number: int, arm_ids: Sequence[str], now_ms: int) -> int:
         """Make first-seen candidates arms of an open catalogue, up to its max_arms; how many were new."""
@@ -134,7 +157,7 @@ class MemoryExperiments:
         if added:
             arms, config_no = (*newest.arms, *added), newest.config_no + 1
             grown = replace(newest, arms=arms, config_no=config_no, updated_at=at(now_ms))
-            self._store("register_arms", REGISTRAR, grown)
+            self.store("register_arms", REGISTRAR, grown)
         return len(added)
 
     def exposure(self, number: int) -> Exposure:

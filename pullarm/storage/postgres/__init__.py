@@ -2,6 +2,7 @@
 
 from pullarm.storage.postgres.database import Database
 from pullarm.storage.postgres.experiments import PostgresExperiments
+from pullarm.storage.postgres.groups import PostgresGroups
 from pullarm.storage.postgres.history import PostgresHistory
 from pullarm.storage.postgres.intake import PostgresIntake
 from pullarm.storage.postgres.ledger import PostgresLedger
@@ -17,6 +18,7 @@ from pullarm.storage.postgres.trail import PostgresTrail
 __all__ = [
     "Database",
     "PostgresExperiments",
+    "PostgresGroups",
     "PostgresHistory",
     "PostgresIntake",
     "PostgresLedger",

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import asyncpg
 import msgspec
 
+from pullarm.domain.admission import Forced
 from pullarm.domain.arms import first_seen
 from pullarm.domain.audit import Author
 from pullarm.domain.errors import NotFound, VersionMismatch, invalid
@@ -12,6 +13,7 @@ from pullarm.domain.experiment import Arm, ArmStatus, Experiment, Spec, State
 from pullarm.domain.ports import REGISTRAR, NewExperiment, Revision
 from pullarm.domain.transitions import difference
 from pullarm.storage.postgres.database import Connection, Database, queries
+from pullarm.storage.postgres.seats import find_seats, read_seats
 from pullarm.storage.postgres.times import at
 from pullarm.storage.postgres.trail import record
 
@@ -25,8 +27,9 @@ class PostgresExperiments:
         self._database = database
 
     async def create(self, draft: NewExperiment, now_ms: int) -> Experiment:
-        """Store a draft; raises InvalidInput where its key is taken."""
+        """Store a draft; raises InvalidInput where its key is taken, or its group has no room for it."""
         async with self._database.transaction() as connection:
+            seats = await find_seats(connection, draft.spec, None, ())
             try:
                 row = await connection.fetchrow(
                     _SQL["create"],
@@ -38,6 +41,7 @@ class PostgresExperiments:
                     draft.salt,
                     draft.buckets,
                     at(now_ms),
+                    msgspec.to_builtins(seats),
                 )
             except asyncpg.UniqueViolationError as error:
                 raise invalid("key", f"{draft.key!r} is taken by another experiment") from error
@@ -46,7 +50,9 @@ class PostgresExperiments:
             await connection.execute(_SQL["create_head"], number)
             await _write_arms(connection, row, (), draft.arms)
             created = _experiment(row, draft.arms)
-            await _note(connection, draft.action, draft.author, created, None, draft.cloned_from)
+            await note_version(
+                connection, draft.action, draft.author, created, None, draft.cloned_from
+            )
             return created
 
     async def skip_numbers(self, upto: int) -> None:
@@ -74,8 +80,15 @@ class PostgresExperiments:
         return [(row["id"], row["action"]) for row in rows]
 
     async def revise(self, experiment: Experiment, change: Revision, now_ms: int) -> Experiment:
-        """Store a new version of exactly the given one; raises VersionMismatch when it is no longer the newest."""
+        """Store a new version of exactly the given one; raises VersionMismatch when it is no longer the newest,
+        InvalidInput where its group has no room for it.
+        """
+        before, spec = experiment.spec, change.spec
+        forced = experiment.forced if change.forced is None else change.forced
+        seats = experiment.seats
         async with self._database.transaction() as connection:
+            if (before.group, before.group_share) != (spec.group, spec.group_share):
+                seats = await find_seats(connection, spec, experiment.number, seats)
             row = await connection.fetchrow(
                 _SQL["revise"],
                 experiment.number,
@@ -86,13 +99,15 @@ class PostgresExperiments:
                 change.allocation_epoch,
                 change.guard_epoch,
                 at(now_ms),
+                msgspec.to_builtins(seats),
+                msgspec.to_builtins(forced),
             )
             if row is None:
                 raise VersionMismatch
             if change.arms is not None:
                 await _write_arms(connection, row, experiment.arms, change.arms)
             revised = _experiment(row, experiment.arms if change.arms is None else change.arms)
-            await _note(connection, change.action, change.author, revised, experiment)
+            await note_version(connection, change.action, change.author, revised, experiment)
             return revised
 
     async def register_arms(self, number: int, arm_ids: Sequence[str], now_ms: int) -> int:
@@ -114,7 +129,7 @@ class PostgresExperiments:
                 assert row is not None  # locked above
                 await _write_arms(connection, row, (), arms)
                 grown = _experiment(row, tuple(arms))
-                await _note(connection, "register_arms", REGISTRAR, grown, before)
+                await note_version(connection, "register_arms", REGISTRAR, grown, before)
             return len(arms)
 
 
@@ -126,7 +141,7 @@ async def read_experiment(connection: Connection, number: int) -> Experiment:
     return _experiment(row, await _arms(connection, number))
 
 
-async def _note(
+async def note_version(
     connection: Connection,
     action: str,
     author: Author,
@@ -206,6 +221,8 @@ def _experiment(row: asyncpg.Record, arms: tuple[Arm, ...]) -> Experiment:
         salt=row["salt"],
         buckets=row["buckets"],
         arms=arms,
+        seats=read_seats(row),
+        forced=msgspec.convert(row["forced"], tuple[Forced, ...]),
         created_at=row["created_at"],
         updated_at=row["updated_at"],
         started_at=row["started_at"],

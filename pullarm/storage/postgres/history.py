@@ -9,6 +9,7 @@ from uuid import UUID
 import msgspec
 from asyncpg import Record
 
+from pullarm.domain.admission import Forced
 from pullarm.domain.assignment import MICRO
 from pullarm.domain.decision import uid_ms
 from pullarm.domain.errors import NotFound
@@ -22,6 +23,7 @@ from pullarm.storage.postgres.experiments import read_experiment
 from pullarm.storage.postgres.horizon import horizon, sealed
 from pullarm.storage.postgres.publications import CELL
 from pullarm.storage.postgres.rows import decision_of, reward_of, token_of
+from pullarm.storage.postgres.seats import read_seats
 from pullarm.storage.postgres.times import at, ms
 
 _SQL = queries("history")
@@ -171,6 +173,8 @@ def _as_revised(
         allocation_epoch=revision["allocation_epoch"],
         guard_epoch=revision["guard_epoch"],
         buckets=revision["buckets"],
+        seats=read_seats(revision),
+        forced=msgspec.convert(revision["forced"], tuple[Forced, ...]),
         arms=tuple(
             replace(arm, status=moved.get(arm.arm_no, ArmStatus.ACTIVE))
             for arm in today.arms[: revision["arms"]]

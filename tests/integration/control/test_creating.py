@@ -26,6 +26,11 @@ async def test_the_original_body_makes_a_draft_and_every_default_is_listed(
         **ORIGINAL,
         "key": "bandit-test-v1",
         "state": "draft",
+        "targeting": {},
+        "group": "",
+        "group_share": 1.0,
+        "holdout_pct": 0.0,
+        "forced_users": 0,
         "catalogue": "open",
         "max_arms": 1000,
         "reward": {

@@ -1,7 +1,7 @@
 -- create --
 INSERT INTO experiment (id, key, state, config_no, allocation_epoch, guard_epoch, spec, aggregation, exposure,
-                        salt, buckets, created_at, updated_at)
-VALUES ($1, $2, 'draft', 1, 1, 1, $3, $4, $5, $6, $7, $8, $8)
+                        salt, buckets, created_at, updated_at, seats)
+VALUES ($1, $2, 'draft', 1, 1, 1, $3, $4, $5, $6, $7, $8, $8, $9)
 RETURNING *;
 
 -- skip_numbers --
@@ -13,8 +13,8 @@ INSERT INTO fold_head (experiment_id, fold_no) VALUES ($1, 0);
 
 -- add_revision --
 INSERT INTO experiment_revision
-    (experiment_id, config_no, action, actor, at, state, allocation_epoch, guard_epoch, spec, buckets)
-SELECT experiment_id, config_no, $2, $3, updated_at, state, allocation_epoch, guard_epoch, spec, buckets
+    (experiment_id, config_no, action, actor, at, state, allocation_epoch, guard_epoch, spec, buckets, seats, forced)
+SELECT experiment_id, config_no, $2, $3, updated_at, state, allocation_epoch, guard_epoch, spec, buckets, seats, forced
 FROM experiment WHERE experiment_id = $1;
 
 -- add_arms --
@@ -59,7 +59,7 @@ ORDER BY experiment_id;
 -- revise --
 UPDATE experiment SET
     state = $3, spec = $4, buckets = $5, allocation_epoch = $6, guard_epoch = $7, config_no = config_no + 1,
-    updated_at = $8,
+    updated_at = $8, seats = $9, forced = $10,
     started_at = CASE WHEN $3 = 'running' AND started_at IS NULL THEN $8 ELSE started_at END,
     end_at = CASE WHEN $3 = 'stopped' AND end_at IS NULL THEN $8 ELSE end_at END
 WHERE experiment_id = $1 AND config_no = $2

@@ -11,7 +11,7 @@ WHERE p.experiment_id = $1 AND p.pub_no = $2;
 
 -- revision --
 -- One version of an experiment, how many of its arms it had, and the stop or rollback that came next.
-SELECT r.at, r.state, r.allocation_epoch, r.guard_epoch, r.spec, r.buckets,
+SELECT r.at, r.state, r.allocation_epoch, r.guard_epoch, r.spec, r.buckets, r.seats, r.forced,
        (SELECT count(*) FROM arm a WHERE a.experiment_id = r.experiment_id AND a.config_no <= r.config_no) AS arms,
        (SELECT h.state FROM experiment_revision h
         WHERE h.experiment_id = r.experiment_id AND h.config_no > r.config_no AND h.state IN ('stopped', 'rolled_back')

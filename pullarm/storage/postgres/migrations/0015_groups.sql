@@ -1,0 +1,25 @@
+-- Exclusion groups and holdouts, users who are given a policy or an arm, and users who were erased.
+
+CREATE TABLE experiment_group (
+    group_id   integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name       text NOT NULL UNIQUE,
+    salt       bytea NOT NULL,
+    holdout    integer NOT NULL DEFAULT 0,     -- millionths of all users
+    created_at timestamptz NOT NULL
+);
+
+INSERT INTO experiment_group (name, salt, created_at)
+SELECT 'all', uuid_send(gen_random_uuid()), to_timestamp(0);
+
+-- Places in groups with their salts, and forced users; both as the version was published.
+ALTER TABLE experiment ADD COLUMN seats jsonb NOT NULL DEFAULT '[]', ADD COLUMN forced jsonb NOT NULL DEFAULT '[]';
+ALTER TABLE experiment_revision
+    ADD COLUMN seats jsonb NOT NULL DEFAULT '[]', ADD COLUMN forced jsonb NOT NULL DEFAULT '[]';
+
+-- What users who were erased are called since; of who they were nothing is kept.
+CREATE TABLE erased_unit (
+    experiment_id integer NOT NULL,
+    unit_hash     bigint NOT NULL,
+    erased_at     timestamptz NOT NULL,
+    PRIMARY KEY (experiment_id, unit_hash)
+);
