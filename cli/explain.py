@@ -74,7 +74,9 @@ async def _explain(dsn: str, uid: bytes, token: Token | None) -> dict[str, Any]:
         if logged.decision is None:
             return stub_document(logged)
         published = await history.published(logged.token.experiment, logged.decision.pub_no)
-    redone = redo(logged.decision, published)
+    redone = redo(logged.decision, published, erased=logged.erased)
+    if token is not None and logged.erased:
+        token = token._replace(unit_hash=logged.token.unit_hash)
     if token not in (None, logged.token):
         forged = f"decision id: logged {logged.token}, the id says {token}"
         differences = (forged, *redone.differences)

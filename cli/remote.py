@@ -108,6 +108,11 @@ class ControlPlane:
         """Stop for good."""
         return self._call("POST", f"/experiments/{_quoted(reference)}/stop")
 
+    def erase(self, reference: str, user_id: str, note: str) -> dict[str, Any]:
+        """Erase a user from an experiment's ledger."""
+        body = {"user_id": user_id, "note": note}
+        return self._call("POST", f"/experiments/{_quoted(reference)}/erase", body)
+
     def create_token(self, body: Mapping[str, object]) -> dict[str, Any]:
         """Make a token."""
         return self._call("POST", "/tokens", body)

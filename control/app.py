@@ -17,6 +17,7 @@ from control.access import Access, Authentication, needs
 from control.arms import Arms
 from control.audit import Audit, AuditController
 from control.dashboard import dashboard, find_web
+from control.erasure import Erase, Erasing, Erasures
 from control.experiments import Experiments
 from control.forced import ForcedUsers
 from control.groups import GroupController, Groups
@@ -43,6 +44,7 @@ class Stores:
     experiments: ExperimentStore
     trail: AuditTrail
     groups: GroupStore
+    erase: Erase
     summaries: Summaries
     halts: Halts
     tokens: TokenStore
@@ -63,6 +65,7 @@ def create_app(
     """The control plane over these stores; a simulated clock neither opens nor closes it to anybody."""
     limits = limits or Limits()
     lifecycle = Lifecycle(stores.experiments, stores.trail, stores.halts, clock)
+    erasing = Erasing(stores.experiments, stores.erase, clock)
     groups = Groups(stores.groups, stores.experiments, clock)
     overview = Overview(lifecycle, stores.summaries, clock, monotonic)
     audit = Audit(stores.trail, stores.experiments)
@@ -78,6 +81,7 @@ def create_app(
             Arms,
             AuditController,
             ForcedUsers,
+            Erasures,
             GroupController,
             TokenController,
             SessionController,
@@ -87,6 +91,7 @@ def create_app(
         ],
         dependencies={
             "lifecycle": Provide(lambda: lifecycle, sync_to_thread=False),
+            "erasing": Provide(lambda: erasing, sync_to_thread=False),
             "groups": Provide(lambda: groups, sync_to_thread=False),
             "overview": Provide(lambda: overview, sync_to_thread=False),
             "probes": Provide(lambda: probes, sync_to_thread=False),

@@ -28,6 +28,7 @@ _TOKEN = {"name": "Nightly report", "role": "viewer", "expires_in_days": 90}
 _LOG_IN: dict[str, object] = {"token": "pullarm_..."}
 _GROUP: dict[str, object] = {"name": "checkout", "holdout_pct": 0.05}
 _HOLDOUT: dict[str, object] = {"holdout_pct": 0.1}
+_ERASED: dict[str, object] = {"user_id": "ann", "note": "request 17"}
 _FORCED = [{"user_id": "ann", "policy": "thompson"}, {"user_id": "bob", "arm": "sunset"}]
 _CHANGE = {"traffic_pct": 0.4, "policies": [{"name": "thompson", "weight": 2.0}, "control"]}
 
@@ -110,6 +111,14 @@ class ChangeGroup(Operation):
 
     def __post_init__(self) -> None:
         self.request_body = _body(_HOLDOUT)
+
+
+@dataclass
+class EraseUser(Operation):
+    """Documents the body of an erasure."""
+
+    def __post_init__(self) -> None:
+        self.request_body = _body(_ERASED)
 
 
 @dataclass

@@ -16,6 +16,7 @@ from pullarm.clock import clock_from
 from pullarm.domain.errors import ConfigurationError
 from pullarm.storage.postgres import (
     Database,
+    PostgresErasure,
     PostgresExperiments,
     PostgresGroups,
     PostgresLedger,
@@ -76,6 +77,7 @@ async def serve(settings: Settings) -> None:
                 stores = Stores(
                     experiments=PostgresExperiments(database),
                     trail=PostgresTrail(database),
+                    erase=PostgresErasure(database).erase,
                     groups=PostgresGroups(database),
                     summaries=PostgresSummary(database),
                     halts=board,

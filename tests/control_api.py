@@ -17,6 +17,7 @@ from pullarm.domain.summary import Summaries
 from pullarm.storage.memory import MemoryTokens
 from pullarm.storage.postgres import (
     Database,
+    PostgresErasure,
     PostgresExperiments,
     PostgresGroups,
     PostgresLedger,
@@ -92,6 +93,7 @@ def app_over(
     stores = Stores(
         experiments=PostgresExperiments(database),
         trail=PostgresTrail(database),
+        erase=PostgresErasure(database).erase,
         groups=PostgresGroups(database),
         summaries=summaries or PostgresSummary(database),
         halts=board,

@@ -15,3 +15,5 @@ class Logged(NamedTuple):
     """It was logged and never answered."""
     rewards: tuple[Reward, ...]
     """Every call, by time of receipt; repetitions, retractions and what came too late included."""
+    erased: bool = False
+    """Its user was erased: unit, bucket, attributes and request id stand for others."""

@@ -72,7 +72,7 @@ async def test_decision_comes_back_as_it_was_logged(scene: Scene) -> None:
     )
     rewards = [scene.make.reward(token, credit=0.25, after_ms=9), scene.make.reward(token)]
     await scene.fold(decision, *rewards)
-    assert await history.logged(token.uid) == (token, decision, False, tuple(rewards))
+    assert await history.logged(token.uid) == (token, decision, False, tuple(rewards), False)
     await scene.fold(token)
     assert (await history.logged(token.uid)).voided
     hashed = scene.make.decision(scene.make.token(number))._replace(
@@ -87,10 +87,10 @@ async def test_decision_whose_reward_came_first(scene: Scene) -> None:
     token = scene.make.token((await scene.running("early")).number)
     reward: Reward = scene.make.reward(token)
     await scene.fold(reward)
-    assert await history.logged(token.uid) == (token, None, False, (reward,))
+    assert await history.logged(token.uid) == (token, None, False, (reward,), False)
     decision = scene.make.decision(token)._replace(all_arms=2)
     await scene.fold(decision)
-    assert await history.logged(token.uid) == (token, decision, False, (reward,))
+    assert await history.logged(token.uid) == (token, decision, False, (reward,), False)
 
 
 async def test_what_is_not_there_is_told(scene: Scene) -> None:

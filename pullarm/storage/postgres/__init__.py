@@ -1,6 +1,7 @@
 """PostgreSQL: the ledger, the experiments and everything that has to be provable."""
 
 from pullarm.storage.postgres.database import Database
+from pullarm.storage.postgres.erasure import PostgresErasure
 from pullarm.storage.postgres.experiments import PostgresExperiments
 from pullarm.storage.postgres.groups import PostgresGroups
 from pullarm.storage.postgres.history import PostgresHistory
@@ -17,6 +18,7 @@ from pullarm.storage.postgres.trail import PostgresTrail
 
 __all__ = [
     "Database",
+    "PostgresErasure",
     "PostgresExperiments",
     "PostgresGroups",
     "PostgresHistory",

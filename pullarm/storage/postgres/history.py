@@ -46,6 +46,9 @@ class PostgresHistory:
             row = await connection.fetchrow(_SQL["decision"], UUID(bytes=uid))
             rewards = await connection.fetch(_SQL["rewards"], UUID(bytes=uid))
             reaches = await sealed(connection)
+            erased = row is not None and await connection.fetchval(
+                _SQL["erased"], row["experiment_id"], row["unit_hash"]
+            )
         if row is None:
             made_on = at(uid_ms(uid)).date()
             if reaches.until and made_on <= reaches.until:
@@ -58,7 +61,9 @@ class PostgresHistory:
             )
         token = token_of(row)
         decision = None if row["stub"] else decision_of(row, token)
-        return Logged(token, decision, row["voided"], tuple(reward_of(r, token) for r in rewards))
+        return Logged(
+            token, decision, row["voided"], tuple(reward_of(r, token) for r in rewards), erased
+        )
 
     async def posterior(self, experiment: int, fold_no: int) -> Posterior:
         """The posterior right after a fold: the checkpoint before it and the rows of the folds since."""

@@ -23,3 +23,10 @@ CREATE TABLE erased_unit (
     erased_at     timestamptz NOT NULL,
     PRIMARY KEY (experiment_id, unit_hash)
 );
+
+-- An id that leads back to nothing without the secret; equal ones stay equal, and what is none or such a one already stays.
+CREATE FUNCTION hashed_id(secret bytea, id text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN id = '' OR id ~ '^erased-[0-9a-f]{32}$' THEN id
+                ELSE 'erased-' || left(encode(sha256(secret || convert_to(id, 'UTF8')), 'hex'), 32) END
+$$;

@@ -1,6 +1,9 @@
 -- decision --
 SELECT * FROM decision WHERE uid = $1;
 
+-- erased --
+SELECT EXISTS (SELECT FROM erased_unit WHERE experiment_id = $1 AND unit_hash = $2);
+
 -- rewards --
 SELECT * FROM reward WHERE uid = $1 ORDER BY reward_uid;
 
