@@ -15,7 +15,7 @@ from pullarm.domain.experiment import (
     Learning,
     RewardDefinition,
 )
-from pullarm.domain.summary import DataCut, PolicyFigures, Summary
+from pullarm.domain.summary import DataCut, FirstExposures, PolicyFigures, Summary
 from pullarm.domain.targeting import Targeting
 from pullarm.statistics import wilson
 
@@ -154,6 +154,11 @@ class SummaryView:
     """Answered and never seen, by the policy the user was assigned to."""
     moved: dict[str, int]
     """Serves in no policy's figures, by the policy assigned then: of users who were shown another policy first."""
+    not_analysed: dict[str, int]
+    """Decisions in no policy's figures, by why: a reason other than ASSIGNED, MOVED, VOIDED, or SUPERSEDED (by a later
+    try of the same request, or never confirmed)."""
+    first_exposures: tuple[FirstExposures, ...]
+    """Users by the epoch and policy they were first shown, beside how that epoch's buckets are split."""
     unlisted_candidates: int
     withheld_candidates: int
     """Named while their arms were paused or retired."""

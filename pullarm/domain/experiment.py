@@ -66,7 +66,6 @@ class Aggregation(StrEnum):
 
 ACTIONS: Mapping[str, Mapping[State, State]] = {
     "edit": {State.DRAFT: State.DRAFT, State.RUNNING: State.RUNNING},
-    "force": {State.DRAFT: State.DRAFT, State.RUNNING: State.RUNNING},
     "start": {State.DRAFT: State.RUNNING},
     "stop": {
         State.RUNNING: State.STOPPED,

@@ -22,6 +22,21 @@ class PolicyFigures:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FirstExposures:
+    """Units that were shown their first choice of all in one allocation epoch: each unit is in one epoch and policy.
+
+    Buckets are hashed, so that within an epoch these units are to be split as its buckets are; whom an earlier epoch
+    had is left out, because the split was another one then. For a test of the split (`pullarm.statistics.srm`).
+    """
+
+    allocation_epoch: int
+    users: dict[str, int]
+    """By the policy they were shown; one that was shown to none is missing."""
+    shares: dict[str, float]
+    """Of the epoch's buckets; empty where the ledger has no version of that epoch."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DataCut:
     """What the figures hold: every fold up to one."""
 
@@ -52,6 +67,12 @@ class Summary:
     """Decisions that nobody was shown, by assigned policy."""
     moved: dict[str, int]
     """Serves in no policy's figures, by assigned policy: of users who were shown another policy first."""
+    not_analysed: dict[str, int]
+    """Decisions in no policy's figures, by why: a reason other than ASSIGNED, MOVED, VOIDED (nobody was shown it, or a
+    rebuild left it out), SUPERSEDED (a later try of its request counts, or its exposure was not confirmed). With the
+    serves of all policies they are all decisions that the ledger has heard of."""
+    first_exposures: tuple[FirstExposures, ...]
+    """By epoch."""
     unlisted_candidates: int
     withheld_candidates: int
     """Named while their arms were paused or retired."""

@@ -76,7 +76,7 @@ def edited(experiment: Experiment, spec: Spec) -> Revision | None:
 
 def forcing(experiment: Experiment, forced: tuple[Forced, ...]) -> Revision | None:
     """Give these users, and nobody else, a policy or an arm."""
-    revision = changed(experiment, "force", next_state("force", experiment.state))
+    revision = changed(experiment, "force", next_state("edit", experiment.state))
     return None if forced == experiment.forced else replace(revision, forced=forced)
 
 

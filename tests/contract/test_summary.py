@@ -70,6 +70,8 @@ async def test_an_experiment_without_events_has_figures_of_zero(scene: Scene) ->
         unattributed_rewards={},
         voided={},
         moved={},
+        not_analysed={},
+        first_exposures=(),
         unlisted_candidates=0,
         withheld_candidates=0,
         first_decision_at=None,

@@ -137,7 +137,7 @@ async def launch(api: httpx.AsyncClient, asked: Fleet, **body: object) -> dict[s
     draft = await create(api, **body)
     experiment = await answered(api.post(f"/{draft['id']}/start"))
     # No arm of it: no policy is asked, and the posterior stays as it is.
-    known = {"NO_KNOWN_CANDIDATE", "NOT_IN_TRAFFIC"}
+    known = {"NO_KNOWN_CANDIDATE", "NOT_IN_TRAFFIC", "NOT_IN_GROUP_SHARE"}
     await asked.until(lambda answer: answer.reason in known, draft["id"], candidates=["none"])
     return experiment
 

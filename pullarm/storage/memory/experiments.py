@@ -160,6 +160,13 @@ class MemoryExperiments:
             self.store("register_arms", REGISTRAR, grown)
         return len(added)
 
+    def buckets_of(self, number: int, allocation_epoch: int) -> bytes | None:
+        """The table of buckets of an experiment's epoch; None where it had no such epoch."""
+        tables = {
+            each.became.allocation_epoch: each.became.buckets for each in self._history[number]
+        }
+        return tables.get(allocation_epoch)
+
     def exposure(self, number: int) -> Exposure:
         """When an experiment's decisions count as shown, as it was created with."""
         return self._history[number][0].became.spec.reward.exposure

@@ -45,7 +45,7 @@ class MemoryLedger:
     """The ledger of the experiments of one store."""
 
     def __init__(self, experiments: MemoryExperiments) -> None:
-        self._experiments = experiments
+        self.experiments = experiments
         self._tokens: dict[bytes, Token] = {}
         self._decisions: dict[bytes, Decision] = {}
         self._voided: set[bytes] = set()
@@ -107,7 +107,7 @@ class MemoryLedger:
     def credit(self, token: Token, slot: int, kind: str) -> int:
         """What the rewards of one decision, slot and kind are worth, in millionths."""
         rewards = self._accepted(token, slot).get(kind, [])
-        return credited(rewards, self._experiments.aggregation(token.experiment))
+        return credited(rewards, self.experiments.aggregation(token.experiment))
 
     async def posterior(self, experiment: int) -> dict[tuple[int, int, int], tuple[int, int]]:
         """(policy, arm, hour since 1970) -> (serves, rewards in millionths), without cells of zeros."""
@@ -126,7 +126,7 @@ class MemoryLedger:
 
     def shown(self, token: Token, slot: int) -> bool:
         """Whether a slot counts as shown: with its answer, or where that is asked for with a reward that counts."""
-        if self._experiments.exposure(token.experiment) is Exposure.SERVED:
+        if self.experiments.exposure(token.experiment) is Exposure.SERVED:
             return True
         return any(counting(rewards) for rewards in self._accepted(token, slot).values())
 

@@ -1,6 +1,6 @@
 """The figures of one experiment, counted anew from the ledger in memory."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
@@ -14,9 +14,9 @@ from pullarm.domain.decision import (
     uid_ms,
 )
 from pullarm.domain.experiment import POLICY_NAMES, Experiment
-from pullarm.domain.summary import DataCut, PolicyFigures, Summary
+from pullarm.domain.summary import DataCut, FirstExposures, PolicyFigures, Summary
 from pullarm.statistics.ratio import Sums
-from pullarm.storage.figures import figures
+from pullarm.storage.figures import figures, not_analysed, shares
 from pullarm.storage.memory.experiments import at
 from pullarm.storage.memory.ledger import Fact, MemoryLedger
 
@@ -51,6 +51,13 @@ class MemorySummary:
             unattributed_rewards=_named(self._ledger.refused(NO_EXPERIMENT)),
             voided=dict(Counter(POLICY_NAMES[f.token.assigned] for f in facts if f.voided)),
             moved=dict(Counter(POLICY_NAMES[token.assigned] for token in moved)),
+            not_analysed=not_analysed(
+                reasons,
+                voided=sum(fact.voided for fact in facts),
+                moved=len(moved),
+                serves=len(compared),
+            ),
+            first_exposures=self._first_exposures(experiment, compared),
             unlisted_candidates=sum(decision.unlisted for decision in whole),
             withheld_candidates=sum(decision.withheld for decision in whole),
             first_decision_at=at(min(made_ms)) if made_ms else None,
@@ -84,6 +91,26 @@ class MemorySummary:
             POLICY_NAMES[number]: self._figures([t for t in tokens if t.assigned == number])
             for number in numbers
         }
+
+    def _first_exposures(
+        self, experiment: Experiment, own: Iterable[Token]
+    ) -> tuple[FirstExposures, ...]:
+        epochs: dict[int, int] = {}  # by unit, the first
+        for token in own:
+            epoch = epochs.get(token.unit_hash, token.allocation_epoch)
+            epochs[token.unit_hash] = min(epoch, token.allocation_epoch)
+        policies = {token.unit_hash: token.assigned for token in own}
+        users: defaultdict[int, Counter[str]] = defaultdict(Counter)
+        for unit, epoch in epochs.items():
+            users[epoch][POLICY_NAMES[policies[unit]]] += 1
+        return tuple(
+            FirstExposures(
+                allocation_epoch=epoch,
+                users=dict(counted),
+                shares=shares(self._ledger.experiments.buckets_of(experiment.number, epoch)),
+            )
+            for epoch, counted in sorted(users.items())
+        )
 
     def _figures(self, tokens: Sequence[Token]) -> PolicyFigures:
         serves, credits = Counter[int](), Counter[int]()

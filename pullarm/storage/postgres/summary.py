@@ -3,14 +3,16 @@
 from collections import defaultdict
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from itertools import groupby
+from operator import itemgetter
 
 from asyncpg import Record
 
 from pullarm.domain.decision import NO_EXPERIMENT, Reason, RewardStatus
 from pullarm.domain.experiment import POLICY_NAMES, Experiment
-from pullarm.domain.summary import DataCut, PolicyFigures, Summary
+from pullarm.domain.summary import DataCut, FirstExposures, PolicyFigures, Summary
 from pullarm.statistics.ratio import Sums
-from pullarm.storage.figures import figures
+from pullarm.storage.figures import figures, not_analysed, shares
 from pullarm.storage.postgres.database import Database, queries
 
 _SQL = queries("summary")
@@ -29,24 +31,33 @@ class PostgresSummary:
         async with self._database.snapshot() as connection:
             policies = await connection.fetch(_SQL["per_policy"], number, 0, None)
             rows = await connection.fetch(_SQL["tallies"], number)
+            exposed = await connection.fetch(_SQL["first_exposures"], number)
             refused = await connection.fetch(_SQL["refused_rewards"], number)
             cut = await connection.fetchrow(_SQL["cut"], number)
         assert cut is not None  # the head of its folds is made with the experiment
         tallies: defaultdict[str, dict[int, int]] = defaultdict(dict)
         for row in rows:
             tallies[row["name"]][row["item"]] = row["n"]
+        by_reason = _named(tallies["reason"], {r.value: r.name for r in Reason})
         calls, distinct = tallies["calls"], tallies["distinct"]
         return Summary(
             policies=_policies(experiment, policies),
             decisions=tallies["decisions"].get(0, 0),
             rewards_received=sum(calls.values()),
             duplicate_rewards=sum(calls.values()) - sum(distinct.values()),
-            decisions_by_reason=_named(tallies["reason"], {r.value: r.name for r in Reason}),
+            decisions_by_reason=by_reason,
             rewards_by_status=_named(calls, _STATUSES),
             refused_rewards=_refused(refused, number),
             unattributed_rewards=_refused(refused, NO_EXPERIMENT),
             voided=_named(tallies["voided"], POLICY_NAMES),
             moved=_named({r["policy"]: r["moved"] for r in policies if r["moved"]}, POLICY_NAMES),
+            not_analysed=not_analysed(
+                by_reason,
+                voided=sum(tallies["voided"].values()),
+                moved=sum(row["moved"] for row in policies),
+                serves=sum(row["m"] for row in policies),
+            ),
+            first_exposures=_first_exposures(exposed),
             unlisted_candidates=tallies["unlisted"].get(0, 0),
             withheld_candidates=tallies["withheld"].get(0, 0),
             first_decision_at=cut["first_at"],
@@ -71,6 +82,18 @@ class PostgresSummary:
         async with self._database.connection() as connection:
             rows = await connection.fetch(_SQL["per_policy"], experiment.number, epoch, last_day)
         return {POLICY_NAMES[row["policy"]]: _sums(row) for row in rows if row["m"]}
+
+
+def _first_exposures(rows: list[Record]) -> tuple[FirstExposures, ...]:
+    return tuple(
+        FirstExposures(
+            allocation_epoch=epoch,
+            users={POLICY_NAMES[row["policy"]]: row["fresh"] for row in found},
+            shares=shares(found[0]["buckets"]),
+        )
+        for epoch, each in groupby(rows, key=itemgetter("allocation_epoch"))
+        for found in (list(each),)
+    )
 
 
 def _refused(rows: list[Record], experiment: int) -> dict[str, int]:

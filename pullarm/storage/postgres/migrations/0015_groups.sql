@@ -30,3 +30,16 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT CASE WHEN id = '' OR id ~ '^erased-[0-9a-f]{32}$' THEN id
                 ELSE 'erased-' || left(encode(sha256(secret || convert_to(id, 'UTF8')), 'hex'), 32) END
 $$;
+
+-- Of the units of user_sums.n, those who were shown their first choice of all in this epoch: for a test of their split.
+ALTER TABLE user_sums ADD COLUMN fresh bigint NOT NULL DEFAULT 0;
+UPDATE user_sums SET fresh = n WHERE allocation_epoch = 0;
+WITH first AS (
+    SELECT DISTINCT ON (experiment_id, unit_hash) experiment_id, allocation_epoch, policy, day
+    FROM user_day WHERE m > 0 ORDER BY experiment_id, unit_hash, allocation_epoch, day, policy
+)
+UPDATE user_sums s SET fresh = (
+    SELECT count(*) FROM first f
+    WHERE (f.experiment_id, f.allocation_epoch, f.policy) = (s.experiment_id, s.allocation_epoch, s.policy) AND f.day <= s.day
+)
+WHERE allocation_epoch > 0;

@@ -216,12 +216,16 @@ WITH line AS (
     SELECT line.*,
            min(place) FILTER (WHERE was_m > 0) OVER unit & 255 AS was_home,
            min(place) FILTER (WHERE m > 0) OVER unit & 255 AS home,
+           min(place) FILTER (WHERE was_m > 0) OVER unit >> 40 AS was_first,
+           min(place) FILTER (WHERE m > 0) OVER unit >> 40 AS first,
            min(day) FILTER (WHERE changed) OVER unit AS since
     FROM line
     CROSS JOIN LATERAL (SELECT (allocation_epoch::bigint << 40) + (day::bigint << 8) + policy AS place) AS ordered
     WINDOW unit AS (PARTITION BY unit_hash)
 ), own AS (
-    SELECT unit_hash, epoch.allocation_epoch, policy, day, CASE WHEN was_home <> home THEN 0 ELSE since END AS since,
+    SELECT unit_hash, epoch.allocation_epoch, policy, day,
+           CASE WHEN (was_home, was_first) <> (home, first) THEN 0 ELSE since END AS since,
+           epoch.allocation_epoch IN (0, was_first) AS was_fresh, epoch.allocation_epoch IN (0, first) AS fresh,
            CASE WHEN policy = was_home THEN was_m ELSE 0 END AS was_m,
            CASE WHEN policy = was_home THEN was_r ELSE 0 END AS was_r,
            CASE WHEN policy = was_home THEN was_c ELSE 0 END AS was_c,
@@ -238,7 +242,7 @@ WITH line AS (
     UNION
     SELECT allocation_epoch, policy, day FROM user_sums WHERE experiment_id = $1
 ), part AS (
-    SELECT allocation_epoch, policy, grid.day,
+    SELECT allocation_epoch, policy, grid.day, bool_or(was_fresh) AS was_fresh, bool_or(fresh) AS fresh,
            sum(was_m)::bigint AS was_m, sum(was_r)::bigint AS was_r, sum(was_c)::bigint AS was_c,
            sum(m)::bigint AS m, sum(r)::bigint AS r, sum(c)::bigint AS c, sum(moved - was_moved) AS moved
     FROM own JOIN grid USING (allocation_epoch, policy)
@@ -249,10 +253,11 @@ SELECT $1::integer AS experiment_id, * FROM (
     SELECT allocation_epoch, policy, day, count(*) FILTER (WHERE m > 0) - count(*) FILTER (WHERE was_m > 0) AS n,
            sum(m - was_m) AS m, sum(r - was_r) AS r, sum(c - was_c) AS c, sum(m * m - was_m * was_m) AS mm,
            sum((c - was_c)::numeric * (c + was_c)) AS cc, sum(m * c - was_m * was_c) AS mc,
-           sum(moved) AS moved
+           sum(moved) AS moved,
+           count(*) FILTER (WHERE m > 0 AND fresh) - count(*) FILTER (WHERE was_m > 0 AND was_fresh) AS fresh
     FROM part GROUP BY allocation_epoch, policy, day
 ) AS change
-WHERE (n, m, r, c, mm, cc, mc, moved) <> (0, 0, 0, 0, 0, 0, 0, 0);
+WHERE (n, m, r, c, mm, cc, mc, moved, fresh) <> (0, 0, 0, 0, 0, 0, 0, 0, 0);
 
 -- add_rollup --
 INSERT INTO rollup AS r
@@ -271,7 +276,7 @@ INSERT INTO user_sums
 SELECT change.experiment_id, change.allocation_epoch, change.policy, change.day, coalesce(s.n, 0) + change.n,
        coalesce(s.m, 0) + change.m, coalesce(s.r, 0) + change.r, coalesce(s.c, 0) + change.c,
        coalesce(s.mm, 0) + change.mm, coalesce(s.cc, 0) + change.cc, coalesce(s.mc, 0) + change.mc,
-       coalesce(s.moved, 0) + change.moved
+       coalesce(s.moved, 0) + change.moved, coalesce(s.fresh, 0) + change.fresh
 FROM ({user_sums}) AS change LEFT JOIN LATERAL (
     SELECT * FROM user_sums u
     WHERE (u.experiment_id, u.allocation_epoch, u.policy) = (change.experiment_id, change.allocation_epoch, change.policy)
@@ -280,7 +285,7 @@ FROM ({user_sums}) AS change LEFT JOIN LATERAL (
 ) AS s ON true
 ON CONFLICT (experiment_id, allocation_epoch, policy, day) DO UPDATE SET
     n = excluded.n, m = excluded.m, r = excluded.r, c = excluded.c, mm = excluded.mm, cc = excluded.cc,
-    mc = excluded.mc, moved = excluded.moved;
+    mc = excluded.mc, moved = excluded.moved, fresh = excluded.fresh;
 
 -- add_user_days --
 INSERT INTO user_day AS u
@@ -330,8 +335,8 @@ ORDER BY unit_hash, allocation_epoch, policy, day;
 -- compare_user_sums --
 WITH ledger AS MATERIALIZED ({user_sums})
 SELECT format('users of epoch %s policy %s up to day %s', every.allocation_epoch, every.policy, every.day) AS what,
-       concat_ws(' ', s.n, s.m, s.r, s.c, s.mm, s.cc, s.mc, s.moved) AS stored,
-       concat_ws(' ', l.n, l.m, l.r, l.c, l.mm, l.cc, l.mc, l.moved) AS ledger
+       concat_ws(' ', s.n, s.m, s.r, s.c, s.mm, s.cc, s.mc, s.moved, s.fresh) AS stored,
+       concat_ws(' ', l.n, l.m, l.r, l.c, l.mm, l.cc, l.mc, l.moved, l.fresh) AS ledger
 FROM (
     SELECT allocation_epoch, policy, day FROM user_sums WHERE experiment_id = $1
     UNION
@@ -345,9 +350,9 @@ LEFT JOIN LATERAL (
     ORDER BY u.day DESC LIMIT 1
 ) AS s ON true
 WHERE (coalesce(s.n, 0), coalesce(s.m, 0), coalesce(s.r, 0), coalesce(s.c, 0), coalesce(s.mm, 0), coalesce(s.cc, 0),
-       coalesce(s.mc, 0), coalesce(s.moved, 0))
+       coalesce(s.mc, 0), coalesce(s.moved, 0), coalesce(s.fresh, 0))
    <> (coalesce(l.n, 0), coalesce(l.m, 0), coalesce(l.r, 0), coalesce(l.c, 0), coalesce(l.mm, 0), coalesce(l.cc, 0),
-       coalesce(l.mc, 0), coalesce(l.moved, 0))
+       coalesce(l.mc, 0), coalesce(l.moved, 0), coalesce(l.fresh, 0))
 ORDER BY every.allocation_epoch, every.policy, every.day;
 
 -- compare_head --

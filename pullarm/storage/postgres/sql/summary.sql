@@ -6,6 +6,19 @@ SELECT policy, n, m, r, c, mm, cc, mc, moved FROM (
     ORDER BY policy, day DESC
 ) AS newest WHERE m > 0 OR moved > 0 ORDER BY policy;
 
+-- first_exposures --
+-- Units by the epoch and the policy that they were first shown, beside the buckets of that epoch.
+SELECT s.allocation_epoch, s.policy, s.fresh, r.buckets FROM (
+    SELECT DISTINCT ON (allocation_epoch, policy) allocation_epoch, policy, fresh FROM user_sums
+    WHERE experiment_id = $1 AND allocation_epoch > 0
+    ORDER BY allocation_epoch, policy, day DESC
+) AS s
+LEFT JOIN LATERAL (
+    SELECT buckets FROM experiment_revision v
+    WHERE v.experiment_id = $1 AND v.allocation_epoch = s.allocation_epoch ORDER BY config_no DESC LIMIT 1
+) AS r ON true
+WHERE s.fresh > 0 ORDER BY s.allocation_epoch, s.policy;
+
 -- tallies --
 SELECT name, item, n FROM tally WHERE experiment_id = $1 AND n <> 0 ORDER BY name, item;
 
