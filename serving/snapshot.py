@@ -108,7 +108,7 @@ def serve(published: Published, before: Served | None) -> Served:
     _check(experiment, head)
     grid = _grid(published, before)
     arms = before.arms if same and before else _arms(experiment)
-    admission = Admission(experiment.spec.targeting, experiment.seats)
+    admission = before.admission if same and before else _admission(experiment)
     state = published.halt or experiment.state
     return Served(
         head=head,
@@ -116,7 +116,7 @@ def serve(published: Published, before: Served | None) -> Served:
         grid=grid,
         halt=published.halt,
         standing=standing(state),
-        admission=None if admission.open else admission,
+        admission=admission,
         gate_limit=experiment.spec.gate_limit,
         forced=experiment.forced_now(),
         arms=arms,
@@ -124,6 +124,11 @@ def serve(published: Published, before: Served | None) -> Served:
         fallback=fallback(experiment.spec.params_of("control")),
         kinds={kind.name: kind for kind in experiment.spec.reward.kinds},
     )
+
+
+def _admission(experiment: Experiment) -> Admission | None:
+    admission = Admission(experiment.spec.targeting, experiment.seats)
+    return None if admission.open else admission
 
 
 def _arms(experiment: Experiment) -> Arms:

@@ -87,6 +87,15 @@ async def test_holdout_of_a_group_is_a_version_of_its_experiments(stores: Stores
     assert now.seats == (replace(inside.seats[0], holdout_micro=50_000),)
     assert (now.config_no, now.allocation_epoch) == (2, 1)
     assert (await stores.history(inside.number))[-1] == (2, "hold_out", "ann", "draft")
+    group, of_inside, *_ = await stores.trail.page(None, before=None, count=9)
+    assert (group.action, group.actor, group.experiment) == ("hold_out", "ann", None)
+    assert group.before == {"group": "g", "holdout_pct": 0.0}
+    assert group.after == {"group": "g", "holdout_pct": 0.05}
+    assert (of_inside.experiment, of_inside.config_no) == (inside.number, 2)
+    assert (of_inside.before, of_inside.after) == (
+        {"holdouts": {"g": 0.0}},
+        {"holdouts": {"g": 0.05}},
+    )
     assert await stores.experiments.get("outside") == outside
 
 

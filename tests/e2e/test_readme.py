@@ -5,6 +5,7 @@ import json
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -61,9 +62,12 @@ async def test_the_snippets_run(platform: Platform, front_page: str) -> None:
 
 
 async def test_fields_of_an_experiment_mean_what_they_say(platform: Platform) -> None:
-    assert len(FIELDS) == 1
-    asked = {"name": "As documented"} | json.loads(f"{{{FIELDS[0]}}}")
+    assert len(FIELDS) == 2
+    asked: dict[str, Any] = {"name": "As documented"}
+    for fields in FIELDS:
+        asked |= json.loads(f"{{{fields}}}")
     async with upstream.http(platform) as http:
         created = (await http.post("/api/experiments", json=asked)).raise_for_status().json()
     kinds = [{"threshold": None} | kind for kind in asked["reward"]["kinds"]]
     assert created["reward"] == asked["reward"] | {"kinds": kinds}
+    assert created["targeting"] == asked["targeting"]

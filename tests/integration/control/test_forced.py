@@ -47,6 +47,10 @@ async def test_a_list_replaces_the_one_before(client: AsyncClient, database: Dat
         ("force", 0),
     ]
     assert "Test (tok_admin)" in rows[1]["actor"]
+    trail = (await client.get(f"{path}/audit")).json()["entries"]
+    told = [(entry["action"], entry["before"], entry["after"]) for entry in trail]
+    assert told[0] == ("force", {"forced": ["b", "ucb"]}, {"forced": []})
+    assert "bob" not in str(told)
 
 
 @pytest.mark.parametrize(

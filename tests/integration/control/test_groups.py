@@ -35,6 +35,11 @@ async def test_a_group_is_made_and_experiments_take_their_places(client: AsyncCl
     assert (await client.patch(path, json={"group_share": 1})).json()["group_share"] == 1.0
     await client.post(f"{path}/stop")
     assert (await client.get(f"{GROUPS}/checkout")).json()["free_share"] == 1.0
+    copy = (await client.post(f"{path}/clone", json={"group_share": 0.75})).json()
+    assert (copy["group"], copy["group_share"]) == ("checkout", 0.75)
+    assert (await client.get(f"{GROUPS}/checkout")).json()["free_share"] == 0.25
+    await client.post(f"/api/experiments/{copy['id']}/archive")
+    assert (await client.get(f"{GROUPS}/checkout")).json()["free_share"] == 1.0
 
 
 async def test_a_draft_leaves_its_group(client: AsyncClient) -> None:
