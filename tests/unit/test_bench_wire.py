@@ -194,7 +194,7 @@ async def test_a_closed_loop_keeps_its_calls_in_flight() -> None:
     async with serving(lambda _: ANSWER.SerializeToString()) as address:
         for _ in range(8):  # a busy machine may answer next to nothing in a second
             outcome = await generated(load(address))
-            if outcome.statuses["Select"]["OK"] > 4:
+            if sum(each["OK"] for each in outcome.statuses.values()) > 4:
                 break
     assert outcome.busy_s == 1.0
     assert outcome.statuses["Select"]["OK"] == outcome.latency["Select"].count > 4
