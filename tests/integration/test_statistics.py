@@ -24,7 +24,6 @@ from pullarm.storage.postgres import (
     PostgresStatistics,
     PostgresSummary,
 )
-from pullarm.storage.postgres.database import queries
 from tests.integration.ledger_scene import LedgerScene, ledger_scene
 from tests.ledger_events import HOUR_MS, START_MS, Event, Events, batch, some_rewards
 from workers.statistics import Statistics
@@ -353,26 +352,3 @@ async def test_the_stage_keeps_up_by_itself(small: Small) -> None:
     stage.cancel()
     await asyncio.gather(stage, return_exceptions=True)
     assert (await small.summary()).policies["thompson"].users == 3
-
-
-async def test_tries_of_a_request_are_looked_for_on_its_day_only(scene: LedgerScene) -> None:
-    number = await scene.experiment(Aggregation.FIRST, Exposure.SERVED)
-    make = Events()
-    for day in range(8):
-        tokens = [make.token(number, at_ms=START_MS + day * 24 * HOUR_MS + n) for n in range(40)]
-        await scene.fold([make.decision(token)._replace(request_id="r") for token in tokens])
-    sql = queries("rollups")
-    async with scene.database.transaction() as connection:
-        await connection.execute("ANALYZE decision")
-        await connection.execute(sql["prepare"])
-        await connection.execute(
-            "INSERT INTO tried SELECT * FROM decision_fold WHERE experiment_id = $1 AND uid < uid_floor($2)",
-            *(number, at(START_MS + 5)),
-        )
-        rows = await connection.fetch(
-            f"EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) {sql['other_tries']}", number
-        )
-    plan = [str(row[0]) for row in rows]
-    scans = [line for line in plan if "on decision_2025" in line and "fold_log" not in line]
-    looked = [line for line in scans if "never executed" not in line]
-    assert len(looked) <= 1 < len(scans), "\n".join(plan)
