@@ -2,9 +2,11 @@
 
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 
+from pullarm.clock import FileClock
 from pullarm.domain.audit import Author
 from pullarm.domain.decision import Batch, Span
 from pullarm.domain.intake import SETTLE_MS, Cut, Intake
@@ -17,6 +19,7 @@ from pullarm.storage.postgres import (
 )
 from pullarm.storage.postgres.retention import PostgresRetention
 from pullarm.storage.postgres.times import at
+from tests.e2e.commands import pullarm
 from tests.ledger_events import START_MS, Events, draft
 from workers import jobs
 
@@ -129,6 +132,26 @@ async def test_process_is_given_up_by_name_until_it_is_heard_of(scene: Scene) ->
     await scene.fold(said("a", 5, 7, 30))  # its spool is found after all
     life = await scene.only()
     assert (life.missing, life.lost, life.waited_for) == (0, 3, True)
+
+
+async def test_commands_tell_it_and_give_up_who_holds_it_back(
+    scene: Scene, database_url: str, tmp_path: Path
+) -> None:
+    await scene.fold(said("a", 0, 4, 20), said("a", 9, 12, 50))
+    FileClock.create(tmp_path / "clock", START_MS + 200_000)
+    given = {"DATABASE_URL": database_url, "PULLARM_CLOCK": f"file:{tmp_path / 'clock'}"}
+    told = await pullarm("verify", given=given)
+    assert (told.status, "a: 5 of 12 events have not come" in told.output) == (0, True)
+    assert (
+        "all events before 2025-10-14 00:00:05 UTC have come, 195 s ago; a holds it" in told.output
+    )
+    unknown = await pullarm("give-up", "b", given=given)
+    assert (unknown.status, "no serving process is known as 'b'" in unknown.errors) == (1, True)
+    done = await pullarm("give-up", "a", "--note", "gone", given=given)
+    assert (done.status, done.output) == (0, "a is not waited for any more\n")
+    told = await pullarm("verify", given=given)
+    assert "a: 5 of 12 events are lost" in told.output
+    assert "holds it back" not in told.output
 
 
 async def test_processes_are_forgotten_once_nothing_of_them_can_come(scene: Scene) -> None:
