@@ -220,7 +220,7 @@ async def account(
         await statistics.catch_up(experiment.number)
         differences = await ledger.verify(experiment.number)
         differences += await statistics.verify(experiment.number)
-        gaps = sum(each.missing for each in await ledger.intake())
+        gaps = sum(each.missing + each.lost for each in await ledger.intake())
     servers = environment["DATABASE_URL"], environment["REDIS_URL"]
     refolded = {
         workers: await refold(*servers, experiment, workers=workers, seed=seed)
