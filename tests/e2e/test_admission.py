@@ -1,8 +1,6 @@
 """Targeting, groups, holdouts and forced users on a running platform: obeyed, explained and, once asked, erased."""
 
 import asyncio
-import json
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -10,7 +8,12 @@ import pytest
 
 from cli.platform import Platform
 from pullarm.client import Client, Selection
-from pullarm.domain.decision import RewardStatus
+from pullarm.domain.decision import Reason, RewardStatus
+from pullarm.domain.decision_id import decode
+from pullarm.domain.history import Logged
+from pullarm.storage.postgres import Database, PostgresHistory
+from replay.explain import Redone, Verdict, redo
+from serving.settings import read_keys
 from tests.e2e.commands import pullarm
 from tests.e2e.upstream import CONNECTIONS, PATIENCE_S, Fleet, answered, http, launch
 
@@ -18,12 +21,15 @@ pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(180
 ARMS, USER = ["a", "b", "c"], "user-1"
 
 
-async def explained(platform: Platform, decision_id: str) -> dict[str, Any]:
-    state: Path = platform.settings.state
-    ended = await pullarm("explain", decision_id, "--json", "--state", str(state))
-    assert ended.status == 0, ended.output + ended.errors
-    document: dict[str, Any] = json.loads(ended.output)
-    return document
+async def explained(platform: Platform, decision_id: str) -> tuple[Logged, Redone]:
+    """A decision as the ledger has it, and redone."""
+    uid = decode(decision_id, read_keys(platform.environment)).uid
+    async with Database(platform.environment["DATABASE_URL"], max_connections=1) as database:
+        history = PostgresHistory(database)
+        logged = await history.logged(uid)
+        assert logged.decision is not None
+        published = await history.published(logged.token.experiment, logged.decision.pub_no)
+    return logged, redo(logged.decision, published, erased=logged.erased)
 
 
 async def selected(fleet: Fleet, client: Client, experiment: str, reason: str) -> Selection:
@@ -75,19 +81,19 @@ async def test_who_takes_part(
     summary = await folded(api, outside["id"], "FORCED")
     assert summary["not_analysed"]["FORCED"] > CONNECTIONS
     for selection in (held, untargeted, shown):
-        document = await explained(platform, selection.decision_id)
-        assert document["decision"]["reason"] == selection.reason
-        assert document["assignment"]["group"] == "e2e"
-    assert document["policy"]["name"] == "ucb"
+        logged, redone = await explained(platform, selection.decision_id)
+        assert (redone.verdict, redone.differences) == (Verdict.REPRODUCED, ())
+        assert Reason(logged.token.reason).name == selection.reason
+    assert redone.policy == "ucb"
     ended = await pullarm(
         *("erase", outside["key"], USER, "--note", "request 17"),
         *("--control-url", platform.http_url, "--state", str(platform.settings.state)),
+        timeout_s=150,
     )
     assert ended.status == 0, ended.errors
     assert "who is given nothing to look at any more" in ended.output
-    document = await explained(platform, shown.decision_id)
-    assert (document["verdict"], document["assignment"]["erased"]) == ("reproduced", True)
-    assert document["decision"]["unit"].startswith("erased-")
+    logged, redone = await explained(platform, shown.decision_id)
+    assert (redone.verdict, logged.erased) == (Verdict.REPRODUCED, True)
+    assert logged.decision is not None
+    assert logged.decision.unit.startswith("erased-")
     await selected(fleet, client, outside["id"], "NOT_IN_GROUP_SHARE")
-    verified = await pullarm("verify", "--state", str(platform.settings.state))
-    assert verified.status == 0, verified.output
