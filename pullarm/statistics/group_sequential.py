@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 _END = 8.0  # standard errors; beyond lies 6e-16
+_LOWEST = 0.1 - _END  # below such a limit nothing is left that has not passed
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(16)
 # A panel's width, in standard errors of z and in deviations of a step between looks.
 _WIDEST, _STEPS = 2.0, 4.0
@@ -64,19 +65,64 @@ def bounds(information: ArrayLike, spent: ArrayLike) -> NDArray[np.float64]:
     Jennison and Turnbull, "Group Sequential Methods" (2000), chapters 7 and 19.
     """
     gained, total = _checked(information, spent)
-    kept = np.append(0.0, gained[:-1] / gained[1:])
-    # Of the step to each look, in its own standard errors; after the last there is none.
-    deviations = np.append(np.sqrt(1.0 - kept), 1.0)
+    path = _Path(gained)
     found = np.empty_like(total)
-    at, mass = np.zeros(1), np.ones(1)
     for look, increment in enumerate(np.diff(total, prepend=0.0)):
-        centres, deviation = math.sqrt(kept[look]) * at, deviations[look]
-        found[look] = _bound(centres, deviation, mass, increment, total[look])
-        at, weights = _panels(found[look], _STEPS * min(deviation, deviations[look + 1]))
+        found[look] = _bound(*path.now(look), increment, total[look])
+        path.go_on(look, found[look])
+    return found
+
+
+def passing(information: ArrayLike, limits: ArrayLike) -> NDArray[np.float64]:
+    """How likely each look is the first whose z passes its limit, under no effect; absolute error about 1e-12.
+
+    An effect of d standard errors at information I moves z by d sqrt(I_k / I): take that off the limits.
+
+    Args:
+        information: (n_looks,) as of bounds.
+        limits: (n_looks,) of z; infinite where nothing passes.
+
+    Returns:
+        (n_looks,) in [0, 1], together at most 1.
+
+    Raises:
+        ValueError: for numbers outside these ranges, or shapes that differ.
+    """
+    passed = np.asarray(limits, dtype=np.float64)
+    if np.isnan(passed).any():
+        raise ValueError(f"limits must be numbers, not {passed}")
+    gained, _ = _checked(information, np.zeros_like(passed))
+    path = _Path(gained)
+    found = np.empty_like(passed)
+    for look, limit in enumerate(passed):
+        centres, deviation, mass = path.now(look)
+        found[look] = mass @ special.ndtr((centres - limit) / deviation)
+        path.go_on(look, limit)
+    return found
+
+
+class _Path:
+    """The density of a z that has not passed, from look to look."""
+
+    def __init__(self, gained: NDArray[np.float64]) -> None:
+        self._kept = np.append(0.0, gained[:-1] / gained[1:])
+        # Of the step to each look, in its own standard errors; after the last there is none.
+        self._deviations = np.append(np.sqrt(1.0 - self._kept), 1.0)
+        self._at, self._mass = np.zeros(1), np.ones(1)
+
+    def now(self, look: int) -> tuple[NDArray[np.float64], float, NDArray[np.float64]]:
+        """The normals that z is a mixture of: their centres, deviation and weights."""
+        return math.sqrt(self._kept[look]) * self._at, self._deviations[look], self._mass
+
+    def go_on(self, look: int, limit: float) -> None:
+        """Leave out what passes the limit."""
+        centres, deviation, mass = self.now(look)
+        at, weights = _panels(
+            max(limit, _LOWEST), _STEPS * min(deviation, self._deviations[look + 1])
+        )
         squares = ((at[:, None] - centres) / deviation) ** 2
         density = np.exp(-0.5 * squares) @ mass / (deviation * math.sqrt(2.0 * math.pi))
-        mass = weights * density
-    return found
+        self._at, self._mass = at, weights * density
 
 
 def _checked(
