@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from datetime import datetime
+from typing import TypeVar
 
 from control.arm_list import agreed, read_stated
+from control.expectations import read_expected
 from control.fields import Fields, Problems, shown
 from control.rewards import REWARD_FIELDS, read_reward
 from control.schedules import SCHEDULE_FIELDS, read_schedule
@@ -13,6 +15,7 @@ from control.targeting import read_targeting
 from pullarm.domain.arms import MAX_ARMS
 from pullarm.domain.assignment import BUCKETS
 from pullarm.domain.errors import invalid
+from pullarm.domain.expected import Expected
 from pullarm.domain.experiment import (
     CandidateLog,
     Catalogue,
@@ -54,12 +57,14 @@ _CHANGEABLE = (
     "learn_slots",
     "log_candidates",
     *SCHEDULE_FIELDS,
+    "expected",
     *REWARD_FIELDS,
 )
 _FIXED = ("key", "arms")
 _CANDIDATE_LOGS = {kind.value: kind for kind in CandidateLog}
 _CATALOGUES = {kind.value: kind for kind in Catalogue}
 _DELAYS = {delay.value: delay for delay in Delay}
+_Part = TypeVar("_Part", Learning, Expected)
 _LEARNING = ("delay", "half_life_hours")
 _COPY_CHARS = 40  # at most 160 bytes, so that the copy's name is not too long
 _HALF_LIFE_HOURS = 1.0, 8_760.0
@@ -162,13 +167,23 @@ def _with_defaults(current: Spec, raw: Mapping[str, object]) -> Spec:
     if "reward_threshold" in reset:
         kinds = [replace(k, threshold=None) if k.name == reward.learns else k for k in reward.kinds]
         reward = replace(reward, kinds=tuple(kinds))
-    given = raw.get("learning")
-    unset = {
-        name: getattr(DEFAULTS.learning, name)
-        for name in _LEARNING
-        if isinstance(given, Mapping) and given.get(name, ...) is None
-    }
-    return replace(base, reward=reward, learning=replace(base.learning, **unset))
+    return replace(
+        base,
+        reward=reward,
+        learning=_unset(base.learning, raw.get("learning"), DEFAULTS.learning),
+        expected=_unset(base.expected, raw.get("expected"), DEFAULTS.expected),
+    )
+
+
+def _unset(part: _Part, given: object, defaults: _Part) -> _Part:
+    """A part of the specification, with defaults for the fields given as null."""
+    names = (
+        {name for name, value in given.items() if value is None}
+        if isinstance(given, Mapping)
+        else ()
+    )
+    known = [each.name for each in fields(part) if each.name in names]
+    return replace(part, **{name: getattr(defaults, name) for name in known})
 
 
 def _read_spec(
@@ -197,6 +212,7 @@ def _read_spec(
         start_at=start_at,
         end_at=end_at,
         duration_days=duration_days,
+        expected=read_expected(given, base.expected),
     )
     if "default_policy" not in given and spec.default_policy not in eligible:
         given.note(
@@ -246,6 +262,6 @@ def _read_key(given: Fields) -> str | None:
     given.note(
         "key",
         "must be 1 to 64 lower-case letters, digits, hyphens and underscores, begin with a letter or digit "
-        f"and not with exp_; got {shown(value)}",
+        f"and not with exp_, and not be validate; got {shown(value)}",
     )
     return None

@@ -13,7 +13,15 @@ from control.access import needs
 from control.drafts import editing, read_clone, read_draft
 from control.overview import Overview
 from control.problems import AnyRequest
-from control.views import ExperimentList, ExperimentView, SummaryView, listed, whole
+from control.views import (
+    ExperimentList,
+    ExperimentView,
+    Preview,
+    SummaryView,
+    listed,
+    preview,
+    whole,
+)
 from pullarm.domain.access import Principal, Role
 from pullarm.domain.audit import Author
 from pullarm.domain.experiment import Experiment
@@ -45,6 +53,12 @@ class Experiments(Controller):
         draft = read_draft(await bodies.read_json(request), lifecycle.now())
         return _created(await lifecycle.create(draft, author))
 
+    @post("/validate", operation_class=bodies.Create, status_code=HTTPStatus.OK)
+    async def validate(self, request: AnyRequest, lifecycle: NamedDependency[Lifecycle]) -> Preview:
+        """Say what creating an experiment would make, or every problem; nothing is stored."""
+        draft = read_draft(await bodies.read_json(request), lifecycle.now())
+        return preview(None, lifecycle.drafted(draft))
+
     @get(opt=needs(Role.VIEWER, filtered=True))
     async def list(
         self, lifecycle: NamedDependency[Lifecycle], principal: NamedDependency[Principal]
@@ -72,6 +86,18 @@ class Experiments(Controller):
         """Change the given fields of a draft or running experiment."""
         plan = editing(await bodies.read_json(request), lifecycle.now())
         return _answer(await lifecycle.revise(reference, plan, author, expected(if_match)))
+
+    @post("/{reference:str}/validate", operation_class=bodies.Change, status_code=HTTPStatus.OK)
+    async def validate_edit(
+        self,
+        reference: FromPath[str],
+        request: AnyRequest,
+        lifecycle: NamedDependency[Lifecycle],
+        if_match: IfMatch = None,
+    ) -> Preview:
+        """Say what a change would make, and of how many users, or every problem; nothing is stored."""
+        plan = editing(await bodies.read_json(request), lifecycle.now())
+        return preview(*await lifecycle.planned(reference, plan, expected(if_match)))
 
     @post("/{reference:str}/start", status_code=HTTPStatus.OK)
     async def start(

@@ -6,17 +6,20 @@ from datetime import datetime, timedelta
 from math import prod
 from typing import Any
 
+from control import expectations
+from control.expectations import Expectation
 from pullarm.domain.assignment import BUCKETS, MICRO
+from pullarm.domain.expected import Expected
 from pullarm.domain.experiment import (
     POLICY_NUMBERS,
     Arm,
-    CandidateLog,
     Experiment,
     Learning,
     RewardDefinition,
 )
 from pullarm.domain.summary import DataCut, FirstExposures, PolicyFigures, Summary
 from pullarm.domain.targeting import Targeting
+from pullarm.domain.transitions import difference
 from pullarm.statistics import wilson
 
 
@@ -81,6 +84,7 @@ class ListedExperiment:
     start_at: datetime | None
     """When it starts by itself."""
     duration_days: float
+    expected: Expected
     config_no: int
     allocation_epoch: int
     guard_epoch: int
@@ -101,6 +105,22 @@ class ExperimentView(ListedExperiment):
     """Those that are not retired."""
     warnings: tuple[str, ...]
     """What was done in part only and what becomes of the rest; what the configuration rules out."""
+    expectation: Expectation | None
+    """Impressions and days for the wanted uplift; null without a base rate or without control."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """What a request would make, which was not done."""
+
+    experiment: ExperimentView
+    before: dict[str, object]
+    after: dict[str, object]
+    """What would change alone; of a new experiment, all."""
+    new_epoch: bool
+    """Whether figures from before and after the change cannot be compared."""
+    moved_share: float
+    """Of the users in traffic, those who would get another policy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,6 +224,7 @@ def listed(experiment: Experiment) -> ListedExperiment:
         log_candidates=spec.log_candidates.value,
         start_at=spec.start_at,
         duration_days=spec.duration_days,
+        expected=spec.expected,
         config_no=experiment.config_no,
         allocation_epoch=experiment.allocation_epoch,
         guard_epoch=experiment.guard_epoch,
@@ -225,7 +246,22 @@ def whole(experiment: Experiment, warnings: tuple[str, ...] = ()) -> ExperimentV
     return ExperimentView(
         **_values(listed(experiment)),
         arms=tuple(map(arm_view, experiment.live())),
-        warnings=(*warnings, *_warnings(experiment)),
+        warnings=(*warnings, *expectations.warnings(experiment)),
+        expectation=expectations.expectation(experiment.spec),
+    )
+
+
+def preview(before: Experiment | None, after: Experiment) -> Preview:
+    """What would become of an experiment."""
+    was, became = difference(before, after)
+    known = before or after
+    moved = sum(a != b for a, b in zip(known.buckets, after.buckets, strict=True))
+    return Preview(
+        experiment=whole(after),
+        before=dict(was),
+        after=dict(became),
+        new_epoch=known.allocation_epoch != after.allocation_epoch,
+        moved_share=moved / BUCKETS,
     )
 
 
@@ -246,14 +282,6 @@ def arm_view(arm: Arm) -> ArmView:
         prior_serves=arm.prior_serves_micro / MICRO,
         prior_rewards=arm.prior_rewards_micro / MICRO,
     )
-
-
-def _warnings(experiment: Experiment) -> list[str]:
-    if experiment.spec.log_candidates is CandidateLog.HASH:
-        return [
-            "log_candidates is hash: what another policy would have earned cannot be estimated from this log"
-        ]
-    return []
 
 
 def summary_view(experiment: Experiment, summary: Summary, now: datetime) -> SummaryView:

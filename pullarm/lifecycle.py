@@ -12,7 +12,7 @@ from typing import Protocol
 
 from pullarm.clock import Clock
 from pullarm.domain.assignment import allocate
-from pullarm.domain.audit import Author
+from pullarm.domain.audit import NOBODY, Author
 from pullarm.domain.errors import Conflict, InvalidInput, NotFound, Unavailable, VersionMismatch
 from pullarm.domain.experiment import (
     Arm,
@@ -24,9 +24,10 @@ from pullarm.domain.experiment import (
 )
 from pullarm.domain.ports import AuditTrail, BoardIndex, ExperimentStore, NewExperiment
 from pullarm.domain.publication import Head, Published
-from pullarm.domain.transitions import Plan, starting, taking
+from pullarm.domain.transitions import Plan, become, starting, taking
 
-KEY = re.compile(r"(?!exp_)[a-z0-9][a-z0-9_-]{0,63}")
+KEY = re.compile(r"(?!exp_|validate$)[a-z0-9][a-z0-9_-]{0,63}")
+"""An experiment is found at its key, where exp_ begins an id and `validate` is something else."""
 _ATTEMPTS = 8
 
 Expected = frozenset[int] | None
@@ -124,6 +125,34 @@ class Lifecycle:
         """
         return await self._halt("stop", reference, author, expected)
 
+    def drafted(self, draft: Draft) -> Experiment:
+        """What create would make, under a key that may be taken."""
+        new = _new(draft, draft.key or slug(draft.spec.name), NOBODY)
+        return Experiment(
+            number=0,
+            id="",
+            key=new.key,
+            state=State.DRAFT,
+            spec=new.spec,
+            config_no=1,
+            allocation_epoch=1,
+            guard_epoch=1,
+            salt=new.salt,
+            buckets=new.buckets,
+            arms=new.arms,
+            created_at=self.now(),
+            updated_at=self.now(),
+        )
+
+    async def planned(
+        self, reference: str, plan: Plan, expected: Expected = None
+    ) -> tuple[Experiment, Experiment]:
+        """An experiment, and what revise would make of it."""
+        experiment = await self.find(reference)
+        await self._check_version(experiment, expected)
+        revision = plan(experiment)
+        return experiment, become(experiment, revision, self.now()) if revision else experiment
+
     async def revise(
         self, reference: str, plan: Plan, author: Author, expected: Expected = None
     ) -> Experiment:
@@ -185,21 +214,11 @@ class Lifecycle:
         return None
 
     async def _store(self, draft: Draft, key: str, author: Author) -> Experiment:
-        new = NewExperiment(
-            id=new_id(),
-            key=key,
-            spec=draft.spec,
-            salt=secrets.token_bytes(16),
-            buckets=allocate(policy_weights(draft.spec)),
-            arms=draft.arms,
-            author=author,
-            cloned_from=draft.cloned_from,
-        )
         with suppress(Unavailable):
             # A ledger that was put back would give out numbers that serving has for others, until workers notice.
             published = (await self._halts.index()).experiments
             await self._experiments.skip_numbers(max(published, default=0))
-        return await self._experiments.create(new, self._clock())
+        return await self._experiments.create(_new(draft, key, author), self._clock())
 
     async def _check_version(self, experiment: Experiment, expected: Expected) -> None:
         if expected is None or experiment.config_no in expected:
@@ -207,6 +226,19 @@ class Lifecycle:
         known = max((number for number in expected if number < experiment.config_no), default=0)
         changes = await self._trail.since(experiment.number, known) if known else []
         raise VersionMismatch(str(_stale(experiment)), changes)
+
+
+def _new(draft: Draft, key: str, author: Author) -> NewExperiment:
+    return NewExperiment(
+        id=new_id(),
+        key=key,
+        spec=draft.spec,
+        salt=secrets.token_bytes(16),
+        buckets=allocate(policy_weights(draft.spec)),
+        arms=draft.arms,
+        author=author,
+        cloned_from=draft.cloned_from,
+    )
 
 
 async def find_experiment(experiments: ExperimentStore, reference: str) -> Experiment:
@@ -225,7 +257,8 @@ def new_id(prefix: str = "exp_") -> str:
 def slug(name: str) -> str:
     """A key from a name: lower-case letters, digits and hyphens."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:48].strip("-") or "experiment"
+    found = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:48].strip("-")
+    return found if KEY.fullmatch(found) else "experiment"
 
 
 def _stale(experiment: Experiment) -> VersionMismatch:

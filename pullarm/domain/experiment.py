@@ -10,6 +10,7 @@ from pullarm.domain.admission import Forced, Seat
 from pullarm.domain.assignment import MICRO, gate_limit
 from pullarm.domain.decision import Reason
 from pullarm.domain.errors import Conflict
+from pullarm.domain.expected import Expected
 from pullarm.domain.targeting import Targeting
 
 POLICY_NUMBERS: Mapping[str, int] = {"control": 1, "thompson": 2, "egreedy": 3, "ucb": 4}
@@ -202,6 +203,7 @@ class Spec:
     end_at: datetime | None = None
     """When it ends by itself; None after duration_days."""
     duration_days: float = 14.0
+    expected: Expected = field(default_factory=Expected)
 
     @property
     def gate_limit(self) -> int:

@@ -92,6 +92,26 @@ def changed(experiment: Experiment, action: str, state: State) -> Revision:
     )
 
 
+def become(experiment: Experiment, change: Revision, now: datetime) -> Experiment:
+    """The version that a change makes."""
+    starts = change.state is State.RUNNING and experiment.started_at is None
+    ends = change.state is State.STOPPED and experiment.end_at is None
+    return replace(
+        experiment,
+        state=change.state,
+        spec=change.spec,
+        buckets=change.buckets,
+        allocation_epoch=change.allocation_epoch,
+        guard_epoch=change.guard_epoch,
+        arms=experiment.arms if change.arms is None else change.arms,
+        forced=experiment.forced if change.forced is None else change.forced,
+        config_no=experiment.config_no + 1,
+        updated_at=now,
+        started_at=now if starts else experiment.started_at,
+        end_at=now if ends else experiment.end_at,
+    )
+
+
 def difference(before: Experiment | None, after: Experiment) -> Difference:
     """The fields of an experiment that are not what they were: as they were, and as they are. New, it has all."""
     if before is None:

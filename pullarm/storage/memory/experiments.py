@@ -11,7 +11,7 @@ from pullarm.domain.errors import NotFound, VersionMismatch, invalid
 from pullarm.domain.experiment import Aggregation, Experiment, Exposure, Spec, State
 from pullarm.domain.groups import ALL, FREEING, Group, seats
 from pullarm.domain.ports import REGISTRAR, NewExperiment, Revision
-from pullarm.domain.transitions import difference
+from pullarm.domain.transitions import become, difference
 from pullarm.storage.memory.trail import MemoryTrail
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -120,26 +120,10 @@ class MemoryExperiments:
         newest = self._history[experiment.number][-1].became
         if newest.config_no != experiment.config_no:
             raise VersionMismatch
-        now = at(now_ms)
         was, spec = newest.spec, change.spec
         same = (was.group, was.group_share) == (spec.group, spec.group_share)
-        starts = change.state is State.RUNNING and newest.started_at is None
-        ends = change.state is State.STOPPED and newest.end_at is None
-        revised = replace(
-            newest,
-            state=change.state,
-            spec=change.spec,
-            buckets=change.buckets,
-            allocation_epoch=change.allocation_epoch,
-            guard_epoch=change.guard_epoch,
-            arms=newest.arms if change.arms is None else change.arms,
-            seats=newest.seats if same else self._seats(spec, newest),
-            forced=newest.forced if change.forced is None else change.forced,
-            config_no=newest.config_no + 1,
-            updated_at=now,
-            started_at=now if starts else newest.started_at,
-            end_at=now if ends else newest.end_at,
-        )
+        placed = newest.seats if same else self._seats(spec, newest)
+        revised = replace(become(newest, change, at(now_ms)), seats=placed)
         return self.store(change.action, change.author, revised)
 
     async def register_arms(self, number: int, arm_ids: Sequence[str], now_ms: int) -> int:

@@ -51,6 +51,13 @@ async def test_the_original_body_makes_a_draft_and_every_default_is_listed(
         "updated_at": created_at,
         "started_at": None,
         "start_at": None,
+        "expected": {
+            "visits_per_day": None,
+            "base_rate": None,
+            "uplift": 0.03,
+            "design_effect": 3.3,
+        },
+        "expectation": None,
         "effective_from": body["created_at"],
         "end_at": None,
         "arms": [],

@@ -116,6 +116,8 @@ async def test_the_api_describes_itself(client: AsyncClient) -> None:
         "/api/experiments/{reference}/start",
         "/api/experiments/{reference}/stop",
         "/api/experiments/{reference}/summary",
+        "/api/experiments/{reference}/validate",
+        "/api/experiments/validate",
         "/api/audit",
         "/api/groups",
         "/api/groups/{name}",
