@@ -15,6 +15,7 @@ COMMANDS = {
     "status": "Show experiments and how their policies do.",
     "stop": "Stop an experiment for good.",
     "erase": "Replace who a user was in an experiment's ledger, for good.",
+    "audit": "Show who changed what, when and from where.",
     "verify": "Recompute every posterior from the ledger; fails on a difference.",
     "give-up": "Wait no more for a serving process that was killed and whose spool is gone.",
     "rebuild": "Make posteriors anew from the ledger, with false rewards or whole stretches left out.",

@@ -113,6 +113,12 @@ class ControlPlane:
         body = {"user_id": user_id, "note": note}
         return self._call("POST", f"/experiments/{_quoted(reference)}/erase", body)
 
+    def audit(self, reference: str | None, limit: int, before: int | None) -> dict[str, Any]:
+        """Who changed what: of one experiment, or of all there is."""
+        of = f"/experiments/{_quoted(reference)}" if reference else ""
+        older = f"&before={before}" if before else ""
+        return self._call("GET", f"{of}/audit?limit={limit}{older}")
+
     def create_token(self, body: Mapping[str, object]) -> dict[str, Any]:
         """Make a token."""
         return self._call("POST", "/tokens", body)

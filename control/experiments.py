@@ -2,15 +2,16 @@
 
 import re
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Literal
 
 from litestar import Controller, Response, get, patch, post
-from litestar.di import NamedDependency
-from litestar.params import FromPath, HeaderParameter
+from litestar.di import NamedDependency, Provide
+from litestar.params import FromPath, HeaderParameter, QueryParameter
 
 from control import bodies
 from control.access import needs
 from control.drafts import editing, read_clone, read_draft
+from control.listing import Wish, page, read_states
 from control.overview import Overview
 from control.problems import AnyRequest
 from control.views import (
@@ -33,6 +34,25 @@ IfMatch = Annotated[
     str | None,
     HeaderParameter(name="If-Match", description="The ETag that the change is based on."),
 ]
+
+
+Sort = Literal["created", "-created", "updated", "-updated", "name", "-name", "state", "-state"]
+
+
+def _wish(
+    states: Annotated[
+        str, QueryParameter(name="state", description="States with commas between, or all.")
+    ] = "",
+    search: Annotated[
+        str, QueryParameter(max_length=200, description="In id, key, name or notes.")
+    ] = "",
+    sort: Annotated[Sort, QueryParameter(description="A hyphen turns it round.")] = "-created",
+    after: Annotated[
+        str, QueryParameter(max_length=80, description="`next` of the last page.")
+    ] = "",
+    limit: Annotated[int, QueryParameter(ge=1, le=1000, description="How many at most.")] = 1000,
+) -> Wish:
+    return Wish(states=read_states(states), search=search, sort=sort, after=after, limit=limit)
 
 
 class Experiments(Controller):
@@ -59,13 +79,20 @@ class Experiments(Controller):
         draft = read_draft(await bodies.read_json(request), lifecycle.now())
         return preview(None, lifecycle.drafted(draft))
 
-    @get(opt=needs(Role.VIEWER, filtered=True))
+    @get(
+        opt=needs(Role.VIEWER, filtered=True),
+        dependencies={"wish": Provide(_wish, sync_to_thread=False)},
+    )
     async def list(
-        self, lifecycle: NamedDependency[Lifecycle], principal: NamedDependency[Principal]
+        self,
+        lifecycle: NamedDependency[Lifecycle],
+        principal: NamedDependency[Principal],
+        wish: NamedDependency[Wish],
     ) -> ExperimentList:
-        """List experiments, newest first, without their arms."""
-        found = [each for each in await lifecycle.all() if principal.sees(each.number)]
-        return ExperimentList(experiments=tuple(listed(each) for each in found))
+        """List experiments without their arms, newest first unless told otherwise; archived ones only when asked."""
+        visible = [each for each in await lifecycle.all() if principal.sees(each.number)]
+        shown, following = page(visible, wish)
+        return ExperimentList(experiments=tuple(map(listed, shown)), next=following)
 
     @get("/{reference:str}", opt=needs(Role.VIEWER))
     async def one(

@@ -53,6 +53,8 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8000
     tls: Tls | None = None
+    proxies: str = ""
+    """Addresses, with commas between, whose word is taken for who asks; empty: nobody's."""
     limits: Limits = field(default_factory=Limits)
     clock: str = "system"
     process: str = "control"
@@ -72,6 +74,7 @@ class Settings:
             host=host,
             port=port,
             tls=tls,
+            proxies=optional(environment, "FORWARDED_ALLOW_IPS", ""),
             limits=Limits.from_environment(environment),
             clock=optional(environment, "PULLARM_CLOCK", "system"),
             process=optional(environment, "PULLARM_PROCESS", "control"),

@@ -125,9 +125,11 @@ class Preview:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExperimentList:
-    """Experiments, newest first."""
+    """Experiments."""
 
     experiments: tuple[ListedExperiment, ...]
+    next: str | None
+    """What to give as `after` for the ones that follow; null at the end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

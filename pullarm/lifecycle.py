@@ -81,9 +81,8 @@ class Lifecycle:
         return await find_experiment(self._experiments, reference)
 
     async def all(self) -> list[Experiment]:
-        """All that are not archived, newest first, without their arms."""
-        found = await self._experiments.all()
-        return [experiment for experiment in found if experiment.state is not State.ARCHIVED]
+        """All, newest first, without their arms."""
+        return await self._experiments.all()
 
     async def create(self, draft: Draft, author: Author) -> Experiment:
         """Store a draft; a key made from its name gets a number where it is taken."""

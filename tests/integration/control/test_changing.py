@@ -1,9 +1,10 @@
 import asyncio
 from http import HTTPStatus
 
+import pytest
 from httpx import AsyncClient, Response
 
-from pullarm.domain.assignment import BUCKETS
+from pullarm.domain.assignment import BUCKETS, unit_of
 from pullarm.domain.experiment import POLICY_NUMBERS
 from pullarm.storage.postgres import Database, PostgresExperiments
 from tests.control_api import created, problem
@@ -37,6 +38,59 @@ async def test_new_weights_move_as_few_buckets_as_they_can(
     moved = [(a, b) for a, b in zip(before, after, strict=True) if a != b]
     assert {b for _, b in moved} == {POLICY_NUMBERS["thompson"]}
     assert len(moved) == BUCKETS // 2 - before.count(POLICY_NUMBERS["thompson"])
+
+
+USERS = [f"user-{number}" for number in range(20_000)]
+
+
+async def whereabouts(store: PostgresExperiments, reference: str) -> dict[str, int]:
+    """The policy of every user who takes part."""
+    found = await store.get(reference)
+    units = {user: unit_of(found.salt, user) for user in USERS}
+    gate = found.spec.gate_limit
+    return {user: found.buckets[unit.bucket] for user, unit in units.items() if unit.gate < gate}
+
+
+async def test_users_who_took_part_stay_where_they_are_when_the_traffic_is_raised(
+    client: AsyncClient, database: Database
+) -> None:
+    store = PostgresExperiments(database)
+    reference = str((await created(client, traffic_pct=0.1))["id"])
+    path = f"/api/experiments/{reference}"
+    await client.post(f"{path}/start")
+    before = await whereabouts(store, reference)
+    raised = (await client.patch(path, json={"traffic_pct": 0.8})).json()
+    after = await whereabouts(store, reference)
+    assert raised["allocation_epoch"] == 1
+    assert len(before) / len(USERS) == pytest.approx(0.1, abs=0.02)
+    assert len(after) / len(USERS) == pytest.approx(0.8, abs=0.02)
+    assert {user: after[user] for user in before} == before
+
+
+async def test_of_new_weights_no_more_users_move_than_have_to(
+    client: AsyncClient, database: Database
+) -> None:
+    """From 25/25/25/25 to 40/20/20/20 each of three policies gives 5 % of the users to the fourth: 15 % in all."""
+    store = PostgresExperiments(database)
+    draft = await created(client, policies="thompson,egreedy,ucb,control")
+    path = f"/api/experiments/{draft['id']}"
+    await client.post(f"{path}/start")
+    before, buckets = await whereabouts(store, draft["id"]), (await store.get(draft["id"])).buckets
+    weights = [{"name": name, "weight": 20} for name in ("egreedy", "ucb", "control")]
+    weights.append({"name": "thompson", "weight": 40})
+    shown = (await client.post(f"{path}/validate", json={"policies": weights})).json()
+    changed = (await client.patch(path, json={"policies": weights})).json()
+    after = await whereabouts(store, draft["id"])
+    now = (await store.get(draft["id"])).buckets
+    assert sum(a != b for a, b in zip(buckets, now, strict=True)) == 0.15 * BUCKETS
+    assert shown["moved_share"] == 0.15
+    assert {policy["name"]: policy["share"] for policy in changed["policies"]} == {
+        **dict.fromkeys(("egreedy", "ucb", "control"), 0.2),
+        "thompson": 0.4,
+    }
+    moved = [user for user in USERS if before[user] != after[user]]
+    assert {after[user] for user in moved} == {POLICY_NUMBERS["thompson"]}
+    assert len(moved) / len(USERS) == pytest.approx(0.15, abs=0.02)  # seven standard errors
 
 
 async def test_a_change_of_nothing_makes_no_version(client: AsyncClient) -> None:

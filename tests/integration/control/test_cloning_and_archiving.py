@@ -12,6 +12,8 @@ async def test_what_is_archived_is_hidden_and_takes_clone_alone(client: AsyncCli
     assert archived.json()["state"] == "archived"
     assert (await client.post(f"{path}/archive")).json() == archived.json()
     assert (await client.get("/api/experiments")).json()["experiments"] == []
+    shown = (await client.get("/api/experiments?state=archived")).json()
+    assert ([each["id"] for each in shown["experiments"]], shown["next"]) == ([draft["id"]], None)
     assert (await client.get(path)).status_code == HTTPStatus.OK
     for action in ("start", "stop"):
         refused = await client.post(f"{path}/{action}")
@@ -63,3 +65,19 @@ async def test_a_clone_takes_other_fields_and_tells_every_problem(client: AsyncC
     wrong = {"name": "", "arms": ["a"], "traffic_pct": 8, "colour": "red"}
     refused = await client.post(f"{path}/clone", json=wrong)
     assert set(problem(refused, HTTPStatus.UNPROCESSABLE_ENTITY)) == set(wrong)
+
+
+async def test_a_list_is_told_what_is_wrong_with_what_it_is_asked(client: AsyncClient) -> None:
+    await created(client)
+    await created(client, name="Other")
+    first = (await client.get("/api/experiments?sort=name&limit=1")).json()
+    rest = (await client.get(f"/api/experiments?sort=name&after={first['next']}")).json()
+    assert [each["name"] for each in (*first["experiments"], *rest["experiments"])] == [
+        *("Other", "Test"),
+    ]
+    for wrong in ("sort=size", "limit=0", f"search={'x' * 201}"):
+        refused = await client.get(f"/api/experiments?{wrong}")
+        assert refused.status_code == HTTPStatus.BAD_REQUEST
+    for wrong in ("state=gone", "after=exp_none"):
+        refused = await client.get(f"/api/experiments?{wrong}")
+        assert set(problem(refused, HTTPStatus.UNPROCESSABLE_ENTITY)) == {wrong.partition("=")[0]}
