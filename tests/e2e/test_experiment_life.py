@@ -5,9 +5,11 @@ one of them, a platform that needs longer is late every time.
 """
 
 import asyncio
+import json
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +58,28 @@ async def test_every_change_reaches_every_serving_process_within_a_second(
 
     best = await quickest(life)
     assert {change: took_s for change, took_s in best.items() if took_s >= WITHIN_S} == {}
+
+
+async def test_an_experiment_starts_and_ends_by_itself_and_the_trail_says_so(
+    platform: Platform, api: httpx.AsyncClient
+) -> None:
+    begin = datetime.now(UTC) + timedelta(seconds=5)
+    plan = {"start_at": begin.isoformat(), "duration_days": 1e-5}
+    experiment = (await create(api, **plan))["id"]
+    async with asyncio.timeout(PATIENCE_S):
+        while (await answered(api.get(f"/{experiment}")))["state"] != "stopped":
+            await asyncio.sleep(0.1)
+    here = ("--control-url", platform.http_url, "--state", str(platform.settings.state))
+    told = await pullarm("audit", experiment, "--json", *here)
+    entries = json.loads(told.output)["entries"]
+    assert [(each["action"], each["actor"]) for each in entries[:2]] == [
+        ("stop", "schedule"),
+        ("start", "schedule"),
+    ]
+    assert datetime.fromisoformat(entries[1]["at"]) >= begin
+    lines = (await pullarm("audit", *here)).output.splitlines()
+    (made,) = [line for line in lines if "create" in line and experiment in line]
+    assert "127.0.0.1" in made
 
 
 async def test_stopped_experiment_stays_stopped_and_shows_the_callers_own_choice(
