@@ -3,13 +3,13 @@
 import time
 from collections.abc import Callable
 
-BUSY = 0.35
+BUSY = 0.5
 """The share of the time that the event loop's thread computes, from which on it is worth saving it work."""
 WINDOW_S = 0.02
 
 
 class Pace:
-    """Waits only while the event loop is busy.
+    """Waits only while the event loop is busy, and the longer the busier it is.
 
     Then one `send`, one answer and one turn of the loop serve many requests, and what an entry waits its requests would
     have waited for the processor. While there is time to spare, an entry goes as soon as the one before is stored.
@@ -25,13 +25,14 @@ class Pace:
         self._now = now
         self._computed = computed
         self._since = self._used = 0.0
-        self._busy = False
+        self._pause_s = 0.0
 
     def pause_s(self) -> float:
-        """How long to wait before the next entry; asked once an entry is stored."""
+        """How long to wait before the next entry, at most `linger_s`; asked once an entry is stored."""
         elapsed = self._now() - self._since
         if elapsed > WINDOW_S:
             used = self._computed()
-            self._busy = used - self._used > BUSY * elapsed
+            share = (used - self._used) / elapsed
+            self._pause_s = self._linger_s * min(max((share - BUSY) / (1.0 - BUSY), 0.0), 1.0)
             self._since, self._used = self._since + elapsed, used
-        return self._linger_s if self._busy else 0.0
+        return self._pause_s

@@ -38,8 +38,8 @@ class Settings:
     """Touched once the process answers from a complete snapshot."""
     durability: Durability = Durability.ACKNOWLEDGED
     """What an answer waits for."""
-    linger_s: float = 0.002
-    """How long a stream entry waits for more events while the process is busy."""
+    linger_s: float = 0.006
+    """How long a stream entry waits for more events at most, while the process is busy."""
     spool: Path = Path(".pullarm/spool")
     """Where events wait while the stream is away."""
     spool_bytes: int = 256 * 1024 * 1024
@@ -69,7 +69,7 @@ class Settings:
             process=optional(environment, "PULLARM_PROCESS", "serving"),
             ready_file=optional_path(environment, "PULLARM_READY_FILE"),
             durability=_durability(environment),
-            linger_s=number(environment, "PULLARM_LINGER_MS", 2.0, most=20.0) / 1_000,
+            linger_s=number(environment, "PULLARM_LINGER_MS", 6.0, most=20.0) / 1_000,
             spool=Path(optional(environment, "PULLARM_SPOOL", ".pullarm/spool")),
             spool_bytes=round(
                 number(environment, "PULLARM_SPOOL_MIB", 256.0, least=1.0, most=1_048_576.0)

@@ -39,9 +39,16 @@ def test_entries_of_a_busy_process_wait_and_then_no_longer(clocks: Clocks, pace:
         for _ in range(100):
             clocks.pass_by(0.001, share)
             pauses.append(pace.pause_s())
-    busy, idle = (
-        pauses[: 100 + round(WINDOW_S * 1_000)],
-        pauses[100 + round(WINDOW_S * 1_000) + 2 :],
-    )
-    assert set(busy[-50:]) == {0.002}
+    busy, idle = pauses[:100], pauses[100 + 2 * round(WINDOW_S * 1_000) + 2 :]
+    assert busy[-50:] == pytest.approx([0.002] * 50)
     assert set(idle) == {0.0}
+
+
+def test_the_busier_a_process_the_longer_its_entries_wait(clocks: Clocks, pace: Pace) -> None:
+    pauses = []
+    for share in (BUSY, 0.75 * BUSY + 0.25, 0.5 * BUSY + 0.5, 1.0):
+        for _ in range(100):
+            clocks.pass_by(0.001, share)
+            pause_s = pace.pause_s()
+        pauses.append(pause_s)
+    assert pauses == pytest.approx([0.0, 0.0005, 0.001, 0.002], abs=1e-9)
