@@ -175,12 +175,15 @@ class Platform:
 
     def _programs(self, state: State) -> list[Program]:
         serving = [
-            self._program(
-                state,
-                f"serving-{n}",
-                "serve",
-                2,
-                PULLARM_METRICS_ADDRESS=f"{_literal(self.settings.host)}:{port}",
+            replace(
+                self._program(
+                    state,
+                    f"serving-{n}",
+                    "serve",
+                    2,
+                    PULLARM_METRICS_ADDRESS=f"{_literal(self.settings.host)}:{port}",
+                ),
+                slice_us=process.PROMPT_US,
             )
             for n, port in enumerate(self.settings.metrics_ports)
         ]

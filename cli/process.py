@@ -13,6 +13,8 @@ from pathlib import Path
 LAUNCHER = Path(__file__).with_name("launcher.py")
 BEHIND_THE_SCENES = 5
 """The niceness of what nobody waits for: requests come first, and learning, which lags a little then, catches up."""
+PROMPT_US = 100
+"""The slice of what callers wait for, in microseconds; the shortest there is."""
 LOG_LIMIT_BYTES = 20_000_000
 
 
@@ -45,6 +47,8 @@ class Program:
     grace_s: float = 10.0
     nice: int = 0
     """How far it gives way to other programs where processors are short."""
+    slice_us: int = 0
+    """How long it keeps a processor that others want; the shorter, the sooner it is let in. 0: the system's own."""
     ready_timeout_s: float = 60.0
 
 
@@ -68,6 +72,7 @@ async def spawn(program: Program, log: Path) -> Process:
             *launcher,
             str(os.getpid()),
             str(program.nice),
+            str(program.slice_us),
             identity,
             *program.argv,
             stdin=DEVNULL,

@@ -1,6 +1,7 @@
 """The supervisor with real processes: restarts, ordered stop, and nothing left behind."""
 
 import asyncio
+import ctypes
 import json
 import os
 import signal
@@ -9,12 +10,14 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from cli import orphans
-from cli.process import Program
+from cli.launcher import SCHED_SETATTR
+from cli.process import PROMPT_US, Program
 from cli.state import open_state
 from cli.supervisor import StartFailed, Supervisor
 from tests.e2e.supervised import always, idle
@@ -102,6 +105,24 @@ async def supervisor(tmp_path: Path) -> AsyncIterator[Supervisor]:
     supervisor = Supervisor(logs=state.logs, notes=state.run)
     yield supervisor
     await supervisor.stop()
+
+
+def slice_ns(pid: int) -> int:
+    """How long a process keeps a processor that others want; 0 where the system does not say (before Linux 6.12)."""
+    attributes = ctypes.create_string_buffer(48)
+    call = SCHED_SETATTR[os.uname().machine] + 1  # sched_getattr comes behind it
+    assert ctypes.CDLL(None).syscall(call, pid, attributes, len(attributes), 0) == 0
+    return int.from_bytes(attributes.raw[24:32], sys.byteorder)
+
+
+async def test_what_callers_wait_for_has_shorter_slices(supervisor: Supervisor) -> None:
+    usual = idle("usual")
+    await supervisor.start(usual, replace(usual, name="prompt", slice_us=PROMPT_US, nice=3))
+    found = supervisor.pids()
+    launched = [Path(f"/proc/{pid}/cmdline") for pid in found.values()]
+    await until(lambda: all(each.read_bytes().startswith(b"/bin/sleep") for each in launched))
+    assert slice_ns(found["prompt"]) == min(PROMPT_US * 1_000, slice_ns(found["usual"]))
+    assert os.getpriority(os.PRIO_PROCESS, found["prompt"]) == 3
 
 
 def shell(name: str, script: str, ready_timeout_s: float = 60) -> Program:
