@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from math import ceil
 
 from benchmarks import machine, site, traffic, wire
-from benchmarks.echo import EchoServers
+from benchmarks.echo import COMMAND, EchoServers
 from benchmarks.figures import Comparison, Figures, Slice
 from benchmarks.fleet import Fleet
 from benchmarks.generator import Load
@@ -111,7 +111,8 @@ class Comparer:
         ours = Side(name="ours", address=platform.address, pids=lambda: grouped(platform.pids))
         await self._prime(ours, plan)
         answers = await asyncio.to_thread(_answers, platform.address, plan)
-        async with EchoServers(serving, platform.address, answers) as servers:
+        command = platform.like_serving(*COMMAND)
+        async with EchoServers(serving, platform.address, answers, command) as servers:
             echo = Side(
                 name="echo", address=servers.address, pids=lambda: {"serving": servers.pids}
             )

@@ -30,6 +30,8 @@ _MESSAGES: dict[str, tuple[type[Message], type[Message]]] = {
     traffic.REWARD: (pb.RewardRequest, pb.RewardResponse),
 }
 _READY = b"ready\n"
+COMMAND = (sys.executable, "-P", "-m", "benchmarks.echo")
+"""Runs one server."""
 
 
 @contextmanager
@@ -43,9 +45,16 @@ def free_address(like: str) -> Iterator[str]:
 class EchoServers:
     """`async with EchoServers(processes, like, answers) as echo:` runs them on one free port of an address's host."""
 
-    def __init__(self, processes: int, like: str, answers: Mapping[str, bytes]) -> None:
+    def __init__(
+        self,
+        processes: int,
+        like: str,
+        answers: Mapping[str, bytes],
+        command: Sequence[str] = COMMAND,
+    ) -> None:
         self._kept = ExitStack()
         self.address = self._kept.enter_context(free_address(like))
+        self._command = command
         self._processes = processes
         encoded = {path: base64.b64encode(answer).decode() for path, answer in answers.items()}
         self._wish = json.dumps({"address": self.address, "answers": encoded}).encode() + b"\n"
@@ -74,7 +83,7 @@ class EchoServers:
 
     async def _start(self) -> Process:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", "benchmarks.echo"),
+            *self._command,
             stdin=PIPE,
             stdout=PIPE,
             stderr=DEVNULL,

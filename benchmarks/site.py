@@ -38,6 +38,9 @@ class Site(Protocol):
     def pids(self) -> Mapping[str, int]:
         """Its processes by name; those of serving are `serving-0` and on."""
 
+    def like_serving(self, *command: str) -> Sequence[str]:
+        """The command that runs another one with serving's claim to the processors."""
+
     async def launch(self, name: str, arms: Sequence[str]) -> str:
         """Start an experiment of all four policies with this closed catalogue; answers its id."""
 

@@ -17,6 +17,7 @@ from benchmarks.compare import Plan
 from benchmarks.sla import Check
 from benchmarks.suites import ARMS, SUITES, Finding, Run, Settings, Suite, compared
 from benchmarks.traffic import MODES, Traffic
+from cli import process
 from cli.embedded import Wanted, embedded_services
 from cli.platform import Platform
 from cli.platform import Settings as PlatformSettings
@@ -241,6 +242,9 @@ class _Site:
     @property
     def pids(self) -> Mapping[str, int]:
         return self._platform.pids
+
+    def like_serving(self, *command: str) -> Sequence[str]:
+        return process.launched(command, slice_us=process.PROMPT_US)
 
     async def launch(self, name: str, arms: Sequence[str]) -> str:
         return await asyncio.to_thread(self._launch, {"name": name, "arms": list(arms)})

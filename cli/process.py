@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, Process
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,22 +59,34 @@ def open_log(path: Path) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
 
+def launched(
+    argv: Sequence[str],
+    *,
+    death_signal: signal.Signals = signal.SIGKILL,
+    nice: int = 0,
+    slice_us: int = 0,
+    account: Account | None = None,
+) -> list[str]:
+    """The command that becomes the program `argv`, to be run by this very process; see Program."""
+    identity = f"{account.uid}:{account.gid}" if account else "-"
+    numbers = (int(death_signal), os.getpid(), nice, slice_us)
+    return [sys.executable, "-I", "-S", str(LAUNCHER), *map(str, numbers), identity, *argv]
+
+
 async def spawn(program: Program, log: Path) -> Process:
     """Start a program in a session of its own, so that Ctrl-C reaches it only through its supervisor."""
     if program.prepare is not None:
         program.prepare()
-    account = program.account
-    launcher = [sys.executable, "-I", "-S", str(LAUNCHER), str(int(program.death_signal))]
-    identity = f"{account.uid}:{account.gid}" if account else "-"
     descriptor = open_log(log)
     try:
         return await asyncio.create_subprocess_exec(
-            *launcher,
-            str(os.getpid()),
-            str(program.nice),
-            str(program.slice_us),
-            identity,
-            *program.argv,
+            *launched(
+                program.argv,
+                death_signal=program.death_signal,
+                nice=program.nice,
+                slice_us=program.slice_us,
+                account=program.account,
+            ),
             stdin=DEVNULL,
             stdout=descriptor,
             stderr=descriptor,
