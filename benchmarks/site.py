@@ -31,6 +31,14 @@ class Site(Protocol):
         """Where serving listens, host:port."""
 
     @property
+    def http_url(self) -> str:
+        """Where the control plane answers."""
+
+    @property
+    def token(self) -> str:
+        """An admin's."""
+
+    @property
     def environment(self) -> Mapping[str, str]:
         """What its processes are told."""
 

@@ -9,7 +9,17 @@ from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Self
 
-from benchmarks import estimators, fold, freshness, kernel, refresh, sla, startup, traffic
+from benchmarks import (
+    analytics,
+    estimators,
+    fold,
+    freshness,
+    kernel,
+    refresh,
+    sla,
+    startup,
+    traffic,
+)
 from benchmarks.compare import Comparer, Plan, Report, Result
 from benchmarks.fleet import Fleet
 from benchmarks.site import Host, Site, seen
@@ -17,6 +27,8 @@ from benchmarks.sla import Check, Limit
 from benchmarks.traffic import Traffic
 
 ARMS = 1_000
+HISTORY = 10_000_000
+"""Decisions that analytics are measured over."""
 EXPERIMENT = "bench"
 
 
@@ -29,6 +41,7 @@ class Settings:
     duration_s: float | None = None
     """On each side of a comparison; None: each suite's own."""
     seed: int = 1
+    history: int = HISTORY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,6 +226,13 @@ async def _freshness(run: Run) -> Finding:
     return Finding(figures=fresh.figures(), details=fresh.as_json(), text=fresh.table())
 
 
+async def _analytics(run: Run) -> Finding:
+    await run.close_platform()
+    async with run.host.platform(1) as site:
+        measured = await analytics.measure(site, run.settings.history, run.report)
+    return Finding(figures=measured.figures(), details=measured.as_json(), text=measured.table())
+
+
 async def _apart(work: Callable[..., Any], *args: object, **named: object) -> Any:
     """Run a measurement in a process that does nothing else."""
     spawning = multiprocessing.get_context("spawn")
@@ -298,6 +318,12 @@ SUITES: Sequence[Suite] = (
         description="From an acknowledged reward to the snapshot that answers, at 1,000 events/s",
         limits=freshness.LIMITS,
         measure=_freshness,
+    ),
+    Suite(
+        name="analytics",
+        description="The control plane over two weeks of history, and a CSV export of a million events of it",
+        limits=analytics.LIMITS,
+        measure=_analytics,
     ),
     Suite(
         name="estimators",

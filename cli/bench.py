@@ -15,7 +15,7 @@ from typer import BadParameter, Option
 from benchmarks import machine, report, results, sla
 from benchmarks.compare import Plan
 from benchmarks.sla import Check
-from benchmarks.suites import ARMS, SUITES, Finding, Run, Settings, Suite, compared
+from benchmarks.suites import ARMS, HISTORY, SUITES, Finding, Run, Settings, Suite, compared
 from benchmarks.traffic import MODES, Traffic
 from cli import process
 from cli.embedded import Wanted, embedded_services
@@ -68,6 +68,10 @@ def command(
     clients: Annotated[
         int | None, Option(min=1, max=64, help="Load generators (default one for two cores).")
     ] = None,
+    history: Annotated[
+        int,
+        Option(min=1_000, max=100_000_000, help="Decisions that the suite analytics reads."),
+    ] = HISTORY,
     seed: Annotated[int, Option(min=0, help="Of arrivals, users and candidates.")] = 1,
     keep: Annotated[
         str | None, Option(help="Keep the result in benchmarks/results under this name.")
@@ -87,6 +91,7 @@ def command(
         serving=serving,
         duration_s=duration,
         seed=seed,
+        history=history,
     )
     bench = _Bench(settings, keep=keep and results.checked(keep), as_json=as_json)
     if all(each is None for each in own):
@@ -234,6 +239,14 @@ class _Site:
     @property
     def address(self) -> str:
         return self._platform.grpc_address
+
+    @property
+    def http_url(self) -> str:
+        return self._platform.http_url
+
+    @property
+    def token(self) -> str:
+        return self._platform.token
 
     @property
     def environment(self) -> Mapping[str, str]:

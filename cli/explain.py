@@ -12,7 +12,7 @@ import msgspec
 from rich.console import Console
 from typer import Argument, Option
 
-from cli.explanation import document, show, stub_document
+from cli.explanation import show
 from cli.platform import OWN_KEYS
 from cli.state import read_environment
 from cli.verify import database_url
@@ -21,6 +21,7 @@ from pullarm.domain.decision_id import decode
 from pullarm.domain.errors import ConfigurationError
 from pullarm.storage.postgres import Database, PostgresHistory
 from replay.explain import Verdict, redo
+from replay.explanation import document, stub_document
 from serving.settings import read_keys
 
 STATUS = {"reproduced": 0, "differs": 1, "other_kernel": 3, "not_logged": 4, "not_folded": 4}

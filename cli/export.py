@@ -12,6 +12,7 @@ from typer import Argument, Option
 
 from cli.moments import moment
 from cli.verify import database_url
+from pullarm.domain.analysis import DecisionFilter
 from pullarm.domain.errors import invalid
 from pullarm.storage.postgres import Database, PostgresExperiments
 from pullarm.storage.postgres.export import PostgresExport
@@ -83,7 +84,7 @@ async def _export(
             )
         writer = log_writer(log_format, stream, await log.kinds(experiment))
         rows = 0
-        async for page in log.pages(experiment, since=span[0], until=span[1]):
+        async for page in log.pages(experiment, DecisionFilter(since=span[0], until=span[1])):
             writer.write(page)
             rows += len(page)
         writer.close()

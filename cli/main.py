@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
+from keyword import iskeyword
 
 import typer
 
@@ -13,6 +14,8 @@ COMMANDS = {
     "demo": "Start the platform and drive it as an upstream recommender would.",
     "launch": "Create an experiment and start it.",
     "status": "Show experiments and how their policies do.",
+    "events": "Print an experiment's decisions with what came of them, and follow them.",
+    "try": "Ask a policy what it would choose: no platform, nothing logged.",
     "stop": "Stop an experiment for good.",
     "erase": "Replace who a user was in an experiment's ledger, for good.",
     "audit": "Show who changed what, when and from where.",
@@ -35,7 +38,7 @@ COMMANDS = {
     "work": "Run one worker.",
     "migrate": "Bring the database up to date.",
 }
-"""Every command with its line in the overview; cli/NAME.py, with _ for -, holds it as `command`.
+"""Every command with its line in the overview; cli/NAME.py, with _ for - and after a keyword, holds it as `command`.
 
 Or cli/NAME/__init__.py has COMMANDS of its own, to be called behind it, of which again only the one called is imported.
 """
@@ -65,7 +68,7 @@ def _group(
     for each, said in commands.items():
         function: Callable[..., None] = _not_called
         if called[:1] == (each,):
-            path = f"{package}.{each.replace('-', '_')}"
+            path = f"{package}.{each.replace('-', '_')}{'_' * iskeyword(each)}"
             module = import_module(path)
             below = getattr(module, "COMMANDS", None)
             command = _group(each, said, path, below, called[1:]) if below else module.command

@@ -6,7 +6,7 @@ from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Any, Self
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import httpx
 from typer import Option
@@ -99,6 +99,11 @@ class ControlPlane:
     def summary(self, reference: str) -> dict[str, Any]:
         """One experiment's figures."""
         return self._call("GET", f"/experiments/{_quoted(reference)}/summary")
+
+    def events(self, reference: str, **parameters: object) -> dict[str, Any]:
+        """A page of one experiment's decisions, newest first; parameters of None are not given."""
+        given = {name: value for name, value in parameters.items() if value is not None}
+        return self._call("GET", f"/experiments/{_quoted(reference)}/events?{urlencode(given)}")
 
     def start(self, reference: str) -> dict[str, Any]:
         """Start a draft."""

@@ -1,5 +1,6 @@
 """The application, wired by hand: tests call it with whatever stores they like."""
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,22 +10,30 @@ from litestar import Litestar, Router
 from litestar.di import Provide
 from litestar.middleware import DefineMiddleware
 from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
 from control import hardening
 from control.access import Access, Authentication, needs
+from control.analysis import Analysis
+from control.analytics import Analytics
 from control.arms import Arms
 from control.audit import Audit, AuditController
+from control.comparison import Comparison
 from control.dashboard import dashboard, find_web
+from control.described import Described
 from control.erasure import Erase, Erasing, Erasures
 from control.experiments import Experiments
+from control.explained import Decisions
 from control.forced import ForcedUsers
 from control.groups import GroupController, Groups
 from control.health import Health, Probe, Probes
+from control.live import Live, LiveStreams
+from control.logged import Log
 from control.origin import refuse_other_sites
 from control.overview import Overview
+from control.posteriors import Posteriors
 from control.problems import HANDLERS, AnyRequest
+from control.recommendations import Movies, Serving
 from control.sessions import SessionController, Sessions
 from control.settings import Limits
 from control.system import AskIntake, System, SystemFigures
@@ -35,6 +44,7 @@ from pullarm.domain.audit import Author
 from pullarm.domain.ports import AuditTrail, ExperimentStore, GroupStore, SessionStore, TokenStore
 from pullarm.domain.summary import Summaries
 from pullarm.lifecycle import Halts, Lifecycle
+from pullarm.storage.postgres.readers import PostgresReaders
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,11 +56,13 @@ class Stores:
     groups: GroupStore
     erase: Erase
     summaries: Summaries
+    readers: PostgresReaders
     halts: Halts
     tokens: TokenStore
     sessions: SessionStore
     probes: Mapping[str, Probe]
     intake: AskIntake
+    upstream: Serving
 
 
 def create_app(
@@ -61,14 +73,22 @@ def create_app(
     access_clock: Clock = system_clock,
     limits: Limits | None = None,
     web: Path | None = None,
+    closing: asyncio.Event | None = None,
 ) -> Litestar:
-    """The control plane over these stores; a simulated clock neither opens nor closes it to anybody."""
+    """The control plane over these stores; a simulated clock neither opens nor closes it to anybody.
+
+    `closing` ends the streams, which would otherwise hold up whoever waits for answers to end.
+    """
     limits = limits or Limits()
     lifecycle = Lifecycle(stores.experiments, stores.trail, stores.halts, clock)
     erasing = Erasing(stores.experiments, stores.erase, clock)
     groups = Groups(stores.groups, stores.experiments, clock)
     overview = Overview(lifecycle, stores.summaries, clock, monotonic)
     audit = Audit(stores.trail, stores.experiments)
+    live = Live(overview, closing or asyncio.Event())
+    analysis = Analysis(lifecycle, stores.readers, clock)
+    comparison = Comparison(analysis)
+    posteriors = Posteriors(stores.halts)
     probes = Probes(stores.probes)
     figures = SystemFigures(stores.intake, clock)
     access = Access(stores.tokens, stores.sessions, stores.experiments, access_clock)
@@ -83,6 +103,11 @@ def create_app(
             ForcedUsers,
             Erasures,
             GroupController,
+            Analytics,
+            Log,
+            Decisions,
+            LiveStreams,
+            Movies,
             TokenController,
             SessionController,
             Health,
@@ -94,6 +119,11 @@ def create_app(
             "erasing": Provide(lambda: erasing, sync_to_thread=False),
             "groups": Provide(lambda: groups, sync_to_thread=False),
             "overview": Provide(lambda: overview, sync_to_thread=False),
+            "analysis": Provide(lambda: analysis, sync_to_thread=False),
+            "comparison": Provide(lambda: comparison, sync_to_thread=False),
+            "posteriors": Provide(lambda: posteriors, sync_to_thread=False),
+            "live": Provide(lambda: live, sync_to_thread=False),
+            "upstream": Provide(lambda: stores.upstream, sync_to_thread=False),
             "probes": Provide(lambda: probes, sync_to_thread=False),
             "figures": Provide(lambda: figures, sync_to_thread=False),
             "tokens": Provide(lambda: tokens, sync_to_thread=False),
@@ -128,7 +158,7 @@ def create_app(
                 opt=needs(Role.VIEWER, filtered=True),
             ),
             # The other renderers load scripts of others, which would act with the session of whoever looks.
-            render_plugins=[JsonRenderPlugin()],
+            render_plugins=[Described()],
         ),
         request_max_body_size=limits.body_bytes,
         logging_config=None,

@@ -51,6 +51,17 @@ class NotJson(HTTPException):
     status_code = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
 
 
+class BadParameter(HTTPException):
+    """A query parameter that cannot be honoured."""
+
+    status_code = HTTPStatus.BAD_REQUEST
+
+    def __init__(self, name: str, detail: str) -> None:
+        super().__init__(
+            detail=f"{name[:80]} {detail}", extra=[{"key": name[:80], "message": detail}]
+        )
+
+
 def problem(
     status: int,
     detail: str,
@@ -93,10 +104,24 @@ def http_error(request: AnyRequest, error: HTTPException) -> Response[dict[str, 
     """What the framework refused: unknown paths, wrong methods, bodies that are no JSON or too large."""
     if error.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return unexpected(request, error)
-    response = problem(error.status_code, f"{request.method} {request.url.path}: {error.detail}")
+    response = problem(
+        error.status_code,
+        f"{request.method} {request.url.path}: {error.detail}",
+        problems=_parameters(error.extra),
+    )
     for name, value in (error.headers or {}).items():
         response.set_header(name, value)
     return response
+
+
+def _parameters(extra: object) -> list[dict[str, str]]:
+    """The parameters that the framework did not take, as problems."""
+    found = extra if isinstance(extra, list) else []
+    return [
+        {"field": str(each["key"]), "detail": str(each.get("message", ""))}
+        for each in found
+        if isinstance(each, dict) and "key" in each
+    ]
 
 
 def unexpected(request: AnyRequest, error: Exception) -> Response[dict[str, object]]:

@@ -11,6 +11,7 @@ import uvicorn
 from litestar import Litestar
 
 from control.app import Stores, create_app
+from control.recommendations import Serving
 from control.settings import ADDRESS, Settings
 from pullarm.clock import clock_from
 from pullarm.domain.errors import ConfigurationError
@@ -20,10 +21,10 @@ from pullarm.storage.postgres import (
     PostgresExperiments,
     PostgresGroups,
     PostgresLedger,
-    PostgresSummary,
     PostgresTokens,
     PostgresTrail,
 )
+from pullarm.storage.postgres.readers import PostgresReaders
 from pullarm.storage.redis import RedisBoard, connect
 
 GRACE_S = 5
@@ -34,9 +35,12 @@ _log = logging.getLogger(__name__)
 class _Server(uvicorn.Server):
     """uvicorn that leaves signals to us: its own handling ends the process with the signal, not with 0."""
 
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, on_ready: Callable[[], None], closing: asyncio.Event
+    ) -> None:
         super().__init__(config)
         self._on_ready = on_ready
+        self._closing = closing
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -49,6 +53,7 @@ class _Server(uvicorn.Server):
 
     def ask_to_exit(self) -> None:
         """Finish what is in flight; asked twice, drop it."""
+        self._closing.set()
         self.force_exit = self.should_exit
         self.should_exit = True
 
@@ -72,27 +77,35 @@ async def serve(settings: Settings) -> None:
     board = RedisBoard(redis)
     with bind(settings.host, settings.port) as listening:
         try:
-            async with Database(settings.database_url) as database:
-                tokens = PostgresTokens(database)
+            async with (
+                Database(settings.database_url) as database,
+                Serving(settings.grpc_address, settings.upstream_token) as serving,
+            ):
+                tokens, readers = PostgresTokens(database), PostgresReaders.of(database)
                 stores = Stores(
                     experiments=PostgresExperiments(database),
                     trail=PostgresTrail(database),
                     erase=PostgresErasure(database).erase,
                     groups=PostgresGroups(database),
-                    summaries=PostgresSummary(database),
+                    summaries=readers.summary,
+                    readers=readers,
                     halts=board,
                     tokens=tokens,
                     sessions=tokens,
                     probes={"postgresql": database.ping, "redis": board.ping},
                     intake=PostgresLedger(database).intake,
+                    upstream=serving,
                 )
-                app = create_app(stores, clock=clock, limits=settings.limits)
-                await _run(app, listening, settings)
+                closing = asyncio.Event()
+                app = create_app(stores, clock=clock, limits=settings.limits, closing=closing)
+                await _run(app, listening, settings, closing)
         finally:
             await redis.aclose()
 
 
-async def _run(app: Litestar, listening: socket.socket, settings: Settings) -> None:
+async def _run(
+    app: Litestar, listening: socket.socket, settings: Settings, closing: asyncio.Event
+) -> None:
     def ready() -> None:
         address, scheme = listening.getsockname(), "https" if settings.tls else "http"
         _log.info("%s answers on %s://%s:%s", settings.process, scheme, settings.host, address[1])
@@ -111,7 +124,7 @@ async def _run(app: Litestar, listening: socket.socket, settings: Settings) -> N
         ssl_certfile=settings.tls.certificate if settings.tls else None,
         ssl_keyfile=settings.tls.key if settings.tls else None,
     )
-    server = _Server(config, ready)
+    server = _Server(config, ready, closing)
     loop = asyncio.get_running_loop()
     for each in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(each, server.ask_to_exit)

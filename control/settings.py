@@ -56,6 +56,10 @@ class Settings:
     proxies: str = ""
     """Addresses, with commas between, whose word is taken for who asks; empty: nobody's."""
     limits: Limits = field(default_factory=Limits)
+    grpc_address: str = "127.0.0.1:50051"
+    """Of serving, which the example upstream asks."""
+    upstream_token: str = field(default="", repr=False)
+    """Of role caller, where serving requires one."""
     clock: str = "system"
     process: str = "control"
     ready_file: Path | None = None
@@ -76,6 +80,8 @@ class Settings:
             tls=tls,
             proxies=optional(environment, "FORWARDED_ALLOW_IPS", ""),
             limits=Limits.from_environment(environment),
+            grpc_address=optional(environment, "PULLARM_GRPC_ADDRESS", "127.0.0.1:50051"),
+            upstream_token=optional(environment, "PULLARM_UPSTREAM_TOKEN", ""),
             clock=optional(environment, "PULLARM_CLOCK", "system"),
             process=optional(environment, "PULLARM_PROCESS", "control"),
             ready_file=optional_path(environment, "PULLARM_READY_FILE"),

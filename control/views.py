@@ -306,7 +306,7 @@ def summary_view(experiment: Experiment, summary: Summary, now: datetime) -> Sum
         policies={
             name: PolicySummary(
                 share=_share(experiment, name),
-                interval=_interval(of_policy),
+                interval=interval_of(of_policy),
                 **_values(of_policy),
             )
             for name, of_policy in policies.items()
@@ -319,7 +319,8 @@ def _share(experiment: Experiment, policy: str) -> float:
     return experiment.buckets.count(POLICY_NUMBERS[policy]) / BUCKETS
 
 
-def _interval(policy: PolicyFigures) -> tuple[float, float] | None:
+def interval_of(policy: PolicyFigures) -> tuple[float, float] | None:
+    """95 % interval of the rate, with users as the independent units; None before the first serve."""
     if policy.rate is None:
         return None
     return wilson.clustered(

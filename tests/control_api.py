@@ -7,6 +7,7 @@ from httpx import ASGITransport, AsyncClient, Response
 from litestar import Litestar
 
 from control.app import Stores, create_app
+from control.recommendations import Serving
 from control.settings import Limits
 from pullarm.domain.access import Principal, Role, Token, digest
 from pullarm.domain.errors import Unavailable
@@ -24,6 +25,7 @@ from pullarm.storage.postgres import (
     PostgresSummary,
     PostgresTrail,
 )
+from pullarm.storage.postgres.readers import PostgresReaders
 from pullarm.storage.postgres.times import at
 from pullarm.storage.redis import RedisBoard
 from tests.ledger_events import START_MS
@@ -88,6 +90,7 @@ def app_over(
     summaries: Summaries | None = None,
     tokens: MemoryTokens | None = None,
     limits: Limits | None = None,
+    upstream: Serving | None = None,
 ) -> Litestar:
     tokens = tokens or administered()
     stores = Stores(
@@ -96,11 +99,13 @@ def app_over(
         erase=PostgresErasure(database).erase,
         groups=PostgresGroups(database),
         summaries=summaries or PostgresSummary(database),
+        readers=PostgresReaders.of(database),
         halts=board,
         tokens=tokens,
         sessions=tokens,
         probes={"postgresql": database.ping, "redis": board.ping},
         intake=PostgresLedger(database).intake,
+        upstream=upstream or Serving("127.0.0.1:1"),  # where nobody listens
     )
     return create_app(
         stores, clock=clock, monotonic=clock.monotonic, access_clock=clock, limits=limits

@@ -12,6 +12,7 @@ from arq.worker import Worker
 from pullarm.clock import Clock
 from pullarm.domain.errors import PullarmError, Unavailable
 from pullarm.storage.postgres import PostgresIntake, PostgresLedger
+from pullarm.storage.postgres.latency import PostgresLatency
 from pullarm.storage.postgres.retention import PostgresRetention
 from pullarm.storage.postgres.times import at
 from pullarm.storage.redis.queue import QUEUE, queue_errors, queue_settings
@@ -26,6 +27,7 @@ _RETENTION_TIMEOUT_S = 3 * 3_600
 _MAKE_PARTITIONS = f"{__name__}.make_partitions"  # arq imports it by this name
 _FORGET_LIVES = f"{__name__}.forget_lives"
 _REMOVE_OLD_DAYS = f"{__name__}.remove_old_days"
+_ADD_UP_HOURS = f"{__name__}.add_up_hours"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,8 +74,21 @@ async def forget_lives(context: dict[str, Any]) -> int:
         return 0
 
 
+async def add_up_hours(context: dict[str, Any]) -> None:
+    """Add up the minutes of serving whose hours are over, so that reading weeks of them stays quick."""
+    latency: PostgresLatency = context["latency"]
+    try:
+        await latency.add_up(at(context["clock"]()))
+    except Unavailable as error:
+        _log.warning("hours of serving are not added up: %s", error)
+
+
 async def run(
-    queue_redis_url: str, ledger: PostgresLedger, retention: Retention, clock: Clock
+    queue_redis_url: str,
+    ledger: PostgresLedger,
+    retention: Retention,
+    latency: PostgresLatency,
+    clock: Clock,
 ) -> None:
     """Run arq for ever; its Redis away only means that jobs wait."""
     redis_settings = queue_settings(queue_redis_url)
@@ -84,9 +99,15 @@ async def run(
             cron_jobs=[
                 cron(_MAKE_PARTITIONS, minute={5, 35}, second=0, run_at_startup=True),
                 cron(_FORGET_LIVES, minute=25, second=0),
+                cron(_ADD_UP_HOURS, minute={10, 40}, second=0, run_at_startup=True),
                 cron(_REMOVE_OLD_DAYS, minute=20, second=0, timeout=_RETENTION_TIMEOUT_S),
             ],
-            ctx={"ledger": ledger, "retention": retention, "clock": clock},
+            ctx={
+                "ledger": ledger,
+                "retention": retention,
+                "latency": latency,
+                "clock": clock,
+            },
             handle_signals=False,
             poll_delay=0.5,
         )

@@ -21,6 +21,7 @@ from pullarm.storage.postgres import (
     PostgresTokens,
     PostgresTrail,
 )
+from pullarm.storage.postgres.latency import PostgresLatency
 from pullarm.storage.postgres.retention import PostgresRetention
 from pullarm.storage.redis import RedisBoard, RedisCallers, RedisEventSource, connect
 from workers import jobs
@@ -73,7 +74,10 @@ async def run(settings: Settings) -> None:
             asyncio.create_task(IntakeWatch(ledger).run(), name="intake"),
             asyncio.create_task(Statistics(PostgresStatistics(database)).run(), name="statistics"),
             asyncio.create_task(
-                jobs.run(settings.queue_redis_url, ledger, retention, clock), name="arq"
+                jobs.run(
+                    settings.queue_redis_url, ledger, retention, PostgresLatency(database), clock
+                ),
+                name="arq",
             ),
             asyncio.create_task(callers.run(), name="callers"),
         ]

@@ -93,10 +93,6 @@ def decode(text: str, ring: KeyRing) -> Token:
 
     What is no id at all is MALFORMED_ID, an id that none of our keys signed FORGED_ID.
     """
-    if len(text) > MAX_CHARACTERS:
-        raise _malformed(f"has {len(text)} characters; at most {MAX_CHARACTERS}")
-    if not text:
-        raise _malformed("is empty; send the decision_id of a Select")
     payload = _verified(text, ring)
     try:
         return _parse(payload)
@@ -108,6 +104,15 @@ def decode(text: str, ring: KeyRing) -> Token:
         raise _malformed() from None
 
 
+def uid_of(text: str) -> bytes:
+    """The uid that an id names, whoever signed it: enough to look its decision up, and for nothing else.
+
+    Raises InvalidInput for what is no id.
+    """
+    uid: bytes = _FIELDS.unpack_from(_bytes(text))[8]
+    return uid
+
+
 def _malformed(detail: str = _NOT_OURS) -> InvalidInput:
     return invalid("decision_id", detail).counted_as(RewardStatus.MALFORMED_ID)
 
@@ -116,7 +121,12 @@ def _forged() -> InvalidInput:
     return invalid("decision_id", _NOT_OURS).counted_as(RewardStatus.FORGED_ID)
 
 
-def _verified(text: str, ring: KeyRing) -> bytes:
+def _bytes(text: str) -> bytes:
+    """All of an id; raises InvalidInput unless it is spelled as ours are."""
+    if len(text) > MAX_CHARACTERS:
+        raise _malformed(f"has {len(text)} characters; at most {MAX_CHARACTERS}")
+    if not text:
+        raise _malformed("is empty; send the decision_id of a Select")
     try:
         data = urlsafe_b64decode(text + "=" * (-len(text) % 4))
     except (Base64Error, ValueError):
@@ -125,6 +135,11 @@ def _verified(text: str, ring: KeyRing) -> bytes:
     canonical = urlsafe_b64encode(data).rstrip(b"=").decode() == text
     if not canonical or len(data) < _FIELDS.size + _MAC_BYTES or data[0] != FORMAT:
         raise _malformed()
+    return data
+
+
+def _verified(text: str, ring: KeyRing) -> bytes:
+    data = _bytes(text)
     key = ring.keys.get(data[1])
     payload, mac = data[:-_MAC_BYTES], data[-_MAC_BYTES:]
     if key is None or not compare_digest(mac, _mac(payload, key, ring.deployment)):

@@ -23,6 +23,11 @@ def bucket_of(ms: float) -> int:
     return ceil(log(max(ms, SMALLEST_MS) / _EDGE_MS) / _LOG_GAMMA + (_EDGE - _ROUNDING))
 
 
+def upper_ms(bucket: int) -> float:
+    """The longest latency of a bucket, in milliseconds."""
+    return float(_EDGE_MS * _GAMMA ** (bucket - _EDGE))
+
+
 class LatencySketch:
     """Counts by logarithmic bucket: any quantile within 1 % of a true one, and shards add up exactly.
 

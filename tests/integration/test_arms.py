@@ -139,7 +139,7 @@ async def test_log_has_the_arms_that_were_offered(scene: Scene) -> None:
             logged._replace(config_no=config_no, candidates=b"", all_arms=count, withheld=at)
         )
     export = PostgresExport(scene.database, page_decisions=2)
-    pages = export.pages(found, since=None, until=None)
+    pages = export.pages(found)
     offered = [row.candidate_nos async for page in pages for row in page]
     assert offered == [(1, 2), (2,), (1, 2), (1, 2), (1,)]
 

@@ -107,11 +107,7 @@ async def test_nothing_leads_to_the_user_and_every_sum_stays(scene: LedgerScene,
     assert await scene.ledger.posterior(number) == posterior
     assert await scene.summary(number) == summary
     await verified(scene, number)
-    rows = [
-        row
-        async for page in PostgresExport(scene.database).pages(made, since=None, until=None)
-        for row in page
-    ]
+    rows = [row async for page in PostgresExport(scene.database).pages(made) for row in page]
     mine = [row for row in rows if row.unit == erased.known_as]
     assert mine
     assert {row.unit for row in rows} == {*USERS[1:], erased.known_as}

@@ -7,6 +7,7 @@ from random import Random
 
 import pytest
 
+from pullarm.domain.analysis import DecisionFilter
 from pullarm.domain.decision import RewardStatus, Token, hash_of, pack_arms, uid_ms
 from pullarm.domain.experiment import Aggregation, Catalogue, Experiment, RewardKind, State
 from pullarm.domain.log_row import KindCredit, LogRow
@@ -43,7 +44,7 @@ class Scene:
     async def rows(
         self, experiment: Experiment, since: datetime | None = None, until: datetime | None = None
     ) -> list[LogRow]:
-        pages = self.export.pages(experiment, since=since, until=until)
+        pages = self.export.pages(experiment, DecisionFilter(since=since, until=until))
         return [row async for page in pages for row in page]
 
 
@@ -234,7 +235,7 @@ async def test_arm_that_comes_while_the_log_is_read_has_its_name(scene: Scene) -
     make, number = scene.make, experiment.number
     early = [make.token(number, at_ms=START_MS + n) for n in range(4)]
     await scene.fold(*map(make.decision, early))
-    pages = scene.export.pages(experiment, since=None, until=None)
+    pages = scene.export.pages(experiment)
     assert len(await anext(pages)) == 3
     assert await scene.experiments.register_arms(number, ["fresh"], START_MS) == 1
     token = make.token(number, at_ms=START_MS + HOUR_MS, arms=[2])

@@ -214,7 +214,7 @@ async def test_series_arms_and_cohorts(small: Small) -> None:
     assert len(await series.timeseries(small.number, later, Grain.HOUR)) == 1
     assert await series.timeseries(small.number, later, Grain.DAY) == []
 
-    found = await series.arms(small.number, later, Grain.HOUR)
+    found = await series.arms(small.number, later)
     arms = {(a.arm_no, a.first_slot): a.counts for a in found}
     assert arms == {
         (3, 1): one,
@@ -223,12 +223,30 @@ async def test_series_arms_and_cohorts(small: Small) -> None:
         (8, 2): replace(two, rewarded=1, credit_micro=1_000_000, squared_micro=1_000_000**2),
         (7, 4): two,
     }
-    every_arm = await series.arms(small.number, everything, Grain.DAY)
+    every_arm = await series.arms(small.number, everything)
     assert {a.counts.serves for a in every_arm if a.first_slot == 2} == {4}
+    nines = await series.arms_timeseries(small.number, everything, Grain.HOUR, [1, 2])
+    assert [(p.begins_at, p.policy, p.counts) for p in nines] == [(start, 2, half)]
     with pytest.raises(InvalidInput):
-        await series.arms(small.number, everything, Grain.MINUTE)
+        await series.arms_timeseries(small.number, everything, Grain.MINUTE, [1])
+    odd = await series.cohorts_timeseries(small.number, everything, Grain.DAY, [1])
+    assert [(p.begins_at, p.policy, p.counts) for p in odd] == [(start, 2, two)]
     cohorts = await series.cohorts(small.number, everything)
     assert [(c.cohort, c.counts) for c in cohorts] == [(0, half), (1, two)]
+    whole = replace(half, serves=4)
+    minute = timedelta(minutes=1)
+    for since, until, counts in [
+        (
+            start - 30 * hour,
+            start + 50 * hour,
+            whole,
+        ),  # whole days inside, hours and minutes at the ends
+        (start - minute, start + minute, half),
+        (start + minute, start + 30 * hour, two),
+        (start + 2 * hour, start + 2 * hour, None),
+    ]:
+        sums = await series.policies(small.number, Span(since=since, until=until))
+        assert sums == ({} if counts is None else {2: counts})
 
 
 @pytest.mark.parametrize(

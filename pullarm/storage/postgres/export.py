@@ -15,6 +15,7 @@ from uuid import UUID
 import msgspec
 from asyncpg import Record
 
+from pullarm.domain.analysis import EVERYTHING, DecisionFilter
 from pullarm.domain.arms import statuses_at
 from pullarm.domain.assignment import MICRO
 from pullarm.domain.decision import Reason, hash_of, make_uid, pack_arms, unpack_arms
@@ -53,20 +54,21 @@ class PostgresExport:
         return datetime.combine(removed + _DAY, time(), UTC) if removed else None
 
     async def pages(
-        self, experiment: Experiment, *, since: datetime | None, until: datetime | None
+        self, experiment: Experiment, sought: DecisionFilter = EVERYTHING
     ) -> AsyncIterator[list[LogRow]]:
-        """The slots of the decisions made from `since` (included) to `until` (excluded), by decision uid and slot.
+        """The slots of the decisions that are sought, by decision uid and slot.
 
         Decisions that filled no slot have no row, nor have those of which only rewards have come; neither has what is
         folded after the page that it belongs to was read.
         """
-        start, end = _uid_at(since, _FIRST), _uid_at(until, _END)
+        start, end = uid_span(sought.since, sought.until)
+        fits = sought.policy, sought.arms, sought.cohort, sought.bucket
         versions: _Versions | None = None
         while True:
             async with self._database.snapshot() as connection:
                 await connection.execute(_SQL["prepare"])
                 decisions = await connection.fetch(
-                    _SQL["page"], experiment.number, start, end, self._page_decisions
+                    _SQL["page"], experiment.number, start, end, self._page_decisions, *fits
                 )
                 if not decisions:
                     return
@@ -76,6 +78,11 @@ class PostgresExport:
                 credits = await _credits(connection, experiment.number, decisions)
             yield versions.page(decisions, credits)
             start = UUID(int=decisions[-1]["uid"].int + 1)
+
+
+def uid_span(since: datetime | None, until: datetime | None) -> tuple[UUID, UUID]:
+    """The smallest uid of decisions made from `since` on, and that of those from `until` on; None is without end."""
+    return _uid_at(since, _FIRST), _uid_at(until, _END)
 
 
 def _uid_at(moment: datetime | None, otherwise: UUID) -> UUID:

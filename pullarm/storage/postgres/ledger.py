@@ -17,7 +17,7 @@ from pullarm.domain.decision import Batch, Decision, Reward, ServingMinute, Toke
 from pullarm.domain.errors import Refused
 from pullarm.domain.intake import Intake
 from pullarm.domain.ports import FoldResult
-from pullarm.storage.postgres import intake
+from pullarm.storage.postgres import intake, latency
 from pullarm.storage.postgres.database import Connection, Database, queries
 from pullarm.storage.postgres.times import at
 
@@ -157,7 +157,7 @@ async def _fold(
         _collect(changes, 1, credited, "s")
     deltas = {cell: (n, s) for cell, (n, s) in sorted(changes.items()) if n or s}
     await _add_to_posterior(connection, deltas)
-    await _store_minutes(connection, batch.minutes)
+    await _store_minutes(connection, batch.minutes, now)
     advanced = await _advance(connection, experiments, batch_no, now, deltas)
     await intake.add(connection, batch.spans, now)
     return FoldResult(advanced, total["n"], rewards)
@@ -191,7 +191,15 @@ async def _add_to_posterior(
         await connection.execute(_SQL["add_to_posterior"], *map(list, zip(*rows, strict=True)))
 
 
-async def _store_minutes(connection: Connection, minutes: Sequence[ServingMinute]) -> None:
+async def _store_minutes(
+    connection: Connection, minutes: Sequence[ServingMinute], now: datetime
+) -> None:
+    settled = latency.settled_hour(now)
+    late = {(m.experiment, m.policy, m.minute // 60) for m in minutes if m.minute // 60 < settled}
+    if late:
+        await connection.execute(_SQL["keep_hours"])
+        columns = map(list, zip(*sorted(late), strict=True))
+        await connection.execute(_SQL["drop_hours"], *columns)
     keyed = [((m.experiment, m.policy, m.minute, m.process, m.sequence), m) for m in minutes]
     await connection.executemany(
         _SQL["store_minute"],

@@ -13,10 +13,22 @@ from pullarm.domain.experiment import POLICY_NAMES, Experiment
 from pullarm.domain.summary import DataCut, FirstExposures, PolicyFigures, Summary
 from pullarm.statistics.ratio import Sums
 from pullarm.storage.figures import figures, not_analysed, shares
-from pullarm.storage.postgres.database import Database, queries
+from pullarm.storage.postgres.database import Connection, Database, queries
 
 _SQL = queries("summary")
 _STATUSES = {status.value: status.name for status in RewardStatus}
+
+
+async def _cut(connection: Connection, experiment: int) -> tuple[DataCut, Record]:
+    """What the statistics of an experiment hold, and the row that says so."""
+    row = await connection.fetchrow(_SQL["cut"], experiment)
+    assert row is not None  # the head of its folds is made with the experiment
+    cut = DataCut(
+        fold_no=row["fold_no"],
+        folds_behind=row["head"] - row["fold_no"],
+        behind_since=row["behind_since"],
+    )
+    return cut, row
 
 
 class PostgresSummary:
@@ -33,8 +45,7 @@ class PostgresSummary:
             rows = await connection.fetch(_SQL["tallies"], number)
             exposed = await connection.fetch(_SQL["first_exposures"], number)
             refused = await connection.fetch(_SQL["refused_rewards"], number)
-            cut = await connection.fetchrow(_SQL["cut"], number)
-        assert cut is not None  # the head of its folds is made with the experiment
+            data_cut, cut = await _cut(connection, number)
         tallies: defaultdict[str, dict[int, int]] = defaultdict(dict)
         for row in rows:
             tallies[row["name"]][row["item"]] = row["n"]
@@ -62,14 +73,15 @@ class PostgresSummary:
             withheld_candidates=tallies["withheld"].get(0, 0),
             first_decision_at=cut["first_at"],
             last_decision_at=cut["last_at"],
-            data_cut=DataCut(
-                fold_no=cut["fold_no"],
-                folds_behind=cut["head"] - cut["fold_no"],
-                behind_since=cut["behind_since"],
-            ),
+            data_cut=data_cut,
             fold_no=cut["head"],
             posterior_version=cut["pub_no"] or 0,
         )
+
+    async def data_cut(self, experiment: int) -> DataCut:
+        """Which folds the figures of an experiment hold."""
+        async with self._database.snapshot() as connection:
+            return (await _cut(connection, experiment))[0]
 
     async def sums(self, experiment: Experiment, epoch: int, upto: datetime) -> dict[str, Sums]:
         """Sums over the users of each policy, serves as m and credit in millionths as c, of one epoch or (0) of all.
@@ -81,7 +93,7 @@ class PostgresSummary:
         last_day = (upto - start) // timedelta(days=1) - 1
         async with self._database.connection() as connection:
             rows = await connection.fetch(_SQL["per_policy"], experiment.number, epoch, last_day)
-        return {POLICY_NAMES[row["policy"]]: _sums(row) for row in rows if row["m"]}
+        return {POLICY_NAMES[row["policy"]]: sums_of(row) for row in rows if row["m"]}
 
 
 def _first_exposures(rows: list[Record]) -> tuple[FirstExposures, ...]:
@@ -110,11 +122,11 @@ def _policies(experiment: Experiment, rows: list[Record]) -> dict[str, PolicyFig
 def _figures(row: Record | None) -> PolicyFigures:
     if row is None:
         return figures(Sums(), 0)
-    return figures(_sums(row), row["r"])
+    return figures(sums_of(row), row["r"])
 
 
-def _sums(row: Record) -> Sums:
-    """Whole numbers, so that nothing is rounded."""
+def sums_of(row: Record) -> Sums:
+    """From a row of `user_sums`: whole numbers, so that nothing is rounded."""
     return Sums(**{name: int(row[name]) for name in ("n", "m", "c", "mm", "cc", "mc")})
 
 

@@ -33,6 +33,7 @@ async def test_arms_are_added_and_listed(client: AsyncClient) -> None:
     assert listed.headers["etag"] == '"3"'
     arms = arms_of(listed)
     assert arms["c", 1] == {
+        "figures": [],
         "id": "c",
         "label": "C",
         "arm_no": 4,

@@ -121,6 +121,16 @@ async def test_the_api_describes_itself(client: AsyncClient) -> None:
         "/api/audit",
         "/api/groups",
         "/api/groups/{name}",
+        *(
+            f"/api/experiments/{{reference}}/{each}"
+            for each in (
+                *("timeseries", "cohorts", "latency", "allocation", "regret", "epochs"),
+                *("policies", "events", "export"),
+            )
+        ),
+        "/api/decisions/{decision}",
+        "/api/experiments/{reference}/live",
+        "/api/movies/recommendations",
         "/api/system",
         "/api/session",
         "/api/tokens",

@@ -10,6 +10,8 @@ SELECT uid, decided_at, allocation_epoch, config_no, pub_no, kernel, unit, bucke
        EXISTS (SELECT FROM decision_excluded(NULL, experiment_id, decided_at, batch_no)) AS excluded
 FROM decision
 WHERE experiment_id = $1 AND uid >= $2 AND uid < $3 AND NOT stub
+  AND ($5::smallint IS NULL OR assigned = $5) AND ($6::integer[] IS NULL OR arms && $6)
+  AND ($7::integer IS NULL OR cohort = $7) AND ($8::smallint IS NULL OR bucket = $8)
 ORDER BY uid LIMIT $4;
 
 -- credits --

@@ -102,6 +102,16 @@ ON CONFLICT (experiment_id, policy, minute, process) DO UPDATE SET
     rewards = excluded.rewards, refused = excluded.refused
 WHERE m.sequence < excluded.sequence;
 
+-- keep_hours --
+-- Keeps hours from being added up while a minute of one that may be added up already comes; see latency.sql.
+SELECT pg_advisory_xact_lock_shared(hashtext('serving_hour'));
+
+-- drop_hours --
+-- Which are added up anew, then with the minutes that have come late.
+DELETE FROM serving_hour WHERE (experiment_id, policy, hour) IN (
+    SELECT * FROM unnest($1::integer[], $2::smallint[], $3::integer[])
+);
+
 -- lock_heads --
 -- Fold step 6, last of all, so that two workers wait for each other as briefly as can be.
 SELECT experiment_id FROM fold_head WHERE experiment_id = ANY($1::integer[]) ORDER BY experiment_id FOR UPDATE;

@@ -1,0 +1,282 @@
+"""What the analytics of one experiment answer."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from control.views import ArmView
+from pullarm.domain.summary import DataCut
+
+Interval = tuple[float, float]
+
+NO_PART = (
+    "intervals take users as the independent units, and what each of them did is not kept by part: "
+    "they are told of an experiment as a whole"
+)
+"""Why figures over a part of the time, of the arms or of the cohorts have no interval."""
+NAIVE = (
+    "naive: rewards by serves, of whatever was served. A bandit serves an arm less once it did badly by chance, so "
+    "such rates are too low, most of all those of arms that are served little"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Maturity:
+    """How much of what is asked for may still change, because rewards of it may still come."""
+
+    mature_before: datetime
+    """Decisions made before then have all the rewards that count: an attribution window and an hour have passed."""
+    serves: int
+    """In the last 24 hours."""
+    not_mature: int
+    """Of these, those made since then."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """What came of some serves."""
+
+    serves: int
+    rewarded: int
+    """Serves with a reward above zero."""
+    reward: float
+    """Sum of the credits, each from 0 to 1."""
+    rate: float | None
+    """Mean credit a serve; None before the first serve."""
+    interval: Interval | None
+    """95 % interval of the rate, with users as the independent units; None where `interval_note` says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Framed:
+    """Which part of an experiment an answer is about."""
+
+    experiment: str
+    since: datetime
+    """The time asked for, widened to whole buckets of what is kept."""
+    until: datetime
+    as_of: datetime
+    data_cut: DataCut
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PointView(Figures):
+    """One bucket of time."""
+
+    at: datetime
+    """Its beginning."""
+    mature: bool
+    """Whether all rewards that count have come."""
+    cumulative_serves: int
+    """Since the first bucket."""
+    cumulative_reward: float
+    cumulative_rate: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimeseriesView(Framed):
+    """Figures over time; buckets in which a policy served nothing are left out."""
+
+    grain: str
+    maturity: Maturity
+    interval_note: str | None
+    policies: dict[str, tuple[PointView, ...]]
+    """By assigned policy; by acting policy where an arm is asked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmFigures:
+    """What came of an arm under one policy, in one group of slots."""
+
+    policy: str
+    """That chose it."""
+    first_slot: int
+    """Of the group: 1, 2 (to 3), 4 (to 7), 8 (to 15), ..."""
+    serves: int
+    rewarded: int
+    reward: float
+    share: float
+    """Of the policy's serves in these slots."""
+    naive_rate: float | None
+    """See `rate_note`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmWithFigures(ArmView):
+    """One version of an arm, and what came of it."""
+
+    figures: tuple[ArmFigures, ...]
+    """Where it was served at all; by policy, then slot."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmsView(Framed):
+    """Every version of every arm, by number."""
+
+    maturity: Maturity
+    rate_note: str
+    interval_note: str
+    arms: tuple[ArmWithFigures, ...]
+    unlisted: tuple[ArmFigures, ...]
+    """Of candidates that were no arms, together."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CohortFigures(Figures):
+    """One cohort under its users' policy."""
+
+    policy: str
+    cohort: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fairness:
+    """How unequal a policy's rates are between cohorts."""
+
+    policy: str
+    cohorts: int
+    """Those with enough serves to compare."""
+    naive_cv: float | None
+    """Standard deviation by mean of their rates: above 0 by noise alone."""
+    corrected_cv: float | None
+    """The same without the noise; None without intervals."""
+    p_value: float | None
+    """Of all cohorts being equal; None without intervals."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CohortsView(Framed):
+    """Cohorts by assigned policy."""
+
+    maturity: Maturity
+    interval_note: str | None
+    least_serves: int
+    """A cohort with fewer is not compared."""
+    cohorts: tuple[CohortFigures, ...]
+    fairness: tuple[Fairness, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharePoint:
+    """One bucket of time."""
+
+    at: datetime
+    serves: int
+    shares: dict[str, float]
+    """By assigned policy, of the serves."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Concentration:
+    """How a policy spread its serves over the arms, in the first slot."""
+
+    policy: str
+    arms: int
+    """Those it served at all."""
+    top_arm: str | None
+    top_share: float
+    entropy: float
+    """Of the shares, by that of equal ones over as many arms: 1 for equal, 0 for a single arm."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleRatio:
+    """Whether users were split as configured, by Pearson's chi-square on users."""
+
+    users: dict[str, int]
+    expected: dict[str, float]
+    """Shares of the buckets."""
+    p_value: float
+    sound: bool
+    """Whether it is above 0.001."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AllocationView(Framed):
+    """How traffic was split."""
+
+    grain: str
+    traffic_pct: float
+    configured: dict[str, float]
+    serves: dict[str, int]
+    observed: dict[str, float]
+    """Shares of the serves."""
+    points: tuple[SharePoint, ...]
+    concentration: tuple[Concentration, ...]
+    sample_ratio: SampleRatio | None
+    sample_ratio_note: str | None
+    """Why there is none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lift:
+    """How much more than the baseline a policy earns; 0.03 is 3 % more."""
+
+    value: float
+    interval: Interval
+    """95 %, for one look that was settled before."""
+    anytime_interval: Interval
+    """95 % over all looks at once: for whoever looks every day."""
+    shrunk: float
+    """What to expect of it: lifts are looked at when they happen to be large."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyRegret(Figures):
+    """One policy beside the others."""
+
+    lift: Lift | None
+    """Over the baseline, of the newest allocation epoch; None for the baseline, and before both have earned."""
+    mature_lift: Lift | None
+    """The same of decisions whose rewards have all come."""
+    gap_to_best: float | None
+    """The best policy's rate less this one's: at least 0 by construction, and above it by noise alone."""
+    missed_reward: float | None
+    """That gap times the policy's serves."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegretView(Framed):
+    """What each policy earned less than the best."""
+
+    allocation_epoch: int
+    baseline: str
+    best: str | None
+    maturity: Maturity
+    interval_note: str | None
+    gap_note: str
+    policies: dict[str, PolicyRegret]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochView:
+    """A stretch of an experiment's life in which its figures are comparable."""
+
+    allocation_epoch: int
+    guard_epoch: int
+    config_no: int
+    """The version that began it."""
+    action: str
+    state: str
+    began_at: datetime
+    ended_at: datetime | None
+    traffic_pct: float
+    shares: dict[str, float]
+    """Of the users in traffic."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochPolicy(Figures):
+    """One policy in one allocation epoch."""
+
+    users: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochsView:
+    """Epochs, oldest first, and what came of each allocation epoch."""
+
+    experiment: str
+    data_cut: DataCut
+    epochs: tuple[EpochView, ...]
+    figures: dict[int, dict[str, EpochPolicy]]
+    """By allocation epoch and assigned policy."""

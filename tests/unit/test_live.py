@@ -1,0 +1,153 @@
+"""Streams of an experiment: what they tell, when they are silent, and when they end."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+import pytest
+
+from control.live import Live, Pace
+from control.overview import Overview
+from pullarm.domain.errors import Exhausted, NotFound, Unavailable
+from pullarm.domain.experiment import Experiment
+from pullarm.domain.summary import Summary
+from pullarm.lifecycle import Lifecycle
+from pullarm.storage.memory import (
+    MemoryBoard,
+    MemoryExperiments,
+    MemoryLedger,
+    MemorySummary,
+    MemoryTrail,
+)
+from tests.ledger_events import START_MS, Events, batch, draft
+
+PACE = Pace(look_every_s=0.005, heartbeat_s=0.05, streams=3)
+
+
+@dataclass
+class Scene:
+    """An experiment in memory that is watched, and how often it was looked at."""
+
+    experiments: MemoryExperiments = field(default_factory=MemoryExperiments)
+    closing: asyncio.Event = field(default_factory=asyncio.Event)
+    make: Events = field(default_factory=Events)
+    looks: int = 0
+    away: bool = False
+
+    def __post_init__(self) -> None:
+        self.ledger = MemoryLedger(self.experiments)
+        self._summaries = MemorySummary(self.ledger)
+
+    async def of(self, experiment: Experiment) -> Summary:
+        """As the port of summaries, counting."""
+        self.looks += 1
+        if self.away:
+            raise Unavailable("PostgreSQL is away: refused")
+        return await self._summaries.of(experiment)
+
+    def live(self, pace: Pace = PACE) -> Live:
+        """Looks whose every answer is a new one."""
+        seconds = count(0, 10)
+        lifecycle = Lifecycle(self.experiments, MemoryTrail(), MemoryBoard(), lambda: START_MS)
+        overview = Overview(lifecycle, self, lambda: START_MS, lambda: float(next(seconds)))
+        return Live(overview, self.closing, pace)
+
+    async def serve(self) -> None:
+        """One more decision."""
+        decision = self.make.decision(self.make.token(1))
+        await self.ledger.fold(batch(decision), START_MS)
+
+
+@pytest.fixture
+async def scene() -> Scene:
+    scene = Scene()
+    await scene.experiments.create(draft("front"), START_MS)
+    return scene
+
+
+async def some(stream: AsyncIterator[bytes], number: int) -> list[dict[str, str]]:
+    """The next events of a stream, without its comments."""
+    found: list[dict[str, str]] = []
+    async with asyncio.timeout(20):
+        async for piece in stream:
+            lines = dict(line.split(": ", 1) for line in piece.decode().strip().splitlines())
+            if "event" in lines:
+                found.append(lines)
+                if len(found) == number:
+                    break
+    return found
+
+
+def rates(event: dict[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(event["data"])
+    return found
+
+
+async def test_all_at_once_and_then_what_changes(scene: Scene) -> None:
+    stream = await scene.live().events("front")
+    assert [each["event"] for each in await some(stream, 3)] == ["allocation", "rates", "summary"]
+    await scene.serve()
+    changed = await some(stream, 2)
+    assert [each["event"] for each in changed] == ["rates", "summary"]
+    assert rates(changed[0])["thompson"]["serves"] == 1
+
+
+async def test_who_comes_back_is_told_only_what_is_new(scene: Scene) -> None:
+    live = scene.live()
+    last = (await some(await live.events("front"), 3))[-1]["id"]
+    await scene.serve()
+    again = await live.events("front", seen=last, most=2)
+    assert [each["event"] for each in await some(again, 9)] == ["rates", "summary"]
+    foreign = await live.events("front", seen="7,x:y:z,?", most=3)
+    assert len(await some(foreign, 9)) == 3
+
+
+async def test_one_looks_for_all_who_watch_and_nobody_for_nobody(scene: Scene) -> None:
+    live = scene.live(Pace(look_every_s=0.02, streams=3))
+    streams = [await live.events("front") for _ in range(3)]
+    for stream in streams:
+        await some(stream, 3)
+    before, began = scene.looks, asyncio.get_running_loop().time()
+    while scene.looks < before + 5:
+        await asyncio.sleep(0.005)
+    # Three that looked would have made three times as many.
+    assert (asyncio.get_running_loop().time() - began) / 0.02 >= 4
+    with pytest.raises(Exhausted, match="3 streams"):
+        await live.events("front")
+    for stream in streams:
+        await stream.aclose()
+    looks = scene.looks
+    await asyncio.sleep(0.1)
+    assert scene.looks <= looks + 1
+    assert len(await some(await live.events("front"), 3)) == 3
+
+
+async def test_silence_is_broken_by_comments_also_while_the_ledger_is_away(scene: Scene) -> None:
+    stream = await scene.live().events("front")
+    await some(stream, 3)
+    scene.away = True
+    async with asyncio.timeout(20):
+        assert await anext(stream) == b": nothing new\n\n"
+    scene.away = False
+    await scene.serve()
+    assert [each["event"] for each in await some(stream, 2)] == ["rates", "summary"]
+
+
+async def test_streams_end_when_the_control_plane_does_or_they_are_old(scene: Scene) -> None:
+    stream = await scene.live(Pace(look_every_s=60, heartbeat_s=60)).events("front")
+    await some(stream, 3)
+    waiting = asyncio.create_task(some(stream, 1))
+    await asyncio.sleep(0.01)
+    scene.closing.set()
+    assert await waiting == []
+    scene.closing.clear()
+    short = await scene.live(Pace(heartbeat_s=0.01, lifetime_s=0.05)).events("front")
+    assert len(await some(short, 9)) == 3
+
+
+async def test_an_experiment_that_is_not_there(scene: Scene) -> None:
+    with pytest.raises(NotFound):
+        await scene.live().events("nothing")
