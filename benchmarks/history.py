@@ -117,18 +117,20 @@ FROM generate_series($2::integer, $3::integer - 1) AS minute, generate_series(1,
 """
 
 
-async def write(database: Database, decisions: int, *, until: datetime) -> Experiment:
-    """Make a running experiment, and its last two weeks up to a moment; takes some minutes for ten million decisions.
+async def write(
+    database: Database, decisions: int, *, until: datetime, days: int = DAYS
+) -> Experiment:
+    """Make a running experiment, and its last days up to a moment; ten million decisions take some minutes.
 
     Args:
         decisions: at least 1, spread evenly.
     """
-    started = until - timedelta(days=DAYS)
+    started = until - timedelta(days=days)
     experiment = await _experiment(database, started)
-    number, step = experiment.number, timedelta(days=DAYS) / decisions
+    number, step = experiment.number, timedelta(days=days) / decisions
     folds = (decisions - 1) // _FOLD + 1
     ledger = PostgresLedger(database)
-    for day in range(DAYS + 1):
+    for day in range(days + 1):
         await ledger.ensure_day((started + timedelta(days=day)).date())
     async with database.connection() as connection:
         await connection.execute("SET synchronous_commit = off")
@@ -140,7 +142,7 @@ async def write(database: Database, decisions: int, *, until: datetime) -> Exper
                 *(number, started, step, _FOLD, _PUBLICATION, _UNITS, experiment.config_no),
                 *(first, min(first + _PIECE, decisions), _SETS),
             )
-        for day in range(DAYS):
+        for day in range(days):
             begins = started + timedelta(days=day)
             await connection.execute(_REWARDS, number, begins, begins + timedelta(days=1), folds)
         await connection.execute("ANALYZE decision, reward, credit")

@@ -207,3 +207,27 @@ async def accepts(port: int) -> bool:
         return False
     writer.close()
     return True
+
+
+async def test_a_live_stream_ends_with_its_control_plane(
+    tmp_path: Path, database_url: str, redis_url: str, port: int, token: str
+) -> None:
+    headers = {"Authorization": f"Bearer {token}"}
+    async with (
+        control(tmp_path, database_url, redis_url, port) as (url, process),
+        httpx.AsyncClient(base_url=url, headers=headers, trust_env=False, timeout=60) as client,
+    ):
+        made = (await client.post("/api/experiments", json={"name": "Watched"})).json()
+        listed = await run("events", made["key"], PULLARM_CONTROL_URL=url, PULLARM_TOKEN=token)
+        assert listed == (0, "", "")
+        async with client.stream("GET", f"/api/experiments/{made['id']}/live") as stream:
+            assert stream.headers["content-type"].startswith("text/event-stream")
+            lines = stream.aiter_lines()
+            async for line in lines:
+                if line == "event: summary":
+                    break
+            process.send_signal(signal.SIGTERM)
+            # To its end: a connection that was cut would be an error.
+            async for line in lines:
+                assert line.startswith(("id: ", "data: ", "event: ", ":")) or not line
+        await process.wait()
