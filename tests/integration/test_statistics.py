@@ -2,29 +2,28 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import timedelta
 from random import Random
 
 import pytest
 
 from pullarm.domain.audit import Author
-from pullarm.domain.decision import NO_POLICY, Reason, Token
-from pullarm.domain.errors import InvalidInput, Unavailable
+from pullarm.domain.decision import NO_POLICY, Reason
+from pullarm.domain.errors import Unavailable
 from pullarm.domain.experiment import Aggregation, Exposure
 from pullarm.domain.rebuild import Exclusion, Restoration
-from pullarm.domain.rollup import Counts, Grain, Span
 from pullarm.domain.summary import DataCut, Summary
 from pullarm.statistics.ratio import Sums
 from pullarm.storage.memory import MemorySummary
 from pullarm.storage.memory.experiments import at
 from pullarm.storage.postgres import (
     PostgresRepair,
-    PostgresSeries,
     PostgresStatistics,
     PostgresSummary,
 )
 from tests.integration.ledger_scene import LedgerScene, ledger_scene
+from tests.integration.small_scene import Small
 from tests.ledger_events import HOUR_MS, START_MS, Event, Events, batch, some_rewards
 from workers.statistics import Statistics
 
@@ -126,35 +125,6 @@ async def test_any_way_through_the_folds_leaves_what_the_ledger_makes_of_them(
             assert stored == counted, seed
 
 
-@dataclass
-class Small:
-    """One experiment, and figures that catch up when they are asked for."""
-
-    scene: LedgerScene
-    number: int
-    make: Events = field(default_factory=Events)
-
-    def __post_init__(self) -> None:
-        self.statistics = PostgresStatistics(self.scene.database)
-        self.summaries = PostgresSummary(self.scene.database)
-
-    def token(self, unit: int, *, policy: int = 2, epoch: int = 1, hour: int = 0) -> Token:
-        made = self.make.token(self.number, acting=policy, at_ms=START_MS + hour * HOUR_MS)
-        return made._replace(unit_hash=unit, allocation_epoch=epoch)
-
-    async def serve(self, *tokens: Token) -> None:
-        await self.scene.fold(map(self.make.decision, tokens))
-
-    async def summary(self) -> Summary:
-        summary = await self.scene.summary(self.number)
-        assert await self.statistics.verify(self.number) == []
-        return summary
-
-    async def execute(self, statement: str) -> None:
-        async with self.scene.database.connection() as connection:
-            await connection.execute(statement)
-
-
 @pytest.fixture
 async def small(scene: LedgerScene) -> Small:
     return Small(scene, await scene.experiment(Aggregation.FIRST))
@@ -181,72 +151,6 @@ async def test_sums_up_to_a_day_follow_what_comes_late(small: Small) -> None:
     half = 500_000
     assert await up_to(24) == Sums(n=2, m=2, c=half, mm=2, cc=half**2, mc=half)
     assert await up_to(72) == Sums(n=2, m=3, c=half, mm=5, cc=half**2, mc=2 * half)
-
-
-async def test_series_arms_and_cohorts(small: Small) -> None:
-    tokens = [
-        small.token(unit, hour=unit // 2)._replace(cohort=unit % 2, arms=[unit + 1, 9, 8, 7])
-        for unit in range(4)
-    ]
-    await small.serve(*tokens)
-    await small.scene.fold(
-        [small.make.reward(tokens[0], credit=0.5), small.make.reward(tokens[3], slot=3)]
-    )
-    await small.summary()
-    series = PostgresSeries(small.scene.database)
-    start = (await small.scene.found(small.number)).created_at
-    hour = timedelta(hours=1)
-    one = Counts(serves=1, rewarded=0, credit_micro=0, squared_micro=0)
-    half = Counts(serves=2, rewarded=1, credit_micro=500_000, squared_micro=500_000**2)
-    two = replace(one, serves=2)
-    everything = Span(since=start, until=start + 24 * hour)
-    points = await series.timeseries(small.number, everything, Grain.HOUR)
-    assert [(p.begins_at, p.policy, p.counts) for p in points] == [
-        (start, 2, half),
-        (start + hour, 2, two),
-    ]
-    assert [p.counts.rate for p in points] == [0.25, 0.0]
-    minutes = await series.timeseries(small.number, everything, Grain.MINUTE)
-    assert [p.begins_at for p in minutes] == [start, start + hour]
-    (day,) = await series.timeseries(small.number, everything, Grain.DAY)
-    assert day.counts == replace(half, serves=4)
-    later = Span(since=start + hour, until=start + 2 * hour)
-    assert len(await series.timeseries(small.number, later, Grain.HOUR)) == 1
-    assert await series.timeseries(small.number, later, Grain.DAY) == []
-
-    found = await series.arms(small.number, later)
-    arms = {(a.arm_no, a.first_slot): a.counts for a in found}
-    assert arms == {
-        (3, 1): one,
-        (4, 1): one,
-        (9, 2): two,
-        (8, 2): replace(two, rewarded=1, credit_micro=1_000_000, squared_micro=1_000_000**2),
-        (7, 4): two,
-    }
-    every_arm = await series.arms(small.number, everything)
-    assert {a.counts.serves for a in every_arm if a.first_slot == 2} == {4}
-    nines = await series.arms_timeseries(small.number, everything, Grain.HOUR, [1, 2])
-    assert [(p.begins_at, p.policy, p.counts) for p in nines] == [(start, 2, half)]
-    with pytest.raises(InvalidInput):
-        await series.arms_timeseries(small.number, everything, Grain.MINUTE, [1])
-    odd = await series.cohorts_timeseries(small.number, everything, Grain.DAY, [1])
-    assert [(p.begins_at, p.policy, p.counts) for p in odd] == [(start, 2, two)]
-    cohorts = await series.cohorts(small.number, everything)
-    assert [(c.cohort, c.counts) for c in cohorts] == [(0, half), (1, two)]
-    whole = replace(half, serves=4)
-    minute = timedelta(minutes=1)
-    for since, until, counts in [
-        (
-            start - 30 * hour,
-            start + 50 * hour,
-            whole,
-        ),  # whole days inside, hours and minutes at the ends
-        (start - minute, start + minute, half),
-        (start + minute, start + 30 * hour, two),
-        (start + 2 * hour, start + 2 * hour, None),
-    ]:
-        sums = await series.policies(small.number, Span(since=since, until=until))
-        assert sums == ({} if counts is None else {2: counts})
 
 
 @pytest.mark.parametrize(
