@@ -6,7 +6,7 @@ import pytest
 
 from pullarm.domain.experiment import Aggregation
 from tests.integration.ledger_scene import LedgerScene, ledger_scene
-from tests.integration.test_statistics import Small
+from tests.integration.small_scene import Small
 
 
 @pytest.fixture
