@@ -1,7 +1,7 @@
 """What is asked of one selection, and the plain requests that compiled code reads straight off the wire.
 
-A request is plain if nothing in it calls for a second look: known arms, each once, printable ASCII, no attributes,
-every field within its limits. Nearly all are. They need no message object and no string for each candidate, which would
+A request is plain if nothing in it calls for a second look: known arms, each once, printable ASCII, every field within
+its limits. Nearly all are. They need no message object and no string for each candidate, which would
 cost several times the decision. What is not plain is parsed and checked by `requests`, with the same result.
 """
 
@@ -17,14 +17,21 @@ from pullarm.policies.compile import kernel, request_kernel
 MAX_ID_BYTES = 128
 MAX_CANDIDATES = 1_000
 MAX_SLOTS = 100
+MAX_ATTRIBUTES = 32
 
 Bytes = NDArray[np.uint8]
 Rows = NDArray[np.int64]
 Numbers = NDArray[np.uint32]
 
 # The fields of SelectRequest as the wire has them: number << 3 | type, with a length (2) or a varint (0).
-_EXPERIMENT, _USER, _CANDIDATE, _SLOTS, _REQUEST_ID = 0x0A, 0x12, 0x1A, 0x20, 0x32
+_EXPERIMENT, _USER, _CANDIDATE, _SLOTS = 0x0A, 0x12, 0x1A, 0x20
+_ATTRIBUTE, _REQUEST_ID = 0x2A, 0x32
+_NAME, _VALUE, _LEAST = 0x0A, 0x12, 4  # of an attribute, and the bytes of one without any text
 _TWO_BYTE_VARINT = 0x80
+
+# What is found of a request: where user and request id start and end, then each attribute's name and value, then rows.
+_ATTRIBUTES = 4
+_ROWS = _ATTRIBUTES + 4 * MAX_ATTRIBUTES
 
 # FNV-1a, 64 bits (Fowler, Noll and Vo).
 _BASIS = np.uint64(0xCBF29CE484222325)
@@ -125,6 +132,25 @@ def _next(request: bytes, at: int) -> tuple[int, int, int]:
     return field, at + 2, end
 
 
+@kernel
+def _read_attribute(request: bytes, start: int, end: int, found: Rows, count: int) -> bool:
+    """Note where name and value of the attribute in request[start:end] start and end, behind those of `count` others.
+
+    False where they are not plain: both are there, in this order; the value may be empty.
+    """
+    if count >= MAX_ATTRIBUTES or end - start < _LEAST or request[start] != _NAME:
+        return False
+    name_end = start + 2 + int(request[start + 1])
+    value = name_end + 2
+    if value > end or request[name_end] != _VALUE or value + int(request[name_end + 1]) != end:
+        return False
+    at = _ATTRIBUTES + 4 * count
+    found[at], found[at + 1], found[at + 2], found[at + 3] = start + 2, name_end, value, end
+    return _printable(request, start + 2, name_end) and (
+        value == end or _printable(request, value, end)
+    )
+
+
 @request_kernel
 def _scan(
     request: bytes,
@@ -132,38 +158,40 @@ def _scan(
     table: NDArray[np.int32],
     names: Bytes,
     ends: Rows,
-    rows: Rows,
+    found: Rows,
     numbers: Numbers,
-) -> tuple[int, int, int, int, int, int]:
-    """Read a request from behind its experiment into rows and numbers.
+) -> tuple[int, int, int]:
+    """Read a request from behind its experiment: into `found` where its texts start and end, and its rows.
 
-    Returns how many candidates there are, where user and request id start and end, and slots; -1 for the first if the
-    request is not plain. Of a field that comes twice the last counts, as protobuf has it.
+    Returns how many candidates there are, slots, and how many attributes; -1 for the first if the request is not plain.
+    Of a field that comes twice the last counts, as protobuf has it.
     """
-    not_plain = (-1, 0, 0, 0, 0, 0)
+    not_plain = (-1, 0, 0)
     seen = np.zeros((len(ends) + 63) >> 6, dtype=np.uint64)
-    count = user = user_end = request_id = request_id_end = slots = 0
+    found[:_ATTRIBUTES] = 0
+    count = slots = attributes = 0
     while at < len(request):
         field, start, at = _next(request, at)
         if field == _CANDIDATE:
             row = _row(request, start, at, table, names, ends)
-            if row < 0 or count >= len(rows) or not _new(seen, row):
+            if row < 0 or count >= MAX_CANDIDATES or not _new(seen, row):
                 return not_plain
-            rows[count], numbers[count] = row, row + 1
+            found[_ROWS + count], numbers[count] = row, row + 1
             count += 1
         elif field == _SLOTS:
             slots = int(request[start])
-        elif not _printable(request, start, at):
-            return not_plain
-        elif field == _USER:
-            user, user_end = start, at
-        elif field == _REQUEST_ID:
-            request_id, request_id_end = start, at
+        elif field == _ATTRIBUTE:
+            if not _read_attribute(request, start, at, found, attributes):
+                return not_plain
+            attributes += 1
+        elif field in (_USER, _REQUEST_ID) and _printable(request, start, at):
+            place = 0 if field == _USER else 2
+            found[place], found[place + 1] = start, at
         else:
             return not_plain
-    if user == user_end or slots > MAX_SLOTS:
+    if found[0] == found[1] or slots > MAX_SLOTS:
         return not_plain
-    return count, user, user_end, request_id, request_id_end, slots
+    return count, slots, attributes
 
 
 def reference(request: bytes) -> bytes:
@@ -202,27 +230,30 @@ class Arms:
 
     def read(self, request: bytes) -> Query | None:
         """The query of a plain request for these arms (see `reference`), None for any other bytes."""
-        rows = np.empty(MAX_CANDIDATES, np.int64)
-        count, user, user_end, request_id, request_id_end, slots = _scan(
-            request,
-            2 + request[1],
-            self._table,
-            self._names,
-            self._ends,
-            rows,
-            _numbers,
+        found = np.empty(_ROWS + MAX_CANDIDATES, np.int64)
+        count, slots, attributes = _scan(
+            request, 2 + request[1], self._table, self._names, self._ends, found, _numbers
         )
         if count < 0:
             return None
+        user, user_end, request_id, request_id_end = found[:_ATTRIBUTES].tolist()
         return Query(
             request[user:user_end].decode(),
-            rows[:count] if count else None,
+            found[_ROWS : _ROWS + count] if count else None,
             _numbers[:count].tobytes(),
             None,
             slots or 1,
-            {},
+            _attributes(request, found, attributes) if attributes else {},
             request[request_id:request_id_end].decode(),
         )
+
+
+def _attributes(request: bytes, found: Rows, count: int) -> dict[str, str]:
+    ends = found[_ATTRIBUTES : _ATTRIBUTES + 4 * count].tolist()
+    return {
+        request[ends[at] : ends[at + 1]].decode(): request[ends[at + 2] : ends[at + 3]].decode()
+        for at in range(0, 4 * count, 4)
+    }
 
 
 _numbers = np.empty(MAX_CANDIDATES, np.dtype(f"<u{ARM_BYTES}"))

@@ -13,11 +13,18 @@ from pullarm.domain.decision_id import KeyRing, encode
 from pullarm.domain.errors import InvalidInput, Problem, invalid
 from pullarm.v1 import selection_pb2 as pb
 from serving.decider import Answer
-from serving.query import MAX_CANDIDATES, MAX_ID_BYTES, MAX_SLOTS, Arms, Query, reference
+from serving.query import (
+    MAX_ATTRIBUTES,
+    MAX_CANDIDATES,
+    MAX_ID_BYTES,
+    MAX_SLOTS,
+    Arms,
+    Query,
+    reference,
+)
 from serving.rewards import Report
 from serving.snapshot import Served, Snapshot
 
-MAX_ATTRIBUTES = 32
 MAX_BATCH = 256
 
 _REASON = {r.value: cast("pb.Reason", pb.Reason.Value(f"REASON_{r.name}")) for r in Reason}

@@ -27,6 +27,10 @@ def candidates(names: Sequence[str]) -> bytes:
     return pb.SelectRequest(candidate_ids=names).SerializeToString()
 
 
+def attributes(**named: str) -> bytes:
+    return pb.SelectRequest(attributes=named).SerializeToString(deterministic=True)
+
+
 def comparable(query: Query) -> tuple[object, ...]:
     rows = None if query.rows is None else query.rows.tolist()
     return rows, *query._replace(rows=None)
@@ -54,8 +58,12 @@ def assert_as_protobuf_reads(data: bytes, arms: Arms = ARMS) -> bool:
         USER + field(0x32, b"request 17~"),
         USER + field(0x12, b"another"),
         field(0x32, b"r") + field(0x12, b"u" * 127) + field(0x32, b"s"),
+        USER + attributes(country="de", device=""),
+        attributes(a="1") + USER + candidates(["a"]) + attributes(b="2", a="3"),
+        USER + attributes(**{f"attribute-{n}": "~ !" for n in range(32)}),
+        USER + attributes(**{"n" * 100: "v" * 23}),
     ],
-    ids=range(8),
+    ids=range(12),
 )
 def test_plain_requests_are_read_without_a_message(rest: bytes) -> None:
     assert assert_as_protobuf_reads(EXPERIMENT + rest)
@@ -79,7 +87,19 @@ def test_plain_requests_are_read_without_a_message(rest: bytes) -> None:
         "too many slots": USER + b"\x20\x65",
         "a slot number of two bytes": USER + b"\x20\x81\x00",
         "negative slots": USER + b"\x20" + b"\xff" * 9 + b"\x01",
-        "attributes": USER + pb.SelectRequest(attributes={"a": "b"}).SerializeToString(),
+        "an attribute without a name": USER + attributes(**{"": "b"}),
+        "an attribute in more than ASCII": USER + attributes(a="ö"),
+        "a control character in an attribute's name": USER + attributes(**{"a\x1f": "b"}),
+        "a control character in an attribute": USER + attributes(a="b\x7f"),
+        "a long attribute": USER + attributes(a="v" * 124),
+        "too many attributes": USER + attributes(**{f"{n}": "" for n in range(33)}),
+        "one attribute too often": USER + attributes(a="b") * 33,
+        "an attribute's value first": USER + field(0x2A, field(0x12, b"v") + field(0x0A, b"n")),
+        "an attribute without a value": USER + field(0x2A, field(0x0A, b"n")),
+        "an attribute with two values": USER
+        + field(0x2A, field(0x0A, b"n") + field(0x12, b"v") * 2),
+        "an attribute that is cut off": USER + field(0x2A, b"\x0a\x01n\x12\x05v"),
+        "an attribute of nothing": USER + field(0x2A, b""),
         "an unknown field": USER + field(0x3A, b"x"),
         "the experiment again": USER + field(0x0A, b"exp_8"),
         "a tag of two bytes": USER + b"\x92\x00\x01u",
@@ -143,7 +163,8 @@ PARTS = st.lists(
         [
             *(EXPERIMENT, USER, b"\x20\x03", b"\x20\x81\x01", field(0x32, b"r"), field(0x12, b"")),
             *(candidates([name]) for name in [*NAMES, "c", ""]),
-            *(pb.SelectRequest(attributes={"k": "v"}).SerializeToString(), field(0x3A, b"x")),
+            *(attributes(k="v"), attributes(k="w", e=""), attributes(k="é"), field(0x3A, b"x")),
+            *(field(0x2A, b"\x0a\x01k"), b"\x2a\x06\x0a\x01k\x12\x01"),
         ]
     )
     | st.binary(max_size=4),
@@ -161,7 +182,7 @@ def test_any_bytes_are_read_as_protobuf_reads_them_or_not_at_all(rest: bytes) ->
 PLAIN = st.tuples(
     st.permutations([name for name in NAMES if len(name.encode()) < 128]),
     st.integers(0, 9),
-    st.sampled_from([b"", b"\x20\x03", field(0x32, b"r")]),
+    st.sampled_from([b"", b"\x20\x03", field(0x32, b"r"), attributes(country="de", device="")]),
 ).map(lambda drawn: USER + candidates(drawn[0][: drawn[1]]) + drawn[2])
 
 
