@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from control.arm_list import agreed, read_stated
+from control.cohorts import read_cohorts
 from control.expectations import read_expected
 from control.fields import Fields, Problems, shown
 from control.rewards import REWARD_FIELDS, read_reward
@@ -58,6 +59,7 @@ _CHANGEABLE = (
     "log_candidates",
     *SCHEDULE_FIELDS,
     "expected",
+    "cohorts",
     *REWARD_FIELDS,
 )
 _FIXED = ("key", "arms")
@@ -209,6 +211,7 @@ def _read_spec(
         learning=_read_learning(given.nested("learning"), base.learning),
         learn_slots=given.whole("learn_slots", base.learn_slots, 1, 100),
         log_candidates=given.choice("log_candidates", base.log_candidates, _CANDIDATE_LOGS),
+        cohorts=read_cohorts(given, base.cohorts),
         start_at=start_at,
         end_at=end_at,
         duration_days=duration_days,

@@ -9,6 +9,7 @@ from typing import Any
 from control import expectations
 from control.expectations import Expectation
 from pullarm.domain.assignment import BUCKETS, MICRO
+from pullarm.domain.cohorts import Cohort, CohortRule
 from pullarm.domain.expected import Expected
 from pullarm.domain.experiment import (
     POLICY_NUMBERS,
@@ -81,6 +82,7 @@ class ListedExperiment:
     learning: Learning
     learn_slots: int
     log_candidates: str
+    cohorts: CohortRule | None
     start_at: datetime | None
     """When it starts by itself."""
     duration_days: float
@@ -103,6 +105,8 @@ class ExperimentView(ListedExperiment):
 
     arms: tuple[ArmView, ...]
     """Those that are not retired."""
+    cohort_numbers: tuple[Cohort, ...]
+    """Every value that ever was a cohort, of attributes that the experiment does not go by any more too."""
     warnings: tuple[str, ...]
     """What was done in part only and what becomes of the rest; what the configuration rules out."""
     expectation: Expectation | None
@@ -224,6 +228,7 @@ def listed(experiment: Experiment) -> ListedExperiment:
         learning=spec.learning,
         learn_slots=spec.learn_slots,
         log_candidates=spec.log_candidates.value,
+        cohorts=spec.cohorts,
         start_at=spec.start_at,
         duration_days=spec.duration_days,
         expected=spec.expected,
@@ -248,6 +253,7 @@ def whole(experiment: Experiment, warnings: tuple[str, ...] = ()) -> ExperimentV
     return ExperimentView(
         **_values(listed(experiment)),
         arms=tuple(map(arm_view, experiment.live())),
+        cohort_numbers=experiment.cohorts,
         warnings=(*warnings, *expectations.warnings(experiment)),
         expectation=expectations.expectation(experiment.spec),
     )

@@ -13,6 +13,7 @@ from typing import Protocol
 from pullarm.clock import Clock
 from pullarm.domain.assignment import allocate
 from pullarm.domain.audit import NOBODY, Author
+from pullarm.domain.cohorts import declared
 from pullarm.domain.errors import Conflict, InvalidInput, NotFound, Unavailable, VersionMismatch
 from pullarm.domain.experiment import (
     Arm,
@@ -139,6 +140,7 @@ class Lifecycle:
             salt=new.salt,
             buckets=new.buckets,
             arms=new.arms,
+            cohorts=declared(new.spec.cohorts, ()),
             created_at=self.now(),
             updated_at=self.now(),
         )

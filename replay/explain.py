@@ -12,6 +12,7 @@ from itertools import zip_longest
 
 from pullarm.domain.admission import Admission, Forced
 from pullarm.domain.assignment import Unit, unit_of
+from pullarm.domain.cohorts import table
 from pullarm.domain.decision import NO_POLICY, UNLISTED, Decision, Reason, unpack_arms
 from pullarm.domain.experiment import POLICY_NAMES, POLICY_NUMBERS, Experiment, standing
 from pullarm.domain.publication import Published
@@ -249,9 +250,11 @@ def _misassigned(
     due = _due(decision, experiment, unit, refusal)
     if published.halt is not None:  # a halt is obeyed ahead of the version that says so
         due.add((standing(published.halt), NO_POLICY))
+    cohorts = table(experiment.spec.cohorts, experiment.cohorts)
     compared = [
         ("bucket", decision.bucket, unit.bucket),
         ("unit hash", token.unit_hash, unit.hash),
+        ("cohort", token.cohort, cohorts.number(decision.attributes)),
         ("configuration", decision.config_no, experiment.config_no),
         ("acting policy", token.acting, token.assigned if token.reason == Reason.ASSIGNED else 0),
     ]

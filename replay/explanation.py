@@ -25,6 +25,7 @@ def document(
     assert experiment is not None  # redone from it
     names = {arm.arm_no: arm.arm_id for arm in experiment.arms}
     bucket = redone.unit.bucket if redone.unit else decision.bucket
+    cohort = experiment.cohort(decision.token.cohort)
     return {
         "verdict": redone.verdict.value,
         "differences": list(redone.differences),
@@ -33,6 +34,7 @@ def document(
         | {
             "unit": decision.unit,
             "attributes": decision.attributes,
+            "cohort": cohort.value if cohort else None,
             "request_id": decision.request_id,
             "unlisted_candidates": decision.unlisted,
             "withheld_candidates": decision.withheld,

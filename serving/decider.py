@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from pullarm.domain.admission import Forced
 from pullarm.domain.assignment import Unit, unit_of
+from pullarm.domain.cohorts import OTHER
 from pullarm.domain.decision import (
     NO_POLICY,
     Decision,
@@ -23,9 +24,6 @@ from serving.snapshot import Served
 
 MAX_NEWCOMERS = 100
 """Unlisted candidates that one event names; the next request brings the others."""
-
-
-_COHORT = 0
 
 
 class Answer(NamedTuple):
@@ -81,6 +79,8 @@ def decide(
         totals.append(total)
         propensities.append(weight / total)
     hashed = query.rows is not None and experiment.spec.log_candidates is CandidateLog.HASH
+    cohort = served.cohorts.number(query.attributes)
+    unseen = cohort == OTHER and reason is Reason.ASSIGNED
     # By place, in the order of their definitions: keywords would cost a twentieth of all this.
     token = Token(
         uid,
@@ -91,7 +91,7 @@ def decide(
         int(reason),
         experiment.spec.learn_slots,
         unit.hash,
-        _COHORT,
+        cohort,
         arms,
     )
     decision = Decision(
@@ -111,6 +111,7 @@ def decide(
         hash_of(candidates) if hashed and candidates else 0,
         all_arms,
         query.withheld,
+        served.cohorts.new(query.attributes) if unseen else "",
     )
     return Answer(decision, POLICY_NAMES[chooser], arm_ids, propensities)
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from pullarm.domain import cohorts
 from pullarm.domain.admission import Admission, Forced
 from pullarm.domain.assignment import BUCKETS
 from pullarm.domain.decision import Reason
@@ -50,6 +51,7 @@ class Served:
     forced: Mapping[str, Forced]
     """By user."""
     arms: Arms
+    cohorts: cohorts.CohortTable
     policies: Mapping[int, ServedPolicy]
     fallback: Control
     """Control, as configured: what everybody gets whom no policy serves."""
@@ -120,6 +122,7 @@ def serve(published: Published, before: Served | None) -> Served:
         gate_limit=experiment.spec.gate_limit,
         forced=experiment.forced_now(),
         arms=arms,
+        cohorts=cohorts.table(experiment.spec.cohorts, experiment.cohorts),
         policies=_policies(experiment, published, grid, arms, before),
         fallback=fallback(experiment.spec.params_of("control")),
         kinds={kind.name: kind for kind in experiment.spec.reward.kinds},

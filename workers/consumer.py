@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
 
 from pullarm.clock import Clock
+from pullarm.domain.cohorts import Seen
 from pullarm.domain.decision import Batch, Decision
 from pullarm.domain.errors import Refused, Unavailable
 from pullarm.domain.ports import Entry, EventSource, ExperimentStore, Ledger
@@ -138,13 +139,19 @@ class Consumer:
         await self._ledger.quarantine(entry_id, problem, payload, self._clock())
 
     async def _register(self, decisions: Iterable[Decision]) -> None:
-        """Make unlisted candidates of open catalogues arms; one that is missed comes again with its next request."""
+        """Make unlisted candidates of open catalogues arms, and new values cohorts; what is missed comes again with its
+        next request."""
         newcomers: defaultdict[int, dict[str, None]] = defaultdict(dict)
+        values: defaultdict[int, dict[Seen, None]] = defaultdict(dict)
         for decision in decisions:
-            newcomers[decision.token.experiment].update(dict.fromkeys(decision.newcomers))
+            if decision.newcomers:
+                newcomers[decision.token.experiment].update(dict.fromkeys(decision.newcomers))
+            if (attribute := decision.new_cohort) in decision.attributes:
+                values[decision.token.experiment][attribute, decision.attributes[attribute]] = None
         for number, names in newcomers.items():
-            if names:
-                await self._experiments.register_arms(number, list(names), self._clock())
+            await self._experiments.register_arms(number, list(names), self._clock())
+        for number, seen in values.items():
+            await self._experiments.register_cohorts(number, list(seen), self._clock())
 
 
 def _portions(entries: Sequence[Entry]) -> Iterator[list[Entry]]:

@@ -84,6 +84,7 @@ class Token(NamedTuple):
     """How many of the first slots the posterior learns from."""
     unit_hash: int
     cohort: int
+    """0 is none, or other than those that are told apart."""
     arms: list[int]
     """The arm number in each slot; 0 for an unlisted candidate."""
 
@@ -115,6 +116,8 @@ class Decision(NamedTuple):
     """How many arms were active, where the caller named no candidates and all of those were offered."""
     withheld: int = 0
     """How many candidates were left out because they are paused or retired arms."""
+    new_cohort: str = ""
+    """The attribute whose value is to become a cohort; empty where it is one, or there is no room for it."""
 
 
 class Reward(NamedTuple):

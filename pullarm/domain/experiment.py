@@ -8,6 +8,7 @@ from math import isclose
 
 from pullarm.domain.admission import Forced, Seat
 from pullarm.domain.assignment import MICRO, gate_limit
+from pullarm.domain.cohorts import Cohort, CohortRule
 from pullarm.domain.decision import Reason
 from pullarm.domain.errors import Conflict
 from pullarm.domain.expected import Expected
@@ -198,6 +199,8 @@ class Spec:
     learning: Learning = field(default_factory=Learning)
     learn_slots: int = 1
     log_candidates: CandidateLog = CandidateLog.ARMS
+    cohorts: CohortRule | None = None
+    """What decisions are told apart by, beside their policy; None is nothing."""
     start_at: datetime | None = None
     """When a draft starts by itself; None never."""
     end_at: datetime | None = None
@@ -268,6 +271,8 @@ class Experiment:
     updated_at: datetime
     started_at: datetime | None = None
     end_at: datetime | None = None
+    cohorts: tuple[Cohort, ...] = ()
+    """Every one that ever had a number, ascending from 1 without gaps."""
 
     @property
     def effective_from(self) -> datetime:
@@ -298,6 +303,10 @@ class Experiment:
     def active(self) -> tuple[Arm, ...]:
         """The arms that may be shown."""
         return tuple(arm for arm in self.arms if arm.status is ArmStatus.ACTIVE)
+
+    def cohort(self, number: int) -> Cohort | None:
+        """The cohort of a decision; None where it is no value that was told apart."""
+        return self.cohorts[number - 1] if 0 < number <= len(self.cohorts) else None
 
     def policy_weights(self) -> dict[int, float]:
         """Relative traffic weight by policy number."""

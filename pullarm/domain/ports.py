@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 from pullarm.domain.access import Caller, Token
 from pullarm.domain.admission import Forced
 from pullarm.domain.audit import NOBODY, AuditEntry, Author
+from pullarm.domain.cohorts import Seen
 from pullarm.domain.decision import Batch
 from pullarm.domain.experiment import Arm, Experiment, Spec, State
 from pullarm.domain.groups import Group
@@ -77,7 +78,7 @@ class Ledger(Protocol):
 
 
 REGISTRAR = Author("worker", "first seen")
-"""On whose account candidates become arms."""
+"""On whose account candidates become arms, and values cohorts."""
 
 
 class ExperimentStore(Protocol):
@@ -104,6 +105,9 @@ class ExperimentStore(Protocol):
 
     async def register_arms(self, number: int, arm_ids: Sequence[str], now_ms: int) -> int:
         """Make first-seen candidates arms of an open catalogue, up to its max_arms; how many were new."""
+
+    async def register_cohorts(self, number: int, seen: Sequence[Seen], now_ms: int) -> int:
+        """Number first-seen values of the attribute that makes cohorts, up to its max_values; how many were new."""
 
 
 class GroupStore(Protocol):

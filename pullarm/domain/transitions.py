@@ -7,6 +7,7 @@ from datetime import datetime
 from pullarm.domain.admission import Forced
 from pullarm.domain.assignment import MICRO, allocate
 from pullarm.domain.audit import Difference
+from pullarm.domain.cohorts import declared
 from pullarm.domain.errors import Conflict, invalid
 from pullarm.domain.experiment import (
     Catalogue,
@@ -93,7 +94,7 @@ def changed(experiment: Experiment, action: str, state: State) -> Revision:
 
 
 def become(experiment: Experiment, change: Revision, now: datetime) -> Experiment:
-    """The version that a change makes."""
+    """The version that a change makes. Raises InvalidInput where it lists more cohorts than there are numbers for."""
     starts = change.state is State.RUNNING and experiment.started_at is None
     ends = change.state is State.STOPPED and experiment.end_at is None
     return replace(
@@ -104,6 +105,7 @@ def become(experiment: Experiment, change: Revision, now: datetime) -> Experimen
         allocation_epoch=change.allocation_epoch,
         guard_epoch=change.guard_epoch,
         arms=experiment.arms if change.arms is None else change.arms,
+        cohorts=declared(change.spec.cohorts, experiment.cohorts),
         forced=experiment.forced if change.forced is None else change.forced,
         config_no=experiment.config_no + 1,
         updated_at=now,
@@ -126,6 +128,8 @@ def difference(before: Experiment | None, after: Experiment) -> Difference:
         old["arms"] = [arm for arm, _ in restated]
     if restated or added:
         new["arms"] = [*(arm for _, arm in restated), *added]
+    if numbered := after.cohorts[len(before.cohorts) :]:
+        new["cohort_numbers"] = numbered
     return old, new
 
 

@@ -9,6 +9,7 @@ import pytest
 from pullarm.domain.arms import Stated, moved, newest, restated
 from pullarm.domain.assignment import MICRO
 from pullarm.domain.audit import Author
+from pullarm.domain.cohorts import CohortRule
 from pullarm.domain.decision import Decision
 from pullarm.domain.experiment import ArmStatus, Learning
 from pullarm.domain.rebuild import Exclusion, Restoration
@@ -77,6 +78,16 @@ class Life:
             change = rearmed(found, moved(found.arms, arm_id, status))
             await self.scene.experiments.revise(found, change, START_MS)
 
+    async def tell_apart_otherwise(self) -> None:
+        found = await self.scene.experiments.get(KEY)
+        rules = [
+            None,
+            CohortRule(attribute="country", max_values=2),
+            CohortRule(attribute="country", values=("fr", "it")),
+            CohortRule(attribute="device"),
+        ]
+        await self.scene.revise(found, replace(found.spec, cohorts=self.random.choice(rules)))
+
     async def rebuild(self) -> None:
         now_ms = self.scene.clock.now_ms
         changes: list[Exclusion | Restoration] = [
@@ -116,16 +127,22 @@ class Life:
                 reward = self.scene.make.reward(decision.token, source=source, reward_id=source)
                 events.append(reward)
         await self.scene.fold(*events)
+        seen = [(d.new_cohort, d.attributes[d.new_cohort]) for d in fresh if d.new_cohort]
+        await self.scene.experiments.register_cohorts(self.number, seen, START_MS)
 
     def _decide(self) -> Decision:
         named = self.random.choice([(), ("two", "one"), ("one", "unlisted", "two")])
         user = f"user-{self.random.random()}"
         return ask(
             self.scene.refresher.snapshot,
-            query(*named, reference=KEY, user=user),
+            query(*named, reference=KEY, user=user, attributes=self._attributes()),
             entropy=self.random.randbytes(10),
             now_ms=self.scene.clock.now_ms,
         ).decision
+
+    def _attributes(self) -> dict[str, str]:
+        country, device = self.random.choice(["de", "fr", "it"]), self.random.choice(["tv", ""])
+        return {"country": country, "device": device}
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -134,7 +151,10 @@ async def test_past_is_found_again_whatever_is_done(scene: Scene, seed: int) -> 
     random = Random(seed)
     number = (await running(scene, ALL, KEY)).number
     life, statistics = Life(scene, number, random), PostgresStatistics(scene.database, folds=3)
-    deeds = [life.learn_otherwise, life.replace_arm, life.move_arm, life.rebuild, life.begin_anew]
+    deeds = [
+        *(life.learn_otherwise, life.replace_arm, life.move_arm),
+        *(life.tell_apart_otherwise, life.rebuild, life.begin_anew),
+    ]
     for _ in range(60):
         scene.clock.now_ms += random.choice([0, MINUTE_MS, 7 * MINUTE_MS, HOUR_MS])
         if random.random() < 0.6:
@@ -150,7 +170,9 @@ async def test_past_is_found_again_whatever_is_done(scene: Scene, seed: int) -> 
     for decision in life.decided:
         redone = redo(decision, await history.published(number, decision.pub_no))
         assert (redone.verdict, redone.differences) == (Verdict.REPRODUCED, ())
-        assert (await history.logged(decision.token.uid)).decision == decision
+        logged = decision._replace(new_cohort="")  # which is no fact of the ledger
+        assert (await history.logged(decision.token.uid)).decision == logged
     assert {d.token.acting for d in life.decided} >= {1, 2}
     assert any(d.withheld for d in life.decided)
+    assert len({d.token.cohort for d in life.decided}) > 2
     assert await PostgresLedger(scene.database).verify(number) == []

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 
 import pytest
 
 from pullarm.domain.assignment import MICRO
+from pullarm.domain.cohorts import CohortRule
 from pullarm.domain.decision import Batch, Decision, ServingMinute, Span, Token
 from pullarm.domain.errors import Refused, Unavailable
 from pullarm.domain.experiment import Catalogue
@@ -271,6 +272,21 @@ async def test_newcomers_of_a_closed_catalogue_stay_out(scene: Scene) -> None:
     await scene.send(decision._replace(newcomers=["three"]))
     await scene.consumed()
     assert [arm.arm_id for arm in (await scene.experiments.get("closed")).arms] == ["one", "two"]
+
+
+async def test_values_that_are_seen_become_cohorts(scene: Scene) -> None:
+    new = draft("countries")
+    rule = CohortRule(attribute="country", max_values=3)
+    made = await scene.experiments.create(
+        replace(new, spec=replace(new.spec, cohorts=rule)), START_MS
+    )
+    for country, attribute in (("it", "country"), ("fr", ""), ("de", "country"), ("x", "device")):
+        decision = scene.make.decision(scene.make.token(made.number))
+        await scene.send(decision._replace(attributes={"country": country}, new_cohort=attribute))
+    await scene.consumed()
+    found = await scene.experiments.get("countries")
+    assert [cohort.value for cohort in found.cohorts] == ["it", "de"]
+    assert scene.ledger.quarantined == {}
 
 
 async def test_registration_that_fails_is_tried_again(

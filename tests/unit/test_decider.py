@@ -9,8 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pullarm.domain.assignment import unit_of
+from pullarm.domain.cohorts import Cohort, CohortRule
 from pullarm.domain.decision import NO_POLICY, UNLISTED, Reason, hash_of, pack_arms, unpack_arms
-from pullarm.domain.experiment import POLICY_NUMBERS, CandidateLog, Catalogue, PolicySpec
+from pullarm.domain.experiment import (
+    POLICY_NUMBERS,
+    CandidateLog,
+    Catalogue,
+    Experiment,
+    PolicySpec,
+)
 from pullarm.domain.publication import Published
 from pullarm.policies.draw import KERNEL, choose
 from pullarm.policies.grid import Grid
@@ -230,6 +237,28 @@ def test_decision_says_what_was_asked() -> None:
     assert (decision.config_no, decision.pub_no) == (9, 4)
     assert decision.token.experiment == 7
     assert (decision.token.allocation_epoch, decision.token.learn_slots) == (5, 2)
+
+
+def test_decision_has_the_cohort_of_its_request() -> None:
+    rule = CohortRule(attribute="country", max_values=2)
+    cohort = Cohort(cohort_no=1, attribute="country", value="de")
+    plain = experiment()
+    of = replace(plain, spec=replace(plain.spec, cohorts=rule), cohorts=(cohort,))
+
+    def asked(of: Experiment, **attributes: str) -> tuple[int, str]:
+        snapshot = snapshot_of(published(of))
+        decision = ask(snapshot, query("one", attributes=attributes)).decision
+        return decision.token.cohort, decision.new_cohort
+
+    assert asked(of, country="de", device="tv") == (1, "")
+    assert asked(of, country="fr") == (0, "country")
+    assert asked(of, country="") == asked(of, device="tv") == asked(of) == (0, "")
+    assert asked(plain, country="de") == (0, "")
+    # Whoever takes no part neither uses up numbers nor lacks the one there is.
+    out = replace(of, spec=replace(of.spec, traffic_pct=0.0))
+    assert (asked(out, country="de"), asked(out, country="fr")) == ((1, ""), (0, ""))
+    full = replace(of, cohorts=(cohort, replace(cohort, cohort_no=2, value="it")))
+    assert (asked(full, country="it"), asked(full, country="fr")) == ((2, ""), (0, ""))
 
 
 def test_units_get_the_policy_of_their_bucket_every_time() -> None:

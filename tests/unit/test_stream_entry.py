@@ -63,6 +63,12 @@ def test_minute_of_a_version_that_counted_no_refused_rewards_is_read() -> None:
     assert minute == whole().minutes[0]._replace(rewards=0, refused={})
 
 
+def test_decision_of_a_version_that_knew_no_cohorts_is_read() -> None:
+    older = ([tuple(whole().decisions[0])[:-1]], *whole()[1:])
+    (decision,) = events.unpack(events.FORMAT + msgspec.msgpack.encode(older)).decisions
+    assert decision == whole().decisions[0]
+
+
 def test_merging_keeps_every_event() -> None:
     merged = events.merge([whole(), Batch([], [], []), whole()])
     assert merged.events() == 2 * whole().events() == 8

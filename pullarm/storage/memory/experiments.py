@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
+from pullarm.domain import cohorts
 from pullarm.domain.admission import Seat
 from pullarm.domain.arms import first_seen
 from pullarm.domain.audit import Author
+from pullarm.domain.cohorts import Seen
 from pullarm.domain.errors import NotFound, VersionMismatch, invalid
 from pullarm.domain.experiment import Aggregation, Experiment, Exposure, Spec, State
 from pullarm.domain.groups import ALL, FREEING, Group, seats
@@ -55,6 +57,7 @@ class MemoryExperiments:
             buckets=draft.buckets,
             arms=draft.arms,
             seats=self._seats(draft.spec, None),
+            cohorts=cohorts.declared(draft.spec.cohorts, ()),
             created_at=at(now_ms),
             updated_at=at(now_ms),
         )
@@ -150,6 +153,22 @@ class MemoryExperiments:
             each.became.allocation_epoch: each.became.buckets for each in self._history[number]
         }
         return tables.get(allocation_epoch)
+
+    async def register_cohorts(self, number: int, seen: Sequence[Seen], now_ms: int) -> int:
+        """Number first-seen values of the attribute that makes cohorts, up to its max_values; how many were new."""
+        if number not in self._history:
+            return 0
+        newest = self._history[number][-1].became
+        added = cohorts.first_seen(seen, newest.spec.cohorts, newest.cohorts)
+        if added:
+            grown = replace(
+                newest,
+                cohorts=newest.cohorts + added,
+                config_no=newest.config_no + 1,
+                updated_at=at(now_ms),
+            )
+            self.store("register_cohorts", REGISTRAR, grown)
+        return len(added)
 
     def exposure(self, number: int) -> Exposure:
         """When an experiment's decisions count as shown, as it was created with."""

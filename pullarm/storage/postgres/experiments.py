@@ -5,9 +5,11 @@ from collections.abc import Sequence
 import asyncpg
 import msgspec
 
+from pullarm.domain import cohorts
 from pullarm.domain.admission import Forced
 from pullarm.domain.arms import first_seen
 from pullarm.domain.audit import Author
+from pullarm.domain.cohorts import Cohort, Seen
 from pullarm.domain.errors import NotFound, VersionMismatch, invalid
 from pullarm.domain.experiment import Arm, ArmStatus, Experiment, Spec, State
 from pullarm.domain.ports import REGISTRAR, NewExperiment, Revision
@@ -49,7 +51,8 @@ class PostgresExperiments:
             number: int = row["experiment_id"]
             await connection.execute(_SQL["create_head"], number)
             await _write_arms(connection, row, (), draft.arms)
-            created = _experiment(row, draft.arms)
+            told_apart = await _declare_cohorts(connection, row)
+            created = _experiment(row, draft.arms, told_apart)
             await note_version(
                 connection, draft.action, draft.author, created, None, draft.cloned_from
             )
@@ -66,12 +69,12 @@ class PostgresExperiments:
             row = await connection.fetchrow(_SQL["by_reference"], reference)
             if row is None:
                 raise NotFound(f"there is no experiment {reference!r}")
-            return _experiment(row, await _arms(connection, row["experiment_id"]))
+            return await _whole(connection, row)
 
     async def all(self) -> list[Experiment]:
-        """All, newest first, without their arms."""
+        """All, newest first, without their arms and cohorts."""
         async with self._database.connection() as connection:
-            return [_experiment(row, ()) for row in await connection.fetch(_SQL["list"])]
+            return [_experiment(row, (), ()) for row in await connection.fetch(_SQL["list"])]
 
     async def due(self, now_ms: int) -> list[tuple[str, str]]:
         """(id, action) of what the schedules of experiments have owed up to now, oldest first."""
@@ -104,9 +107,9 @@ class PostgresExperiments:
             )
             if row is None:
                 raise VersionMismatch
-            if change.arms is not None:
-                await _write_arms(connection, row, experiment.arms, change.arms)
-            revised = _experiment(row, experiment.arms if change.arms is None else change.arms)
+            arms = experiment.arms if change.arms is None else change.arms
+            await _write_arms(connection, row, experiment.arms, arms)
+            revised = _experiment(row, arms, await _declare_cohorts(connection, row))
             await note_version(connection, change.action, change.author, revised, experiment)
             return revised
 
@@ -124,13 +127,29 @@ class PostgresExperiments:
             assert counted is not None  # an aggregate has one row
             arms = first_seen(arm_ids, spec, known=known, **dict(counted))
             if arms:
-                before = _experiment(row, ())
+                before = _experiment(row, (), ())
                 row = await connection.fetchrow(_SQL["touch"], number, at(now_ms))
                 assert row is not None  # locked above
                 await _write_arms(connection, row, (), arms)
-                grown = _experiment(row, tuple(arms))
+                grown = _experiment(row, tuple(arms), ())
                 await note_version(connection, "register_arms", REGISTRAR, grown, before)
             return len(arms)
+
+    async def register_cohorts(self, number: int, seen: Sequence[Seen], now_ms: int) -> int:
+        """Number first-seen values of the attribute that makes cohorts, up to its max_values; how many were new."""
+        async with self._database.transaction() as connection:
+            row = await connection.fetchrow(_SQL["lock"], number)
+            if row is None:
+                return 0
+            before = _experiment(row, (), await _cohorts(connection, number))
+            added = cohorts.first_seen(seen, before.spec.cohorts, before.cohorts)
+            if added:
+                row = await connection.fetchrow(_SQL["touch"], number, at(now_ms))
+                assert row is not None  # locked above
+                await _add_cohorts(connection, row, added)
+                grown = _experiment(row, (), before.cohorts + added)
+                await note_version(connection, "register_cohorts", REGISTRAR, grown, before)
+            return len(added)
 
 
 async def read_experiment(connection: Connection, number: int) -> Experiment:
@@ -138,7 +157,35 @@ async def read_experiment(connection: Connection, number: int) -> Experiment:
     row = await connection.fetchrow(_SQL["by_number"], number)
     if row is None:
         raise NotFound(f"there is no experiment number {number}")
-    return _experiment(row, await _arms(connection, number))
+    return await _whole(connection, row)
+
+
+async def _whole(connection: Connection, row: asyncpg.Record) -> Experiment:
+    number: int = row["experiment_id"]
+    return _experiment(row, await _arms(connection, number), await _cohorts(connection, number))
+
+
+async def _cohorts(connection: Connection, number: int) -> tuple[Cohort, ...]:
+    rows = await connection.fetch(_SQL["cohorts"], number)
+    return tuple(Cohort(**row) for row in rows)
+
+
+async def _declare_cohorts(
+    connection: Connection, experiment: asyncpg.Record
+) -> tuple[Cohort, ...]:
+    """Number the values that this version lists; answers all cohorts. Raises InvalidInput where numbers run out."""
+    before = await _cohorts(connection, experiment["experiment_id"])
+    after = cohorts.declared(msgspec.convert(experiment["spec"], Spec).cohorts, before)
+    await _add_cohorts(connection, experiment, after[len(before) :])
+    return after
+
+
+async def _add_cohorts(
+    connection: Connection, experiment: asyncpg.Record, added: Sequence[Cohort]
+) -> None:
+    version = experiment["experiment_id"], experiment["config_no"]
+    rows = [(*version, each.cohort_no, each.attribute, each.value) for each in added]
+    await connection.executemany(_SQL["add_cohort"], rows)
 
 
 async def note_version(
@@ -208,7 +255,9 @@ async def _write_arms(
         await connection.execute(_SQL["add_statuses"], *version, numbers, became)
 
 
-def _experiment(row: asyncpg.Record, arms: tuple[Arm, ...]) -> Experiment:
+def _experiment(
+    row: asyncpg.Record, arms: tuple[Arm, ...], told_apart: tuple[Cohort, ...]
+) -> Experiment:
     return Experiment(
         number=row["experiment_id"],
         id=row["id"],
@@ -227,4 +276,5 @@ def _experiment(row: asyncpg.Record, arms: tuple[Arm, ...]) -> Experiment:
         updated_at=row["updated_at"],
         started_at=row["started_at"],
         end_at=row["end_at"],
+        cohorts=told_apart,
     )

@@ -184,6 +184,7 @@ def _as_revised(
             replace(arm, status=moved.get(arm.arm_no, ArmStatus.ACTIVE))
             for arm in today.arms[: revision["arms"]]
         ),
+        cohorts=today.cohorts[: revision["cohorts"]],
         updated_at=revision["at"],
     )
 

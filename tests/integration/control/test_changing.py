@@ -93,6 +93,24 @@ async def test_of_new_weights_no_more_users_move_than_have_to(
     assert len(moved) / len(USERS) == pytest.approx(0.15, abs=0.02)  # seven standard errors
 
 
+async def test_cohorts_are_given_to_a_running_experiment_and_start_no_epoch(
+    client: AsyncClient,
+) -> None:
+    path = f"/api/experiments/{(await created(client, arms=['a']))['id']}"
+    await client.post(f"{path}/start")
+    rule = {"attribute": "country", "values": ["fr", "de"]}
+    changed = (await client.patch(path, json={"cohorts": rule})).json()
+    assert [changed[name] for name in ("config_no", "allocation_epoch")] == [3, 1]
+    assert changed["cohorts"] == rule | {"max_values": 50}
+    assert [(c["cohort_no"], c["attribute"], c["value"]) for c in changed["cohort_numbers"]] == [
+        (1, "country", "fr"),
+        (2, "country", "de"),
+    ]
+    again = (await client.patch(path, json={"cohorts": None})).json()
+    assert (again["cohorts"], again["cohort_numbers"]) == (None, changed["cohort_numbers"])
+    assert (await client.get(path)).json() == again
+
+
 async def test_a_change_of_nothing_makes_no_version(client: AsyncClient) -> None:
     draft = await created(client)
     same = await client.patch(f"/api/experiments/{draft['id']}", json={"name": "Test"})

@@ -43,6 +43,12 @@ SELECT * FROM experiment WHERE experiment_id = $1;
 SELECT arm_no, arm_id, label, version, payload_hash, status, prior_serves, prior_rewards
 FROM arm WHERE experiment_id = $1 ORDER BY arm_no;
 
+-- cohorts --
+SELECT cohort_no, attribute, value FROM cohort WHERE experiment_id = $1 ORDER BY cohort_no;
+
+-- add_cohort --
+INSERT INTO cohort (experiment_id, config_no, cohort_no, attribute, value) VALUES ($1, $2, $3, $4, $5);
+
 -- list --
 SELECT * FROM experiment ORDER BY created_at DESC, experiment_id DESC;
 

@@ -13,9 +13,10 @@ FROM publication p LEFT JOIN grid g USING (experiment_id, grid_no)
 WHERE p.experiment_id = $1 AND p.pub_no = $2;
 
 -- revision --
--- One version of an experiment, how many of its arms it had, and the stop or rollback that came next.
+-- One version of an experiment, how many of its arms and cohorts it had, and the stop or rollback that came next.
 SELECT r.at, r.state, r.allocation_epoch, r.guard_epoch, r.spec, r.buckets, r.seats, r.forced,
        (SELECT count(*) FROM arm a WHERE a.experiment_id = r.experiment_id AND a.config_no <= r.config_no) AS arms,
+       (SELECT count(*) FROM cohort c WHERE c.experiment_id = r.experiment_id AND c.config_no <= r.config_no) AS cohorts,
        (SELECT h.state FROM experiment_revision h
         WHERE h.experiment_id = r.experiment_id AND h.config_no > r.config_no AND h.state IN ('stopped', 'rolled_back')
         ORDER BY h.config_no LIMIT 1) AS halt
