@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from pullarm.domain.assignment import BUCKETS
 from pullarm.domain.experiment import Experiment
+from pullarm.domain.rollup import GROUPS, group_of
 
-USER_GROUPS = 200
 _UNSIGNED = 2**63 - 1
 
 
@@ -16,7 +16,7 @@ class StandIn:
 
     unit: str
     unit_hash: int
-    """Of the same one of 200 groups of users, whose sums are kept."""
+    """Of the same group of users, whose sums are kept."""
     bucket: int
     """Of the same policy."""
     secret: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
@@ -25,8 +25,7 @@ class StandIn:
 
 def stand_in(experiment: Experiment, unit_hash: int, bucket: int) -> StandIn:
     """Draw one for the user of this hash and bucket."""
-    group = (unit_hash & _UNSIGNED) % USER_GROUPS
-    drawn = group + USER_GROUPS * secrets.randbelow(_UNSIGNED // USER_GROUPS)
+    drawn = group_of(unit_hash) + GROUPS * secrets.randbelow(_UNSIGNED // GROUPS)
     policy = experiment.buckets[bucket]
     alike = [each for each in range(BUCKETS) if experiment.buckets[each] == policy]
     return StandIn(

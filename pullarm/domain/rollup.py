@@ -6,6 +6,14 @@ from enum import StrEnum
 
 from pullarm.domain.assignment import MICRO
 
+GROUPS = 200
+"""Groups of users that roll-ups tell apart, so that rates have intervals; fixed with what is stored."""
+
+
+def group_of(unit_hash: int) -> int:
+    """The group of a unit, from 0; `group_of` of migration 0013 is the same."""
+    return (unit_hash & (2**63 - 1)) % GROUPS
+
 
 class Grain(StrEnum):
     """How long the buckets of a time series are; they begin with whole ones in UTC."""

@@ -1,16 +1,25 @@
 """The ledger in PostgreSQL beside the one in memory, for the same experiments."""
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
+from random import Random
+from typing import TypeVar
 
 from pullarm.domain.assignment import MICRO
 from pullarm.domain.audit import Author
 from pullarm.domain.experiment import Aggregation, Experiment, Exposure
 from pullarm.domain.rebuild import Exclusion
-from pullarm.domain.summary import Summary
-from pullarm.storage.memory import MemoryExperiments, MemoryLedger
+from pullarm.domain.rollup import Span
+from pullarm.domain.summary import DataCut, Summary
+from pullarm.statistics.jackknife import GroupSums
+from pullarm.storage.memory import (
+    MemoryExperiments,
+    MemoryLedger,
+    MemorySummary,
+    MemoryUserGroups,
+)
 from pullarm.storage.memory.experiments import at
 from pullarm.storage.postgres import (
     Database,
@@ -19,8 +28,11 @@ from pullarm.storage.postgres import (
     PostgresRepair,
     PostgresStatistics,
     PostgresSummary,
+    PostgresUserGroups,
 )
-from tests.ledger_events import START_MS, Event, batch, draft
+from tests.ledger_events import HOUR_MS, START_MS, Event, batch, draft
+
+Key = TypeVar("Key", int, tuple[int, int])
 
 
 @dataclass
@@ -57,6 +69,29 @@ class LedgerScene:
         await PostgresRepair(self.database).rebuild(number, exclusion, author, at(START_MS))
         self.oracle.exclusions[number].append(exclusion)
 
+    async def check_summary(self, number: int) -> None:
+        """What is stored is what is counted from the ledger in memory, but for what that does not have."""
+        experiment = await self.found(number)
+        stored = await PostgresSummary(self.database).of(experiment)
+        counted = await MemorySummary(self.oracle).of(experiment)
+        assert stored.data_cut == DataCut(fold_no=stored.fold_no, folds_behind=0, behind_since=None)
+        assert stored == replace(
+            counted, data_cut=stored.data_cut, fold_no=stored.fold_no, posterior_version=0
+        )
+
+    async def check_groups(self, number: int, random: Random) -> None:
+        """What groups of users did is the same in both ledgers, over all hours and over some of them."""
+        stored, counted = PostgresUserGroups(self.database), MemoryUserGroups(self.oracle)
+        hours = [(-48, 96), *(sorted(random.sample(range(-26, 64), 2)) for _ in range(4))]
+        for since, until in hours:
+            ends = [at(START_MS + hour * HOUR_MS) for hour in (since, until)]
+            span = Span(since=ends[0], until=ends[1])
+            found = _listed(await stored.policies(number, span))
+            assert found == _listed(await counted.policies(number, span))
+            for only in (None, [3], [0, 7], []):
+                cohorts = _listed(await stored.cohorts(number, span, only=only))
+                assert cohorts == _listed(await counted.cohorts(number, span, only=only))
+
     async def fold(self, events: Iterable[Event]) -> None:
         """Into PostgreSQL only."""
         await self.ledger.fold(batch(*events), START_MS)
@@ -77,6 +112,10 @@ class LedgerScene:
                     "SELECT fold_no FROM fold_log WHERE experiment_id = $1 ORDER BY fold_no", number
                 )
             assert [row["fold_no"] for row in rows] == list(range(1, head + 1))
+
+
+def _listed(groups: Mapping[Key, GroupSums]) -> dict[Key, tuple[list[int], list[int]]]:
+    return {key: (sums.m.tolist(), sums.c.tolist()) for key, sums in groups.items()}
 
 
 @asynccontextmanager

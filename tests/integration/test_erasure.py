@@ -11,10 +11,11 @@ from pullarm.domain.admission import Forced
 from pullarm.domain.assignment import unit_of
 from pullarm.domain.audit import Author
 from pullarm.domain.decision import Token
-from pullarm.domain.erasure import USER_GROUPS, stand_in
+from pullarm.domain.erasure import stand_in
 from pullarm.domain.errors import Conflict
 from pullarm.domain.experiment import Aggregation, Experiment, Exposure
 from pullarm.domain.ports import Revision
+from pullarm.domain.rollup import group_of
 from pullarm.storage.postgres import (
     PostgresErasure,
     PostgresExperiments,
@@ -212,16 +213,12 @@ async def test_a_day_that_is_about_to_be_removed_is_waited_for(scene: LedgerScen
     await verified(scene, made.number)
 
 
-def group(unit_hash: int) -> int:
-    return (unit_hash & (2**63 - 1)) % USER_GROUPS
-
-
 def test_stand_in_keeps_what_sums_are_kept_by() -> None:
     of = experiment("thompson", "control")
     for number in range(50):
         unit = unit_of(of.salt, f"user-{number}")
         drawn = stand_in(of, unit.hash, unit.bucket)
         assert -(2**63) <= drawn.unit_hash < 2**63
-        assert group(drawn.unit_hash) == group(unit.hash)
+        assert group_of(drawn.unit_hash) == group_of(unit.hash)
         assert of.buckets[drawn.bucket] == of.buckets[unit.bucket]
     assert replace(drawn, secret=b"") != replace(stand_in(of, unit.hash, unit.bucket), secret=b"")

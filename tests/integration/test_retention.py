@@ -1,9 +1,11 @@
 """Whole days are removed while folds go on, and the posterior stays proved; no past is guessed."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from random import Random
 
 import pytest
@@ -11,7 +13,8 @@ import pytest
 from pullarm.domain.decision import RewardStatus, Token
 from pullarm.domain.errors import Conflict, InvalidInput, NotFound, Refused, Unavailable
 from pullarm.domain.experiment import Aggregation, Exposure
-from pullarm.storage.postgres import Database, PostgresLedger, PostgresSummary
+from pullarm.domain.rollup import Span
+from pullarm.storage.postgres import Database, PostgresLedger, PostgresSummary, PostgresUserGroups
 from pullarm.storage.postgres.export import PostgresExport
 from pullarm.storage.postgres.retention import PostgresRetention
 from pullarm.storage.postgres.times import at
@@ -50,6 +53,19 @@ async def test_posterior_is_proved_by_opening_balances_and_the_rows_that_are_lef
     assert sum([len(await scene.verify(number)) for number in numbers]) == 1
 
 
+async def _group_counts(scene: RetentionScene, number: int) -> Counter[tuple[int, int, int]]:
+    """Serves by the half of a day, policy and group."""
+    found = Counter[tuple[int, int, int]]()
+    for half in range(6):
+        since, until = (at(START_MS + (half + end) * DAY_MS // 2) for end in (0, 1))
+        sums = await PostgresUserGroups(scene.database).policies(
+            number, Span(since=since, until=until)
+        )
+        for policy, each in sums.items():
+            found.update({(half, policy, place): m for place, m in enumerate(each.m.tolist()) if m})
+    return found
+
+
 async def test_summary_stays_and_goes_on(scene: RetentionScene) -> None:
     """Behind the statistics nothing is removed; damaged ones are made good but for removed days."""
     random, experiments = Random(6), [await scene.experiment(exposure=e) for e in Exposure]
@@ -60,17 +76,23 @@ async def test_summary_stays_and_goes_on(scene: RetentionScene) -> None:
     for number in numbers:
         await scene.statistics.step(number)
     await scene.retention.remove(FIRST, START_MS)
+    groups_of = [partial(_group_counts, scene, number) for number in numbers]
+    groups_before = [await groups() for groups in groups_of]
+    assert all(sum(days.values()) > 10 for days in groups_before)
     before = [await summaries.of(experiment) for experiment in experiments]
     assert all(summary.decisions > 20 for summary in before)
     await scene.retention.remove(FIRST + timedelta(days=1), START_MS)
     await scene.retention.prune()
     assert [await summaries.of(experiment) for experiment in experiments] == before
+    assert [await groups() for groups in groups_of] == groups_before
     assert [await scene.verify(number) for number in numbers] == [[], []]
     await scene.execute("UPDATE rollup SET serves = serves + 1 WHERE marginal = 1")
+    await scene.execute("UPDATE user_group SET m[1] = m[1] + 1 WHERE hours = 1 AND cohort = 0")
     await scene.execute("UPDATE tally SET n = n + 1")
-    left = await scene.count(
-        "rollup WHERE marginal = 1 AND bucket * 60 >= $1", (START_MS + 2 * DAY_MS) // 1000
-    )
+    kept_from = (START_MS + 2 * DAY_MS) // 1000
+    left = await scene.count("rollup WHERE marginal = 1 AND bucket * 60 >= $1", kept_from)
+    groups = "user_group WHERE hours = 1 AND cohort = 0 AND bucket * 3600 >= $1"
+    left += await scene.count(groups, kept_from)
     tallies = await scene.count("tally")
     assert sum([len(await scene.verify(number)) for number in numbers]) == left + tallies
     await scene.eventful_day(numbers, 2, random)

@@ -9,6 +9,7 @@ from pullarm.storage.memory.ledger import MemoryLedger
 from pullarm.storage.memory.summary import MemorySummary
 from pullarm.storage.memory.tokens import MemoryTokens
 from pullarm.storage.memory.trail import MemoryTrail
+from pullarm.storage.memory.user_groups import MemoryUserGroups
 
 __all__ = [
     "MemoryBoard",
@@ -20,4 +21,5 @@ __all__ = [
     "MemorySummary",
     "MemoryTokens",
     "MemoryTrail",
+    "MemoryUserGroups",
 ]

@@ -15,6 +15,7 @@ from pullarm.domain.decision import (
     NO_POLICY,
     Batch,
     Decision,
+    Reason,
     Reward,
     RewardStatus,
     ServingMinute,
@@ -29,6 +30,7 @@ from pullarm.domain.rebuild import Exclusion
 from pullarm.storage.memory.experiments import MemoryExperiments, at
 
 _HOUR_MS = 3_600_000
+_DAY_MS = 24 * _HOUR_MS
 
 
 class Fact(NamedTuple):
@@ -90,6 +92,22 @@ class MemoryLedger:
         for uid, token in self._tokens.items():
             if token.experiment == experiment:
                 yield Fact(token, self._decisions.get(uid), self._taken_back(token))
+
+    def compared(self, experiment: int) -> list[Token]:
+        """Decisions that a policy's own units were shown; of the tries of one request on one day only the last."""
+        last: dict[object, Token] = {}
+        for token, decision, voided in sorted(self.facts(experiment), key=lambda f: f.token.uid):
+            slots = range(1, len(token.arms) + 1)
+            shown = any(self.shown(token, slot) for slot in slots)
+            if token.acting != NO_POLICY and not voided and shown:
+                request_id = decision.request_id if decision else ""
+                day = uid_ms(token.uid) // _DAY_MS
+                last[(token.unit_hash, request_id, day) if request_id else token.uid] = token
+        return [
+            token
+            for token in last.values()
+            if token.reason == Reason.ASSIGNED and token.assigned and self.shown(token, 1)
+        ]
 
     def rewards(self, experiment: int) -> list[Reward]:
         """Every reward call of an experiment, repetitions included."""

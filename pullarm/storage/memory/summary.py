@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 
 from pullarm.domain.decision import (
     NO_EXPERIMENT,
-    NO_POLICY,
     Reason,
     Reward,
     RewardStatus,
@@ -18,9 +17,7 @@ from pullarm.domain.summary import DataCut, FirstExposures, PolicyFigures, Summa
 from pullarm.statistics.ratio import Sums
 from pullarm.storage.figures import figures, not_analysed, shares
 from pullarm.storage.memory.experiments import at
-from pullarm.storage.memory.ledger import Fact, MemoryLedger
-
-_DAY_MS = 86_400_000
+from pullarm.storage.memory.ledger import MemoryLedger
 
 
 class MemorySummary:
@@ -37,7 +34,7 @@ class MemorySummary:
         made_ms = [uid_ms(fact.token.uid) for fact in facts]
         reasons = Counter(Reason(fact.token.reason).name for fact in facts if not fact.voided)
         compared, moved = _own(
-            self._compared(facts), experiment.started_at or experiment.created_at
+            self._ledger.compared(experiment.number), experiment.started_at or experiment.created_at
         )
         folds = len(self._ledger.folds(experiment.number))
         return Summary(
@@ -66,23 +63,6 @@ class MemorySummary:
             fold_no=folds,
             posterior_version=0,
         )
-
-    def _compared(self, facts: Iterable[Fact]) -> list[Token]:
-        """Decisions that a policy's own units were shown; of the tries of one request on one day only the last."""
-        last: dict[object, Token] = {}
-        for token, decision, voided in sorted(facts, key=lambda fact: fact.token.uid):
-            if token.acting != NO_POLICY and not voided and self._shown(token):
-                request_id = decision.request_id if decision else ""
-                day = uid_ms(token.uid) // _DAY_MS
-                last[(token.unit_hash, request_id, day) if request_id else token.uid] = token
-        return [
-            token
-            for token in last.values()
-            if token.reason == Reason.ASSIGNED and token.assigned and self._ledger.shown(token, 1)
-        ]
-
-    def _shown(self, token: Token) -> bool:
-        return any(self._ledger.shown(token, slot) for slot in range(1, len(token.arms) + 1))
 
     def _policies(self, experiment: Experiment, tokens: list[Token]) -> dict[str, PolicyFigures]:
         met = sorted({token.assigned for token in tokens})

@@ -15,6 +15,7 @@ from pullarm.storage.postgres.series import PostgresSeries
 from pullarm.storage.postgres.summary import PostgresSummary
 from pullarm.storage.postgres.tokens import PostgresTokens
 from pullarm.storage.postgres.trail import PostgresTrail
+from pullarm.storage.postgres.user_groups import PostgresUserGroups
 
 __all__ = [
     "Database",
@@ -31,5 +32,6 @@ __all__ = [
     "PostgresSummary",
     "PostgresTokens",
     "PostgresTrail",
+    "PostgresUserGroups",
     "migrate",
 ]

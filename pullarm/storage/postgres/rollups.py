@@ -37,6 +37,7 @@ class _Change(NamedTuple):
         """Of the query for each table."""
         return {
             "rollup": (self.experiment,),
+            "user_groups": (self.experiment,),
             "tally": self,
             "user_sums": (self.experiment, self.since is not None),
         }

@@ -143,6 +143,15 @@ WITH by_minute AS (
 )
 SELECT $1::integer AS experiment_id, * FROM change WHERE (serves, rewarded, credit, credit_squared) <> (0, 0, 0, 0);
 
+-- user_groups --
+-- What changes in the groups of users, by stripe: at these places, which may repeat.
+SELECT $1::integer AS experiment_id, hours, minute / (60 * hours) AS bucket, assigned AS policy, of.cohort,
+       grp / 25 AS stripe, array_agg(grp % 25) AS places, array_agg(sign::bigint) AS m, array_agg(sign * credit) AS c
+FROM (SELECT *, group_of(unit_hash) AS grp FROM counted WHERE compared AND slot = 1) AS first
+CROSS JOIN (VALUES (1), (24)) AS width (hours)
+CROSS JOIN LATERAL (VALUES (cohort), (-1)) AS of (cohort)
+GROUP BY hours, 3, assigned, of.cohort, 6;
+
 -- tally --
 -- What changes in the counts.
 WITH side (sign, as_of) AS (VALUES (-1, $2::bigint), (1, $3::bigint)),
@@ -266,6 +275,12 @@ ON CONFLICT (experiment_id, marginal, bucket, policy, item, slot_group) DO UPDAT
     serves = r.serves + excluded.serves, rewarded = r.rewarded + excluded.rewarded, credit = r.credit + excluded.credit,
     credit_squared = r.credit_squared + excluded.credit_squared;
 
+-- add_user_groups --
+INSERT INTO user_group
+SELECT experiment_id, hours, bucket, policy, cohort, stripe, added(g.m, places, change.m), added(g.c, places, change.c)
+FROM ({user_groups}) AS change LEFT JOIN user_group g USING (experiment_id, hours, bucket, policy, cohort, stripe)
+ON CONFLICT (experiment_id, hours, bucket, policy, cohort, stripe) DO UPDATE SET m = excluded.m, c = excluded.c;
+
 -- add_tally --
 INSERT INTO tally AS t SELECT * FROM ({tally}) AS change
 ON CONFLICT (experiment_id, name, item) DO UPDATE SET n = t.n + excluded.n;
@@ -303,6 +318,7 @@ ON CONFLICT (experiment_id) DO UPDATE SET
 -- forget --
 -- But for the roll-ups of removed days.
 WITH gone AS (DELETE FROM rollup r WHERE experiment_id = $1 AND is_kept(r)),
+     groups AS (DELETE FROM user_group g WHERE experiment_id = $1 AND is_kept(g)),
      gone_too AS (DELETE FROM tally WHERE experiment_id = $1),
      these_too AS (DELETE FROM user_day WHERE experiment_id = $1),
      head AS (DELETE FROM statistics_head WHERE experiment_id = $1)
@@ -318,6 +334,18 @@ FULL JOIN ({rollup}) AS l USING (marginal, bucket, policy, item, slot_group)
 WHERE (coalesce(s.serves, 0), coalesce(s.rewarded, 0), coalesce(s.credit, 0), coalesce(s.credit_squared, 0))
    <> (coalesce(l.serves, 0), coalesce(l.rewarded, 0), coalesce(l.credit, 0), coalesce(l.credit_squared, 0))
 ORDER BY marginal, bucket, policy, item, slot_group;
+
+-- compare_user_groups --
+SELECT format('user groups of %s h bucket %s policy %s cohort %s stripe %s', hours, bucket, policy, cohort, stripe) AS what,
+       concat_ws(' ', s.m, s.c) AS stored, concat_ws(' ', l.m, l.c) AS ledger
+FROM (SELECT * FROM user_group g WHERE experiment_id = $1 AND is_kept(g)) AS s
+FULL JOIN (
+    SELECT hours, bucket, policy, cohort, stripe, added(NULL, places, m) AS m, added(NULL, places, c) AS c
+    FROM ({user_groups}) AS change
+) AS l USING (hours, bucket, policy, cohort, stripe)
+CROSS JOIN added(NULL, '{}', '{}') AS nothing
+WHERE (coalesce(s.m, nothing), coalesce(s.c, nothing)) <> (coalesce(l.m, nothing), coalesce(l.c, nothing))
+ORDER BY hours, bucket, policy, cohort, stripe;
 
 -- compare_tally --
 SELECT format('tally %s %s', name, item) AS what, s.n::text AS stored, l.n::text AS ledger

@@ -1,0 +1,69 @@
+"""Reads what groups of users did: rates and lifts with intervals for any hours, policies and cohorts."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import numpy as np
+
+from pullarm.domain.rollup import GROUPS, Grain, Span
+from pullarm.statistics.jackknife import GroupSums
+from pullarm.storage.postgres.database import Database, queries
+
+_SQL = queries("user_groups")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_HOURS = 24
+_ALL = -1
+"""In place of a cohort: all of them together."""
+
+_Stretch = tuple[int, int, int]
+"""Hours a bucket has, the first bucket, and the one after the last."""
+
+
+class PostgresUserGroups:
+    """What groups of users did in one experiment, as far as the statistics stage is."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def policies(self, experiment: int, span: Span) -> dict[int, GroupSums]:
+        """By assigned policy, over the hours that begin in a span; what had no serves is left out."""
+        found = await self._sums(experiment, span, [_ALL])
+        return {policy: sums for (policy, _), sums in found.items()}
+
+    async def cohorts(
+        self, experiment: int, span: Span, *, only: Sequence[int] | None = None
+    ) -> dict[tuple[int, int], GroupSums]:
+        """By assigned policy and cohort, likewise; of some cohorts only, where they are given.
+
+        The sums of several cohorts, added up, are those of all their users. Whole days (UTC) are quick to read:
+        hours at both ends of a span are as many rows as six weeks.
+        """
+        return await self._sums(experiment, span, only)
+
+    async def _sums(
+        self, experiment: int, span: Span, cohorts: Sequence[int] | None
+    ) -> dict[tuple[int, int], GroupSums]:
+        async with self._database.transaction() as connection:
+            await connection.execute(_SQL["prepare"])
+            stretches = [list(column) for column in zip(*_stretches(span), strict=True)]
+            rows = await connection.fetch(_SQL["sums"], experiment, *stretches, cohorts)
+        found: dict[tuple[int, int], GroupSums] = {}
+        for row in rows:
+            m, c = np.zeros(GROUPS, np.int64), np.zeros(GROUPS, np.int64)
+            m[row["groups"]], c[row["groups"]] = row["m"], row["c"]
+            if m.any():
+                found[row["policy"], row["cohort"]] = GroupSums(m, c)
+        return found
+
+
+def _stretches(span: Span) -> list[_Stretch]:
+    """Whole days, and the hours before and after them, that together are the hours of a span."""
+    first, until = (-((_EPOCH - end) // Grain.HOUR.width) for end in (span.since, span.until))
+    first_day, until_day = -(-first // _HOURS), until // _HOURS
+    if first_day >= until_day:
+        return [(1, first, until)]
+    return [
+        (1, first, first_day * _HOURS),
+        (_HOURS, first_day, until_day),
+        (1, until_day * _HOURS, until),
+    ]
