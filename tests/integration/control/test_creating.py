@@ -41,6 +41,8 @@ async def test_the_original_body_makes_a_draft_and_every_default_is_listed(
             "window_hours": 24.0,
         },
         "learning": {"delay": "provisional", "half_life_hours": None},
+        "cohorts": None,
+        "cohort_numbers": [],
         "learn_slots": 1,
         "log_candidates": "arms",
         "duration_days": 14.0,
