@@ -170,8 +170,8 @@ class EventLog:
                     if early_s > 0 and not self._closing:
                         await asyncio.sleep(early_s)
                     behind = self._begin()
-                    await self._commit()
-                    next_at = 0.0 if behind else time.monotonic() + self._pace.pause_s()
+                    pause_s = self._pace.pause_s(await self._commit())
+                    next_at = 0.0 if behind else time.monotonic() + pause_s
             self._ended = True
             for task in others:
                 task.cancel()
@@ -205,12 +205,12 @@ class EventLog:
         self._backlog.put(kind, packed, waiter, waiter.since_ms if waiter else self._clock())
         self._wake.set()
 
-    async def _commit(self) -> None:
-        """Store one entry."""
+    async def _commit(self) -> int:
+        """Store one entry; of how many events."""
         self._in_hand = items = self._backlog.take()
         if not items:
             await asyncio.sleep(0)  # others have their turn where all that was asked made nothing
-            return
+            return 0
         packed: list[list[bytes]] = [[] for _ in Kind]
         for item in items:
             packed[item.kind] += item.packed
@@ -228,6 +228,7 @@ class EventLog:
                 if item.waiter is not None:
                     item.waiter.stored(kept)
         self._in_hand = []
+        return count
 
     def _all_until_ms(self) -> int:
         """All events of before this moment are in entries."""

@@ -228,7 +228,7 @@ async def test_buffered_answers_come_before_the_stream_acknowledges(
 class Slow(Pace):
     """Waits half a second after each entry."""
 
-    def pause_s(self) -> float:
+    def pause_s(self, events: int) -> float:
         return 0.5
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from serving.pace import BUSY, WINDOW_S, Pace
+from serving.pace import BUSY, ENOUGH, WINDOW_S, Pace
 
 
 class Clocks:
@@ -30,7 +30,7 @@ def pace(clocks: Clocks) -> Pace:
 def test_entries_of_an_idle_process_do_not_wait(clocks: Clocks, pace: Pace) -> None:
     for _ in range(100):
         clocks.pass_by(0.001, BUSY - 0.05)
-        assert pace.pause_s() == 0.0
+        assert pace.pause_s(1) == 0.0
 
 
 def test_entries_of_a_busy_process_wait_and_then_no_longer(clocks: Clocks, pace: Pace) -> None:
@@ -38,7 +38,7 @@ def test_entries_of_a_busy_process_wait_and_then_no_longer(clocks: Clocks, pace:
     for share in (1.0, 0.1):
         for _ in range(100):
             clocks.pass_by(0.001, share)
-            pauses.append(pace.pause_s())
+            pauses.append(pace.pause_s(1))
     busy, idle = pauses[:100], pauses[100 + 2 * round(WINDOW_S * 1_000) + 2 :]
     assert busy[-50:] == pytest.approx([0.002] * 50)
     assert set(idle) == {0.0}
@@ -49,6 +49,14 @@ def test_the_busier_a_process_the_longer_its_entries_wait(clocks: Clocks, pace: 
     for share in (BUSY, 0.75 * BUSY + 0.25, 0.5 * BUSY + 0.5, 1.0):
         for _ in range(100):
             clocks.pass_by(0.001, share)
-            pause_s = pace.pause_s()
+            pause_s = pace.pause_s(1)
         pauses.append(pause_s)
     assert pauses == pytest.approx([0.0, 0.0005, 0.001, 0.002], abs=1e-9)
+
+
+def test_after_an_entry_of_many_events_none_waits(clocks: Clocks, pace: Pace) -> None:
+    for _ in range(100):
+        clocks.pass_by(0.001, 1.0)
+        pace.pause_s(1)
+    assert pace.pause_s(ENOUGH - 1) == pytest.approx(0.002)
+    assert pace.pause_s(ENOUGH) == 0.0
