@@ -10,7 +10,7 @@ py := .venv/bin/python
 ready := .venv/.ready-$(shell pwd | cksum | cut -d ' ' -f 1)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check format bench soak generate baseline relock clean
+.PHONY: help demo up test check format bench soak simulate generate baseline relock clean
 
 help: ## print this list
 	@echo 'Pullarm: make TARGET [ARGS="..."]'
@@ -53,6 +53,9 @@ bench: $(ready) ## measure what the project promises (ARGS="--only mix --duratio
 
 soak: $(ready) ## kill every part under load, again and again, and account for it (ARGS="--minutes 30")
 	@$(py) -m cli soak $(ARGS)
+
+simulate: $(ready) ## the statistical figures at full size, for an hour (ARGS="drops loop" for some)
+	@$(py) -m tests.statistics.long_run $(ARGS)
 
 generate: $(ready) ## generate pullarm/v1 from proto/
 	@$(py) -m tools.generate

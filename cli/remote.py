@@ -124,6 +124,18 @@ class ControlPlane:
         older = f"&before={before}" if before else ""
         return self._call("GET", f"{of}/audit?limit={limit}{older}")
 
+    def guardrails(self, reference: str) -> dict[str, Any]:
+        """The newest checks of an experiment's guardrails."""
+        return self._call("GET", f"/experiments/{_quoted(reference)}/guardrails")
+
+    def rollback(self, reference: str) -> dict[str, Any]:
+        """Give everybody control."""
+        return self._call("POST", f"/experiments/{_quoted(reference)}/rollback")
+
+    def resume(self, reference: str) -> dict[str, Any]:
+        """Let it go on after a rollback."""
+        return self._call("POST", f"/experiments/{_quoted(reference)}/resume")
+
     def create_token(self, body: Mapping[str, object]) -> dict[str, Any]:
         """Make a token."""
         return self._call("POST", "/tokens", body)

@@ -26,6 +26,7 @@ from control.experiments import Experiments
 from control.explained import Decisions
 from control.forced import ForcedUsers
 from control.groups import GroupController, Groups
+from control.guardrails import GuardrailController, GuardrailStore
 from control.health import Health, Probe, Probes
 from control.live import Live, LiveStreams
 from control.logged import Log
@@ -58,6 +59,7 @@ class Stores:
     summaries: Summaries
     readers: PostgresReaders
     halts: Halts
+    guardrails: GuardrailStore
     tokens: TokenStore
     sessions: SessionStore
     probes: Mapping[str, Probe]
@@ -90,7 +92,7 @@ def create_app(
     comparison = Comparison(analysis)
     posteriors = Posteriors(stores.halts)
     probes = Probes(stores.probes)
-    figures = SystemFigures(stores.intake, clock)
+    figures = SystemFigures(stores.intake, stores.guardrails.states, clock)
     access = Access(stores.tokens, stores.sessions, stores.experiments, access_clock)
     tokens = Tokens(stores.tokens, stores.experiments, access_clock)
     sessions = Sessions(stores.sessions, access, access_clock, lifetime_s=limits.session_s)
@@ -108,6 +110,7 @@ def create_app(
             Decisions,
             LiveStreams,
             Movies,
+            GuardrailController,
             TokenController,
             SessionController,
             Health,
@@ -124,6 +127,7 @@ def create_app(
             "posteriors": Provide(lambda: posteriors, sync_to_thread=False),
             "live": Provide(lambda: live, sync_to_thread=False),
             "upstream": Provide(lambda: stores.upstream, sync_to_thread=False),
+            "guardrails": Provide(lambda: stores.guardrails, sync_to_thread=False),
             "probes": Provide(lambda: probes, sync_to_thread=False),
             "figures": Provide(lambda: figures, sync_to_thread=False),
             "tokens": Provide(lambda: tokens, sync_to_thread=False),

@@ -9,6 +9,7 @@ from control.arm_list import agreed, read_stated
 from control.cohorts import read_cohorts
 from control.expectations import read_expected
 from control.fields import Fields, Problems, shown
+from control.guardrail_fields import read_guardrails
 from control.rewards import REWARD_FIELDS, read_reward
 from control.schedules import SCHEDULE_FIELDS, read_schedule
 from control.splits import read_policies
@@ -60,6 +61,7 @@ _CHANGEABLE = (
     *SCHEDULE_FIELDS,
     "expected",
     "cohorts",
+    "guardrails",
     *REWARD_FIELDS,
 )
 _FIXED = ("key", "arms")
@@ -216,6 +218,7 @@ def _read_spec(
         end_at=end_at,
         duration_days=duration_days,
         expected=read_expected(given, base.expected),
+        guardrails=read_guardrails(given, base.guardrails),
     )
     if "default_policy" not in given and spec.default_policy not in eligible:
         given.note(

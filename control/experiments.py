@@ -99,7 +99,7 @@ class Experiments(Controller):
         self, reference: FromPath[str], lifecycle: NamedDependency[Lifecycle]
     ) -> Response[ExperimentView]:
         """Show one experiment with everything that is configured."""
-        return _answer(await lifecycle.find(reference))
+        return answer(await lifecycle.find(reference))
 
     @patch("/{reference:str}", operation_class=bodies.Change)
     async def edit(
@@ -112,7 +112,7 @@ class Experiments(Controller):
     ) -> Response[ExperimentView]:
         """Change the given fields of a draft or running experiment."""
         plan = editing(await bodies.read_json(request), lifecycle.now())
-        return _answer(await lifecycle.revise(reference, plan, author, expected(if_match)))
+        return answer(await lifecycle.revise(reference, plan, author, expected(if_match)))
 
     @post("/{reference:str}/validate", operation_class=bodies.Change, status_code=HTTPStatus.OK)
     async def validate_edit(
@@ -135,7 +135,7 @@ class Experiments(Controller):
         if_match: IfMatch = None,
     ) -> Response[ExperimentView]:
         """Start a draft."""
-        return _answer(await lifecycle.start(reference, author, expected(if_match)))
+        return answer(await lifecycle.start(reference, author, expected(if_match)))
 
     @post("/{reference:str}/stop", status_code=HTTPStatus.OK)
     async def stop(
@@ -147,7 +147,7 @@ class Experiments(Controller):
     ) -> Response[ExperimentView]:
         """Stop for good; stopping again is harmless."""
         experiment, warnings = await lifecycle.stop(reference, author, expected(if_match))
-        return _answer(experiment, warnings=warnings)
+        return answer(experiment, warnings=warnings)
 
     @post("/{reference:str}/archive", status_code=HTTPStatus.OK)
     async def archive(
@@ -158,7 +158,7 @@ class Experiments(Controller):
         if_match: IfMatch = None,
     ) -> Response[ExperimentView]:
         """Hide a draft, or an experiment that has ended, from lists."""
-        return _answer(await lifecycle.archive(reference, author, expected(if_match)))
+        return answer(await lifecycle.archive(reference, author, expected(if_match)))
 
     @post("/{reference:str}/clone", operation_class=bodies.Clone)
     async def clone(
@@ -190,15 +190,16 @@ def expected(if_match: str | None) -> Expected:
 
 def _created(experiment: Experiment) -> Response[ExperimentView]:
     location = {"Location": f"{PATH}/{experiment.id}"}
-    return _answer(experiment, status=HTTPStatus.CREATED, headers=location)
+    return answer(experiment, status=HTTPStatus.CREATED, headers=location)
 
 
-def _answer(
+def answer(
     experiment: Experiment,
     *,
     status: HTTPStatus = HTTPStatus.OK,
     headers: dict[str, str] | None = None,
     warnings: tuple[str, ...] = (),
 ) -> Response[ExperimentView]:
+    """An experiment with its ETag."""
     tag = {"ETag": f'"{experiment.config_no}"'}
     return Response(whole(experiment, warnings), status_code=status, headers=tag | (headers or {}))

@@ -24,6 +24,7 @@ from pullarm.storage.postgres import (
     PostgresTokens,
     PostgresTrail,
 )
+from pullarm.storage.postgres.guardrails import PostgresGuardrails
 from pullarm.storage.postgres.readers import PostgresReaders
 from pullarm.storage.redis import RedisBoard, connect
 
@@ -90,6 +91,7 @@ async def serve(settings: Settings) -> None:
                     summaries=readers.summary,
                     readers=readers,
                     halts=board,
+                    guardrails=PostgresGuardrails(database),
                     tokens=tokens,
                     sessions=tokens,
                     probes={"postgresql": database.ping, "redis": board.ping},

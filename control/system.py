@@ -17,6 +17,10 @@ from pullarm.domain.intake import Intake, watermark
 AskIntake = Callable[[], Awaitable[list[Intake]]]
 """Raises Unavailable while the ledger is away."""
 
+AskStates = Callable[[], Awaitable[list[tuple[str, str, str]]]]
+"""The newest verdict of every guardrail. Raises Unavailable while the ledger is away."""
+_STATES = {"pass": 0, "warn": 1, "fail": 2, "unknown": 3}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventsView:
@@ -55,9 +59,14 @@ class SystemView:
 class SystemFigures:
     """Asks for the figures."""
 
-    def __init__(self, ask: AskIntake, clock: Clock) -> None:
+    def __init__(self, ask: AskIntake, states: AskStates, clock: Clock) -> None:
         self._ask = ask
+        self._states = states
         self._clock = clock
+
+    async def guardrails(self) -> list[tuple[str, str, str]]:
+        """(experiment id, guardrail, newest verdict) of all that is guarded."""
+        return await self._states()
 
     async def view(self) -> SystemView:
         """As of now."""
@@ -97,6 +106,15 @@ class System(Controller):
         _gauge(registry, "events_lost", "Of these, those that were given up.", events.lost)
         text = "How long ago it was up to when all events have come; infinite where nobody knows."
         _gauge(registry, "watermark_age_seconds", text, inf if age_s is None else age_s)
+        state = Gauge(
+            "pullarm_guardrail_state",
+            "Newest verdict: 0 pass, 1 warn, 2 fail, 3 unknown.",
+            ("experiment", "guardrail"),
+            registry=registry,
+        )
+        for experiment, guardrail, verdict in await figures.guardrails():
+            if verdict in _STATES:
+                state.labels(experiment, guardrail).set(_STATES[verdict])
         return Response(generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 

@@ -18,6 +18,7 @@ from pullarm.domain.experiment import (
     Learning,
     RewardDefinition,
 )
+from pullarm.domain.guardrail import Guardrails
 from pullarm.domain.summary import DataCut, FirstExposures, PolicyFigures, Summary
 from pullarm.domain.targeting import Targeting
 from pullarm.domain.transitions import difference
@@ -87,6 +88,7 @@ class ListedExperiment:
     """When it starts by itself."""
     duration_days: float
     expected: Expected
+    guardrails: Guardrails
     config_no: int
     allocation_epoch: int
     guard_epoch: int
@@ -232,6 +234,7 @@ def listed(experiment: Experiment) -> ListedExperiment:
         start_at=spec.start_at,
         duration_days=spec.duration_days,
         expected=spec.expected,
+        guardrails=spec.guardrails,
         config_no=experiment.config_no,
         allocation_epoch=experiment.allocation_epoch,
         guard_epoch=experiment.guard_epoch,

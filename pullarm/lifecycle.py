@@ -25,7 +25,7 @@ from pullarm.domain.experiment import (
 )
 from pullarm.domain.ports import AuditTrail, BoardIndex, ExperimentStore, NewExperiment
 from pullarm.domain.publication import Head, Published
-from pullarm.domain.transitions import Plan, become, starting, taking
+from pullarm.domain.transitions import Plan, become, resumed, starting, taking
 
 KEY = re.compile(r"(?!exp_|validate$)[a-z0-9][a-z0-9_-]{0,63}")
 """An experiment is found at its key, where exp_ begins an id and `validate` is something else."""
@@ -38,8 +38,11 @@ Expected = frozenset[int] | None
 class Halts(Protocol):
     """The board, where a stop is written for serving to obey at once. Away, it raises Unavailable."""
 
-    async def halt(self, number: int, state: State) -> None:
-        """Make serving treat an experiment as stopped or rolled back."""
+    async def halt(self, number: int, state: State, guard_epoch: int = 0) -> None:
+        """Make serving treat an experiment as stopped, or as rolled back in a guard epoch."""
+
+    async def release(self, number: int, guard_epoch: int) -> None:
+        """End the halt of a rollback that was made before this guard epoch."""
 
     async def unhalt(self, number: int) -> None:
         """Forget that it was halted."""
@@ -154,6 +157,23 @@ class Lifecycle:
         revision = plan(experiment)
         return experiment, become(experiment, revision, self.now()) if revision else experiment
 
+    async def rollback(
+        self, reference: str, author: Author, expected: Expected = None
+    ) -> tuple[Experiment, tuple[str, ...]]:
+        """Give everybody control until it is resumed; warnings, and without PostgreSQL, as for `stop`."""
+        return await self._halt("rollback", reference, author, expected)
+
+    async def resume(
+        self, reference: str, author: Author, expected: Expected = None
+    ) -> tuple[Experiment, tuple[str, ...]]:
+        """Let an experiment that was rolled back go on; also warnings about what could not be done at once."""
+        experiment = await self.revise(reference, resumed, author, expected)
+        try:
+            await self._halts.release(experiment.number, experiment.guard_epoch)
+        except Unavailable as error:
+            return experiment, (f"the workers let serving go on once Redis is back ({error})",)
+        return experiment, ()
+
     async def revise(
         self, reference: str, plan: Plan, author: Author, expected: Expected = None
     ) -> Experiment:
@@ -181,7 +201,7 @@ class Lifecycle:
         except Unavailable as error:
             return await self._halt_published(action, reference, expected, error)
         try:
-            await self._halts.halt(experiment.number, experiment.state)
+            await self._halts.halt(experiment.number, experiment.state, experiment.guard_epoch)
         except Unavailable as error:
             warning = (
                 f"the {action} is stored, but serving could not be told ({error}); it goes on with what it last "
@@ -194,25 +214,16 @@ class Lifecycle:
         self, action: str, reference: str, expected: Expected, away: Unavailable
     ) -> tuple[Experiment, tuple[str, ...]]:
         """Halt what the board has under this name; raises `away` where it has nothing."""
-        experiment = await self._published(reference)
+        experiment = await find_published(self._halts, reference)
         if experiment is None:
             raise away
         if expected is not None and experiment.config_no not in expected:
             raise _stale(experiment)
         state = next_state(action, experiment.state)
         if state is not experiment.state:
-            await self._halts.halt(experiment.number, state)
+            await self._halts.halt(experiment.number, state, experiment.guard_epoch)
         warning = f"serving was told to {action}; that is stored once the ledger is back ({away})"
         return replace(experiment, state=state), (warning,)
-
-    async def _published(self, reference: str) -> Experiment | None:
-        for number in (await self._halts.index()).experiments:
-            with suppress(ValueError):  # a damaged one, which the workers make good
-                found = await self._halts.read(number, None)
-                experiment = found.experiment if found else None
-                if experiment and reference in (experiment.id, experiment.key):
-                    return experiment
-        return None
 
     async def _store(self, draft: Draft, key: str, author: Author) -> Experiment:
         with suppress(Unavailable):
@@ -248,6 +259,17 @@ async def find_experiment(experiments: ExperimentStore, reference: str) -> Exper
     if not KEY.fullmatch(reference.removeprefix("exp_")):
         raise NotFound(f"there is no experiment {reference[:80]!r}")
     return await experiments.get(reference)
+
+
+async def find_published(halts: Halts, reference: str) -> Experiment | None:
+    """What the board has under an id or key, as serving knows it; None where it has nothing."""
+    for number in (await halts.index()).experiments:
+        with suppress(ValueError):  # a damaged one, which the workers make good
+            found = await halts.read(number, None)
+            experiment = found.experiment if found else None
+            if experiment and reference in (experiment.id, experiment.key):
+                return experiment
+    return None
 
 
 def new_id(prefix: str = "exp_") -> str:

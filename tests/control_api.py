@@ -25,6 +25,7 @@ from pullarm.storage.postgres import (
     PostgresSummary,
     PostgresTrail,
 )
+from pullarm.storage.postgres.guardrails import PostgresGuardrails
 from pullarm.storage.postgres.readers import PostgresReaders
 from pullarm.storage.postgres.times import at
 from pullarm.storage.redis import RedisBoard
@@ -67,7 +68,10 @@ def administered() -> MemoryTokens:
 class AwayBoard:
     """A Redis that is away."""
 
-    async def halt(self, number: int, state: State) -> None:
+    async def halt(self, number: int, state: State, guard_epoch: int = 0) -> None:
+        raise Unavailable("Redis is away: refused")
+
+    async def release(self, number: int, guard_epoch: int) -> None:
         raise Unavailable("Redis is away: refused")
 
     async def unhalt(self, number: int) -> None:
@@ -101,6 +105,7 @@ def app_over(
         summaries=summaries or PostgresSummary(database),
         readers=PostgresReaders.of(database),
         halts=board,
+        guardrails=PostgresGuardrails(database),
         tokens=tokens,
         sessions=tokens,
         probes={"postgresql": database.ping, "redis": board.ping},

@@ -16,6 +16,8 @@ from pullarm.storage.postgres.latency import PostgresLatency
 from pullarm.storage.postgres.retention import PostgresRetention
 from pullarm.storage.postgres.times import at
 from pullarm.storage.redis.queue import QUEUE, queue_errors, queue_settings
+from workers.alerting import Alerting
+from workers.guard import Guard
 from workers.retention import LONGEST_SPOOL_DAYS, remove_old
 
 _log = logging.getLogger(__name__)
@@ -28,6 +30,8 @@ _MAKE_PARTITIONS = f"{__name__}.make_partitions"  # arq imports it by this name
 _FORGET_LIVES = f"{__name__}.forget_lives"
 _REMOVE_OLD_DAYS = f"{__name__}.remove_old_days"
 _ADD_UP_HOURS = f"{__name__}.add_up_hours"
+_WATCH = f"{__name__}.watch"
+_WATCH_TIMEOUT_S = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,14 +87,21 @@ async def add_up_hours(context: dict[str, Any]) -> None:
         _log.warning("hours of serving are not added up: %s", error)
 
 
-async def run(
-    queue_redis_url: str,
-    ledger: PostgresLedger,
-    retention: Retention,
-    latency: PostgresLatency,
-    clock: Clock,
-) -> None:
-    """Run arq for ever; its Redis away only means that jobs wait."""
+async def watch(context: dict[str, Any]) -> int:
+    """Check the guardrails that are owed, then deliver alerts; answers how many experiments were checked."""
+    guard: Guard = context["guard"]
+    alerting: Alerting = context["alerting"]
+    checked = 0
+    try:
+        checked = await guard.check_due()
+        await alerting.deliver()
+    except Unavailable as error:
+        _log.warning("guardrails wait: %s", error)
+    return checked
+
+
+async def run(queue_redis_url: str, context: dict[str, Any]) -> None:
+    """Run arq for ever, with what the jobs need; its Redis away only means that they wait."""
     redis_settings = queue_settings(queue_redis_url)
     while True:
         worker = Worker(
@@ -101,13 +112,9 @@ async def run(
                 cron(_FORGET_LIVES, minute=25, second=0),
                 cron(_ADD_UP_HOURS, minute={10, 40}, second=0, run_at_startup=True),
                 cron(_REMOVE_OLD_DAYS, minute=20, second=0, timeout=_RETENTION_TIMEOUT_S),
+                cron(_WATCH, second=10, timeout=_WATCH_TIMEOUT_S, run_at_startup=True),
             ],
-            ctx={
-                "ledger": ledger,
-                "retention": retention,
-                "latency": latency,
-                "clock": clock,
-            },
+            ctx=context,
             handle_signals=False,
             poll_delay=0.5,
         )

@@ -101,9 +101,7 @@ class Publisher:
         been publishing for too long.
         """
         incarnation, newest, on_board = await self._compared()
-        if halted := [n for n in newest if on_board[n].halt == State.STOPPED]:
-            for number in await self._publications.stop(halted, self._clock()):
-                _log.warning("experiment %d was stopped without the ledger; stored now", number)
+        await self._store_halts({n: on_board[n].halt for n in newest if on_board[n].halt})
         for number, pub_no in newest.items():
             there = on_board[number]
             if pub_no == 0 or (there.incarnation, there.pub_no) != (incarnation, pub_no):
@@ -121,6 +119,20 @@ class Publisher:
         longest = asyncio.get_running_loop().time() - min(self._left.values(), default=inf)
         if behind <= self._problems.keys() and longest < _PATIENCE_S:
             await self._board.beat()
+
+    async def _store_halts(self, halts: Mapping[int, str]) -> None:
+        """Store stops and rollbacks that serving was told of without the ledger; end those that it knows as resumed."""
+        stopped = [number for number, state in halts.items() if state == State.STOPPED]
+        if stopped:
+            for number in await self._publications.stop(stopped, self._clock()):
+                _log.warning("experiment %d was stopped without the ledger; stored now", number)
+        for number in (n for n, state in halts.items() if state == State.ROLLED_BACK):
+            halted_in = await self._board.rolled_back_in(number)
+            if halted_in is None:
+                continue
+            resumed_in = await self._publications.roll_back(number, halted_in, self._clock())
+            if resumed_in is not None:
+                await self._board.release(number, resumed_in)
 
     async def _compared(self) -> tuple[str, Mapping[int, int], Mapping[int, Version]]:
         """The ledger's incarnation, its newest publications, and those on the board.
@@ -216,7 +228,7 @@ class Publisher:
         if publication is not None:
             head, state = publication.head, publication.experiment.state
             if publication.complete and state in _HALTED:
-                await self._board.halt(number, state)
+                await self._board.halt(number, state, publication.experiment.guard_epoch)
             if head.pub_no == 1:
                 self._audit_at = 0.0  # serving takes a new experiment once the board lists it
             _log.debug(

@@ -7,6 +7,7 @@ from typing import Self
 
 from pullarm.domain.errors import ConfigurationError
 from pullarm.environment import optional, optional_path, required
+from workers.alerting import Channels
 
 RETENTION = "PULLARM_RETENTION_DAYS"
 
@@ -23,6 +24,8 @@ class Settings:
     process: str = "worker"
     retention_days: int | None = None
     """Whole days of decisions that ended so many days ago are removed; None keeps all."""
+    alerts: Channels = field(default_factory=Channels)
+    """Where what somebody has to know is told."""
     ready_file: Path | None = None
     """Touched once the worker consumes and publishes."""
 
@@ -37,6 +40,7 @@ class Settings:
             clock=optional(environment, "PULLARM_CLOCK", "system"),
             process=optional(environment, "PULLARM_PROCESS", "worker"),
             retention_days=retention_days(environment),
+            alerts=Channels.from_environment(environment),
             ready_file=optional_path(environment, "PULLARM_READY_FILE"),
         )
 

@@ -21,12 +21,16 @@ from pullarm.storage.postgres import (
     PostgresTokens,
     PostgresTrail,
 )
+from pullarm.storage.postgres.alerts import PostgresAlerts
+from pullarm.storage.postgres.guardrails import PostgresGuardrails
 from pullarm.storage.postgres.latency import PostgresLatency
 from pullarm.storage.postgres.retention import PostgresRetention
 from pullarm.storage.redis import RedisBoard, RedisCallers, RedisEventSource, connect
 from workers import jobs
+from workers.alerting import Alerting
 from workers.callers import CallerPublisher
 from workers.consumer import Consumer
+from workers.guard import Guard
 from workers.intake import IntakeWatch
 from workers.publisher import Publisher
 from workers.schedule import Schedule
@@ -58,11 +62,20 @@ async def run(settings: Settings) -> None:
         experiments, board = PostgresExperiments(database), RedisBoard(publishing)
         publisher = Publisher(PostgresPublications(database), board, clock)
         lifecycle = Lifecycle(experiments, PostgresTrail(database), board, clock)
-        retention = jobs.Retention(
-            store=PostgresRetention(database),
-            intake=PostgresIntake(database),
-            days=settings.retention_days,
-        )
+        context = {
+            "ledger": ledger,
+            "latency": PostgresLatency(database),
+            "clock": clock,
+            "retention": jobs.Retention(
+                store=PostgresRetention(database),
+                intake=PostgresIntake(database),
+                days=settings.retention_days,
+            ),
+            "guard": Guard(
+                PostgresGuardrails(database), lifecycle, board, clock, settings.alerts.levels
+            ),
+            "alerting": Alerting(PostgresAlerts(database), settings.alerts, clock),
+        }
         callers = CallerPublisher(PostgresTokens(database), RedisCallers(publishing), system_clock)
         source = RedisEventSource(claiming, f"{settings.process}-{uuid4().hex[:8]}")
         await _join(source)
@@ -73,12 +86,7 @@ async def run(settings: Settings) -> None:
             asyncio.create_task(Schedule(experiments, lifecycle, clock).run(), name="schedule"),
             asyncio.create_task(IntakeWatch(ledger).run(), name="intake"),
             asyncio.create_task(Statistics(PostgresStatistics(database)).run(), name="statistics"),
-            asyncio.create_task(
-                jobs.run(
-                    settings.queue_redis_url, ledger, retention, PostgresLatency(database), clock
-                ),
-                name="arq",
-            ),
+            asyncio.create_task(jobs.run(settings.queue_redis_url, context), name="arq"),
             asyncio.create_task(callers.run(), name="callers"),
         ]
         stop = asyncio.create_task(stopping.wait(), name="stop")

@@ -12,6 +12,7 @@ from pullarm.domain.cohorts import Cohort, CohortRule
 from pullarm.domain.decision import Reason
 from pullarm.domain.errors import Conflict
 from pullarm.domain.expected import Expected
+from pullarm.domain.guardrail import Guardrails
 from pullarm.domain.targeting import Targeting
 
 POLICY_NUMBERS: Mapping[str, int] = {"control": 1, "thompson": 2, "egreedy": 3, "ucb": 4}
@@ -81,6 +82,12 @@ ACTIONS: Mapping[str, Mapping[State, State]] = {
         State.STOPPED: State.ARCHIVED,
         State.ARCHIVED: State.ARCHIVED,
     },
+    "rollback": {
+        State.RUNNING: State.ROLLED_BACK,
+        State.SHIPPED: State.ROLLED_BACK,
+        State.ROLLED_BACK: State.ROLLED_BACK,
+    },
+    "resume": {State.ROLLED_BACK: State.RUNNING},
 }
 """Which action leads from which state to which; stopping or archiving twice is harmless."""
 
@@ -207,6 +214,7 @@ class Spec:
     """When it ends by itself; None after duration_days."""
     duration_days: float = 14.0
     expected: Expected = field(default_factory=Expected)
+    guardrails: Guardrails = field(default_factory=Guardrails)
 
     @property
     def gate_limit(self) -> int:

@@ -192,8 +192,17 @@ class Board(Protocol):
     async def complete(self, incarnation: str, experiments: Sequence[int]) -> None:
         """Declare that everything is published."""
 
-    async def halt(self, number: int, state: State) -> None:
-        """Make serving treat an experiment as stopped or rolled back, at once and whatever else it is told."""
+    async def halt(self, number: int, state: State, guard_epoch: int = 0) -> None:
+        """Make serving treat an experiment as stopped or rolled back, at once and whatever else it is told.
+
+        A rollback holds for a guard epoch, until it is released.
+        """
+
+    async def release(self, number: int, guard_epoch: int) -> None:
+        """End the halt of a rollback that was made before this guard epoch; a stop stands."""
+
+    async def rolled_back_in(self, number: int) -> int | None:
+        """The guard epoch whose rollback halts an experiment; None where none does."""
 
     async def unhalt(self, number: int) -> None:
         """Forget that an experiment was halted."""

@@ -48,6 +48,13 @@ def starting(now: datetime) -> Plan:
     return plan
 
 
+def resumed(experiment: Experiment) -> Revision:
+    """Let it go on after a rollback, in a new guard epoch: what spoke for that is not held against it again."""
+    state = next_state("resume", experiment.state)
+    revision = changed(experiment, "resume", state)
+    return replace(revision, guard_epoch=experiment.guard_epoch + 1)
+
+
 def edited(experiment: Experiment, spec: Spec) -> Revision | None:
     """Give an experiment another specification, and as few buckets as that takes another policy."""
     state = next_state("edit", experiment.state)

@@ -228,8 +228,31 @@ async def test_halt_survives_whatever_is_published(board: Board) -> None:
     await board.publish(_publication(2, [(2, 1, 1, 1)]))
     await board.publish(_publication(1, [], complete=True, incarnation="two"))
     assert (await _read(board)).halt is State.STOPPED
-    await board.halt(7, State.ROLLED_BACK)
-    assert (await _read(board)).halt is State.ROLLED_BACK
+    await board.halt(7, State.ROLLED_BACK, 1)
+    await board.release(7, 9)
+    assert (await _read(board)).halt is State.STOPPED, "for good"
+
+
+async def test_a_rollback_holds_until_a_later_guard_epoch_begins(board: Board) -> None:
+    await board.publish(_publication(1, [], complete=True))
+    assert await board.rolled_back_in(7) is None
+    await board.halt(7, State.ROLLED_BACK, 2)
+    await board.halt(7, State.ROLLED_BACK, 1)
+    assert await board.rolled_back_in(7) == 2
+    assert (await board.versions([7]))[7].halt == "rolled_back"
+    before = (await board.index()).change_no
+    for epoch in (1, 2):
+        await board.release(7, epoch)
+        assert (await _read(board)).halt is State.ROLLED_BACK
+    assert (await board.index()).change_no == before
+    await board.release(7, 3)
+    assert (await _read(board)).halt is None
+    assert await board.rolled_back_in(7) is None
+    assert (await board.index()).change_no != before
+    await board.halt(7, State.ROLLED_BACK, 3)
+    await board.halt(7, State.STOPPED)
+    assert (await _read(board)).halt is State.STOPPED
+    assert await board.rolled_back_in(7) is None
 
 
 async def test_halt_is_forgotten(board: Board) -> None:

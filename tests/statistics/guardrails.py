@@ -9,26 +9,21 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pullarm.statistics import bernoulli
-from pullarm.statistics.e_values import log_mean, threshold
-from pullarm.statistics.mixture import log_e_above
-from pullarm.statistics.ratio import LogLift, Sums, log_lift
+from pullarm.statistics.guardrails import share
+from pullarm.statistics.guardrails.drop import drop
+from pullarm.statistics.guardrails.readings import PERIOD_S
+from pullarm.statistics.ratio import Sums
 from pullarm.statistics.restarts import Schedule
-from tests.statistics.population import CHECKS_A_DAY, DAYS, Impressions, impressions
+from tests.statistics.population import CHECKS_A_DAY, CLICK_RATE, DAYS, Impressions, impressions
 
 CHECKS = DAYS * CHECKS_A_DAY
 DAY_S = 86_400
 CHECK_S = DAY_S // CHECKS_A_DAY
+CHECKS_AN_HOUR = CHECKS_A_DAY // 24
+MINUTES = 5  # between checks
 
-DROP_ALPHA = 0.05 / 3  # for each of three policies
-LEAST_DROP = -0.05
-LEAST_CLICKS = 50
-TAU = 0.10
-AT_ONCE = Schedule(DAYS * DAY_S, (DAYS * DAY_S,))
-EVERY_TWO_DAYS = Schedule(DAYS * DAY_S, (2 * DAY_S,))
-
-SHARE_ALPHA = 0.05
-HOURLY_AND_DAILY = Schedule(DAYS * DAY_S, (3_600, DAY_S))
+LEAST_DROP = 0.05
+AT_ONCE = Schedule(PERIOD_S, (PERIOD_S,))
 
 
 Tests = dict[int, list[Sums]]
@@ -44,35 +39,20 @@ def tests_of(side: Impressions, looks: Sequence[int], schedule: Schedule) -> Tes
 def drop_found(
     policy: Tests, control: Tests, looks: Sequence[int], schedule: Schedule
 ) -> int | None:
-    """The first look (a check's number) at which our rule calls a reward drop; None if it never does.
-
-    The e-value against "no drop" passes 1 / alpha, and since some start the lift is -5 % or less.
-    """
+    """The first look (a check's number) at which the product calls a reward drop; None if it never does."""
     for number, look in enumerate(looks):
-        starts, shares = schedule.begun(look * CHECK_S)
-        told = [
-            _told(policy[at][number], control[at][number]) for at in (starts // CHECK_S).tolist()
-        ]
-        if min(effect.lift for effect in told) > LEAST_DROP:
-            continue
-        values = log_e_above(
-            [-effect.value for effect in told], [effect.error for effect in told], tau=TAU
-        )
-        if log_mean(values, shares) >= threshold(DROP_ALPHA):
+        starts = (schedule.begun(look * CHECK_S)[0] // CHECK_S).tolist()
+        tests = [(policy[at][number], control[at][number]) for at in starts]
+        found = drop(tests, look * CHECK_S, schedule=schedule)
+        if found.below(LEAST_DROP):
             return look
     return None
-
-
-def _told(ours: Sums, theirs: Sums) -> LogLift:
-    """Nothing at all until both have clicks enough for it to be about normal."""
-    effect = log_lift(ours, theirs) if min(ours.c, theirs.c) >= LEAST_CLICKS else None
-    return LogLift(0.0, math.inf) if effect is None else effect
 
 
 def drop_found_naively(policy: Sequence[Sums], control: Sequence[Sums]) -> bool:
     """The usual rule: a rate 5 % or more below, from 100 impressions on."""
     return any(
-        min(ours.m, theirs.m) >= 100 and ours.c * theirs.m < (1.0 + LEAST_DROP) * theirs.c * ours.m
+        min(ours.m, theirs.m) >= 100 and ours.c * theirs.m < (1.0 - LEAST_DROP) * theirs.c * ours.m
         for ours, theirs in zip(policy, control, strict=True)
     )
 
@@ -123,6 +103,7 @@ def days_to_a_drop(
 
 
 def share_trips(
+    rng: np.random.Generator,
     counts: NDArray[np.int64],
     requests: int,
     looks: Sequence[int],
@@ -130,24 +111,78 @@ def share_trips(
     at_most: float,
     prior: tuple[float, float],
 ) -> NDArray[np.float64]:
-    """The look at which the hourly and daily tests call a share too high, (n_runs,); infinite if they never do.
+    """The look at which the product's tests call a share too high, (n_runs,); infinite if they never do.
 
     Args:
+        rng: spreads the counts over the five minutes before each check.
         counts: (n_runs, n_checks) events that count, of so many requests, before each check.
         requests: before each check.
         looks: numbers of checks, ascending.
         at_most: the share allowed.
-        prior: of `bernoulli.log_e`.
+        prior: of `share.log_e`.
     """
-    total = np.pad(counts.cumsum(axis=1), ((0, 0), (1, 0)))
+    worst = rng.multinomial(counts, np.full(MINUTES, 1.0 / MINUTES)).max(axis=-1)
     first = np.full(len(counts), math.inf)
     for look in looks:
-        # A test that starts now has seen nothing.
-        starts, shares = HOURLY_AND_DAILY.begun((look + 1) * CHECK_S)
-        begun = starts // CHECK_S
-        k = total[:, [look + 1]] - total[:, begun]
-        n = np.broadcast_to((look + 1 - begun) * requests, k.shape)
-        values = bernoulli.log_e(k, n, at_most=at_most, prior=prior)
-        tripped = log_mean(values, shares) >= threshold(SHARE_ALPHA)
-        first[tripped & np.isinf(first)] = look
+        values = share.log_e(
+            by_hour(np.add, counts[:, : look + 1]),
+            by_hour(np.maximum, worst[:, : look + 1]),
+            by_hour(np.add, np.full((1, look + 1), requests)).repeat(len(counts), axis=0),
+            look * CHECK_S,
+            at_most=at_most,
+            prior=prior,
+        )
+        first[(values >= share.NEEDED) & np.isinf(first)] = look
     return first
+
+
+def by_hour(whole: np.ufunc, checks: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(n_runs, n_checks) put together to (n_runs, n_hours), the last one incomplete."""
+    return np.asarray(
+        whole.reduceat(checks, range(0, checks.shape[1], CHECKS_AN_HOUR), axis=1), dtype=np.int64
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Raise:
+    """Whether a policy as good as control was called worse after its weight was raised."""
+
+    ours: bool
+    pooled: bool
+    """By the same test over all its impressions, also those before."""
+
+
+def raised(seed: int, *, total: float = 200.0, days_after: int = 3) -> Raise:
+    """Raise a policy from 2 % to 40 % of `total` impressions a check on day 5; rewards come after 6 h on average.
+
+    Every impression is another user's. Looks are hourly from the raise on.
+    """
+    rng = np.random.default_rng(seed)
+    onset = 5 * CHECKS_A_DAY
+    end = onset + days_after * CHECKS_A_DAY
+    served, told = [], []
+    for before, after in ((0.02, 0.40), (0.98, 0.60)):
+        at = np.arange(end)
+        shown = np.repeat(at, rng.poisson(total * np.where(at < onset, before, after)))
+        clicked = shown[rng.random(len(shown)) < CLICK_RATE]
+        delay = rng.exponential(6.0 * CHECKS_AN_HOUR, len(clicked))
+        served.append(shown)
+        told.append((clicked, clicked + delay))
+
+    def sums(side: int, since: int, look: int) -> Sums:
+        shown, (clicked, comes) = served[side], told[side]
+        m = int(((shown >= since) & (shown <= look)).sum())
+        c = int(((clicked >= since) & (comes <= look)).sum())
+        return Sums(n=m, m=m, c=c, mm=m, cc=c, mc=c)
+
+    def found(since: int) -> bool:
+        return any(
+            drop(
+                [(sums(0, since, look), sums(1, since, look))],
+                (look - since) * CHECK_S,
+                schedule=AT_ONCE,
+            ).below(LEAST_DROP)
+            for look in range(onset + CHECKS_AN_HOUR, end, CHECKS_AN_HOUR)
+        )
+
+    return Raise(ours=found(onset), pooled=found(0))

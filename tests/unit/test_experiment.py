@@ -33,6 +33,10 @@ LEGAL = {
     ("archive", State.DRAFT): State.ARCHIVED,
     ("archive", State.STOPPED): State.ARCHIVED,
     ("archive", State.ARCHIVED): State.ARCHIVED,
+    ("rollback", State.RUNNING): State.ROLLED_BACK,
+    ("rollback", State.SHIPPED): State.ROLLED_BACK,
+    ("rollback", State.ROLLED_BACK): State.ROLLED_BACK,
+    ("resume", State.ROLLED_BACK): State.RUNNING,
 }
 THOMPSON = PolicySpec(name="thompson", weight=0.3, params={"floor": 0.05})
 CONTROL = PolicySpec(name="control", weight=0.1)

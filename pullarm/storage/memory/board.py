@@ -30,6 +30,7 @@ class MemoryBoard:
     def __init__(self) -> None:
         self._posted: dict[int, _Posted] = {}
         self._halts: dict[int, State] = {}
+        self._epochs: dict[int, int] = {}
         self._complete: tuple[str, tuple[int, ...]] | None = None
         self._change_no = 0
         self._beats = 0
@@ -105,15 +106,30 @@ class MemoryBoard:
         self._complete = (incarnation, tuple(experiments))
         self._change_no += 1
 
-    async def halt(self, number: int, state: State) -> None:
+    async def halt(self, number: int, state: State, guard_epoch: int = 0) -> None:
         """Make serving treat an experiment as stopped or rolled back, at once and whatever else it is told."""
-        self._halts[number] = state
+        if self._halts.get(number) is not State.STOPPED:
+            self._halts[number] = state
+            self._epochs[number] = max(guard_epoch, self._epochs.get(number, 0))
         self._change_no += 1
 
     async def unhalt(self, number: int) -> None:
         """Forget that an experiment was halted."""
+        self._epochs.pop(number, None)
         if self._halts.pop(number, None):
             self._change_no += 1
+
+    async def release(self, number: int, guard_epoch: int) -> None:
+        """End the halt of a rollback that was made before this guard epoch; a stop stands."""
+        halted_in = await self.rolled_back_in(number)
+        if halted_in is not None and halted_in < guard_epoch:
+            del self._halts[number], self._epochs[number]
+            self._change_no += 1
+
+    async def rolled_back_in(self, number: int) -> int | None:
+        """The guard epoch whose rollback halts an experiment; None where none does."""
+        rolled_back = self._halts.get(number) is State.ROLLED_BACK
+        return self._epochs[number] if rolled_back else None
 
     async def beat(self) -> None:
         """Say that everything folded so far is on the board."""

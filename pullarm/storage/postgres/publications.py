@@ -11,6 +11,7 @@ from pullarm.domain.assignment import MICRO
 from pullarm.domain.audit import Author
 from pullarm.domain.errors import VersionMismatch
 from pullarm.domain.experiment import Experiment, State
+from pullarm.domain.ports import Revision
 from pullarm.domain.publication import Head, PosteriorCell, Publication, warmed
 from pullarm.domain.transitions import changed
 from pullarm.domain.weighting import Weighting, published
@@ -73,9 +74,26 @@ class PostgresPublications:
             unstopped = [await read_experiment(connection, row["experiment_id"]) for row in rows]
         for experiment in unstopped:
             change = replace(changed(experiment, "stop", State.STOPPED), author=_HALT)
-            with suppress(VersionMismatch):  # it is stopped with the next look
-                await PostgresExperiments(self._database).revise(experiment, change, now_ms)
+            await self._revise(experiment, change, now_ms)
         return [experiment.number for experiment in unstopped]
+
+    async def roll_back(self, number: int, guard_epoch: int, now_ms: int) -> int | None:
+        """Store a rollback of this guard epoch where the ledger does not know of it yet.
+
+        Answers the present guard epoch where that is a later one: then it was resumed.
+        """
+        async with self._database.connection() as connection:
+            experiment = await read_experiment(connection, number)
+        if experiment.guard_epoch > guard_epoch:
+            return experiment.guard_epoch
+        if experiment.state in (State.RUNNING, State.SHIPPED):
+            change = changed(experiment, "rollback", State.ROLLED_BACK)
+            await self._revise(experiment, replace(change, author=_HALT), now_ms)
+        return None
+
+    async def _revise(self, experiment: Experiment, change: Revision, now_ms: int) -> None:
+        with suppress(VersionMismatch):  # it is done with the next look
+            await PostgresExperiments(self._database).revise(experiment, change, now_ms)
 
     async def moved(self, incarnation: str) -> bool:
         """Whether this life of the ledger began in another PostgreSQL, and so is here from a backup."""

@@ -14,6 +14,7 @@ import asyncpg
 from asyncpg import Record
 
 from pullarm.domain.errors import Refused
+from pullarm.storage.postgres import guard_counters
 from pullarm.storage.postgres.database import Connection, Database, queries
 
 _SQL = queries("rollups")
@@ -97,6 +98,7 @@ class PostgresStatistics:
             upto = await connection.fetchval(_SQL["cursor"], experiment)
             change = await _whole(connection, experiment, upto)
             await connection.execute(_SQL["forget"], experiment)
+            await guard_counters.forget(connection, experiment)
             await _add(connection, change)
 
     async def verify(self, experiment: int) -> list[str]:
@@ -146,6 +148,7 @@ async def _count(connection: Connection, change: _Change) -> _Change:
     ends = change.experiment, change.since, change.upto
     await connection.execute(_SQL["count"], *ends)
     await connection.execute(_SQL["user_days"], change.experiment)
+    await guard_counters.count(connection, change.experiment, change.since)
     return change
 
 
@@ -153,6 +156,7 @@ async def _add(connection: Connection, change: _Change) -> None:
     for name, arguments in change.arguments().items():
         await connection.execute(_with_change("add", name), *arguments)
     await connection.execute(_SQL["add_user_days"])
+    await guard_counters.add(connection, change.experiment, change.since, change.upto)
     await connection.execute(_SQL["advance"], change.experiment, change.upto)
 
 
@@ -161,6 +165,7 @@ async def _compare(connection: Connection, change: _Change) -> list[Record]:
     for name, arguments in change.arguments().items():
         rows += await connection.fetch(_with_change("compare", name), *arguments)
     rows += await connection.fetch(_SQL["compare_user_days"], change.experiment)
+    rows += await guard_counters.compare(connection, change.experiment, change.since, change.upto)
     return rows + await connection.fetch(_SQL["compare_head"], change.experiment, change.upto)
 
 

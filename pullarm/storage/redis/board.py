@@ -39,8 +39,9 @@ class RedisBoard:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._keeper = LineKeeper(redis)
-        script = files(__package__).joinpath("lua", "publish.lua").read_text()
-        self._publish: AsyncScript = redis.register_script(script)
+        self._publish, self._halt, self._release = (
+            _script(redis, name) for name in ("publish", "halt", "release")
+        )
 
     async def publish(self, publication: Publication) -> bool:
         """False when a difference does not follow what is there: a complete publication is needed."""
@@ -143,10 +144,11 @@ class RedisBoard:
             await self._redis.set(keys.COMPLETE, marker)
             await self._move(keys.CHANGES)
 
-    async def halt(self, number: int, state: State) -> None:
+    async def halt(self, number: int, state: State, guard_epoch: int = 0) -> None:
         """Make serving treat an experiment as stopped or rolled back, at once and whatever else it is told."""
+        told = f"{state.value}:{guard_epoch}" if state is State.ROLLED_BACK else state.value
         with driver_errors():
-            await self._redis.set(keys.halt(number), state.value)
+            await self._halt(keys=[keys.halt(number)], args=[told])
             await self._move(keys.CHANGES)
 
     async def unhalt(self, number: int) -> None:
@@ -154,6 +156,18 @@ class RedisBoard:
         with driver_errors():
             if await self._redis.delete(keys.halt(number)):
                 await self._move(keys.CHANGES)
+
+    async def release(self, number: int, guard_epoch: int) -> None:
+        """End the halt of a rollback that was made before this guard epoch; a stop stands."""
+        with driver_errors():
+            if await self._release(keys=[keys.halt(number)], args=[guard_epoch]):
+                await self._move(keys.CHANGES)
+
+    async def rolled_back_in(self, number: int) -> int | None:
+        """The guard epoch whose rollback halts an experiment; None where none does."""
+        with driver_errors():
+            state, _, epoch = (await self._redis.get(keys.halt(number)) or b"").partition(b":")
+        return int(epoch or 0) if state == State.ROLLED_BACK.value.encode() else None
 
     async def beat(self) -> None:
         """Say that everything folded so far is on the board."""
@@ -174,6 +188,13 @@ class RedisBoard:
         with driver_errors():
             if not await self._redis.ping():
                 raise Unavailable("Redis does not answer PING")
+
+
+def _script(redis: Redis, name: str) -> AsyncScript:
+    script: AsyncScript = redis.register_script(
+        files(__package__).joinpath("lua", f"{name}.lua").read_text()
+    )
+    return script
 
 
 @cache  # the same are asked for several times a second; packing them takes as long as their answers
@@ -220,9 +241,14 @@ def _configuration(data: bytes | None, number: int) -> Experiment:
 
 def _halt(data: bytes | None) -> State | None:
     try:
-        return State(data.decode()) if data else None
+        return State(_halted(data)) if data else None
     except ValueError as error:
         raise ValueError(f"its halt cannot be read: {error}") from error
+
+
+def _halted(data: bytes) -> str:
+    """The state that a halt says."""
+    return data.partition(b":")[0].decode()
 
 
 def _posteriors(vectors: Sequence[bytes | None], arms: int) -> dict[int, bytes]:
@@ -248,7 +274,7 @@ def _version(head: Answer, halt: Answer) -> Version:
     try:
         told = _value(halt, "") or b""
         incarnation, pub_no = _values(head)
-        return Version((incarnation or b"").decode(), int(pub_no or 0), told.decode())
+        return Version((incarnation or b"").decode(), int(pub_no or 0), _halted(told))
     except ValueError:  # whoever reads it is told what is wrong
         return Version("", 0, "")
 

@@ -9,7 +9,7 @@ pullarm:{7}:head                hash      incarnation, pub_no, arms, blob (msgpa
 pullarm:{7}:config              string    msgpack Experiment
 pullarm:{7}:grid                string    float64 points of the quadrature grid
 pullarm:{7}:posterior:2         string    int64 pairs (serves, rewards) in millionths, one for each arm row
-pullarm:{7}:halt                string    `stopped` or `rolled_back`; only an audited resume clears it
+pullarm:{7}:halt                string    `stopped`, or `rolled_back:` and a guard epoch, until a resume
 """
 
 GROUP = "ledger"

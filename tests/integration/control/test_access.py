@@ -87,6 +87,7 @@ async def ask(app: Litestar, secret: str | None, method: str, path: str, referen
     """The status of a request with an empty object as its body, where there is one."""
     parts = {"reference": reference, "file_path": "app.js", "token_id": "tok_none"}
     parts |= {"path": "x", "arm_id": "a", "name": "x", "decision": "0" * 32}
+    parts |= {"guardrail": "error_rate"}
     body: dict[str, str] | None = {} if method in ("POST", "PATCH", "PUT") else None
     async with client_of(app, secret) as client:
         answer = await client.request(method, path.format(**parts), json=body)

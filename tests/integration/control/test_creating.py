@@ -21,6 +21,7 @@ async def test_the_original_body_makes_a_draft_and_every_default_is_listed(
     assert list(policies) == ["thompson", "egreedy", "ucb", "control"]
     assert {policy["share"] for policy in policies.values()} == {0.25}
     assert policies["egreedy"]["params"]["epsilon"] == 0.1
+    assert body.pop("guardrails")["error_rate"]["limit"] == 0.01
     created_at = datetime.fromtimestamp(START_MS / 1000, UTC).isoformat().replace("+00:00", "Z")
     assert body == {
         **ORIGINAL,

@@ -104,6 +104,10 @@ async def test_the_api_describes_itself(client: AsyncClient) -> None:
     assert set(paths) == {
         "/api/experiments",
         "/api/experiments/{reference}",
+        "/api/experiments/{reference}/guardrails",
+        "/api/experiments/{reference}/guardrails/{guardrail}",
+        "/api/experiments/{reference}/rollback",
+        "/api/experiments/{reference}/resume",
         "/api/experiments/{reference}/arms",
         "/api/experiments/{reference}/arms/{arm_id}/pause",
         "/api/experiments/{reference}/arms/{arm_id}/resume",

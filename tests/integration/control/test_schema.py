@@ -63,6 +63,7 @@ class Api:
         """Ask what a case asks, of what there is unless `at_random`; the answer's status, once it was checked."""
         if not at_random:
             named = {"reference": self.key, "arm_id": "a", "decision": self.uid}
+            named |= {"guardrail": "error_rate"}
             case.path_parameters = {
                 name: named.get(name, value) for name, value in case.path_parameters.items()
             }

@@ -32,7 +32,8 @@ UPDATE reward SET reward_id = hashed_id($2, reward_id)
 WHERE uid = ANY($1::uuid[]) AND reward_id <> hashed_id($2, reward_id);
 
 -- users --
-UPDATE user_day SET unit_hash = $3 WHERE experiment_id = $1 AND unit_hash = $2;
+WITH days AS (UPDATE user_day SET unit_hash = $3 WHERE experiment_id = $1 AND unit_hash = $2)
+UPDATE guard_user SET unit_hash = $3 WHERE experiment_id = $1 AND unit_hash = $2;
 
 -- force --
 UPDATE experiment_revision SET forced = (
