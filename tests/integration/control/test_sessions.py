@@ -100,7 +100,7 @@ async def test_only_our_own_page_changes_anything_with_a_cookie(browser: AsyncCl
     for headers in ({}, {"Origin": "http://control:3000"}, {"Origin": "null"}):
         answer = await browser.post("/api/experiments", json=body, headers=headers)
         problem(answer, HTTPStatus.FORBIDDEN)
-    assert (await browser.get("/api/experiments")).json() == {"experiments": []}
+    assert (await browser.get("/api/experiments")).json() == {"experiments": [], "next": None}
     answer = await browser.post("/api/experiments", json=body, headers=OURS)
     assert answer.status_code == HTTPStatus.CREATED
 
