@@ -21,6 +21,7 @@ from pullarm.storage.postgres import (
     PostgresLedger,
     PostgresStatistics,
 )
+from pullarm.storage.postgres.arm_rate_stage import PostgresArmRateStage
 from pullarm.storage.postgres.times import at
 
 _SHOWN = 20
@@ -32,7 +33,7 @@ def command(
         Path, Option(help="State folder of a running `pullarm up`, where DATABASE_URL is not set.")
     ] = Path(".pullarm"),
 ) -> None:
-    """Recompute posteriors and statistics from the ledger; prints every difference and fails if there is one.
+    """Recompute posteriors, statistics and rates of arms from the ledger; prints every difference, and fails then.
 
     Also says how many events serving has stored that have not come (on their way, in a spool, or lost), and up to when
     all have.
@@ -61,9 +62,9 @@ def platform_clock(state: Path) -> Clock:
 async def _verify(dsn: str, reference: str | None, now_ms: int) -> int:
     async with Database(dsn, max_connections=2) as database:
         store, ledger = PostgresExperiments(database), PostgresLedger(database)
-        statistics = PostgresStatistics(database)
+        statistics, rates = PostgresStatistics(database), PostgresArmRateStage(database)
         experiments = [await store.get(reference)] if reference else await store.all()
-        differences = sum([await _report(ledger, statistics, one) for one in experiments])
+        differences = sum([await _report(ledger, statistics, rates, one) for one in experiments])
         if not reference:
             _report_events(await ledger.intake(), now_ms)
         return differences
@@ -83,10 +84,14 @@ def _report_events(lives: Sequence[Intake], now_ms: int) -> None:
 
 
 async def _report(
-    ledger: PostgresLedger, statistics: PostgresStatistics, experiment: Experiment
+    ledger: PostgresLedger,
+    statistics: PostgresStatistics,
+    rates: PostgresArmRateStage,
+    experiment: Experiment,
 ) -> int:
     differences = await ledger.verify(experiment.number)
     differences += await statistics.verify(experiment.number)
+    differences += await rates.verify(experiment.number)
     cells = len(await ledger.posterior(experiment.number))
     verdict = f"{len(differences)} differences" if differences else "clean"
     print(f"{experiment.id} {experiment.key}: {verdict}, {cells} posterior cells")

@@ -22,6 +22,7 @@ from pullarm.storage.postgres import (
     PostgresTrail,
 )
 from pullarm.storage.postgres.alerts import PostgresAlerts
+from pullarm.storage.postgres.arm_rate_stage import PostgresArmRateStage
 from pullarm.storage.postgres.guardrails import PostgresGuardrails
 from pullarm.storage.postgres.latency import PostgresLatency
 from pullarm.storage.postgres.retention import PostgresRetention
@@ -35,7 +36,7 @@ from workers.intake import IntakeWatch
 from workers.publisher import Publisher
 from workers.schedule import Schedule
 from workers.settings import Settings
-from workers.statistics import Statistics
+from workers.statistics import ARM_RATES_EVERY_S, ArmRates, Statistics
 
 _log = logging.getLogger(__name__)
 
@@ -86,6 +87,12 @@ async def run(settings: Settings) -> None:
             asyncio.create_task(Schedule(experiments, lifecycle, clock).run(), name="schedule"),
             asyncio.create_task(IntakeWatch(ledger).run(), name="intake"),
             asyncio.create_task(Statistics(PostgresStatistics(database)).run(), name="statistics"),
+            asyncio.create_task(
+                Statistics(
+                    ArmRates(PostgresArmRateStage(database), clock), every_s=ARM_RATES_EVERY_S
+                ).run(),
+                name="arm rates",
+            ),
             asyncio.create_task(jobs.run(settings.queue_redis_url, context), name="arq"),
             asyncio.create_task(callers.run(), name="callers"),
         ]

@@ -1,9 +1,10 @@
 """The past as the ledger has it: any decision, and what was published for it, to the last integer."""
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from struct import iter_unpack, pack, pack_into
+from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -29,6 +30,8 @@ from pullarm.storage.postgres.times import at, ms
 _SQL = queries("history")
 _PAIR = "<qq"
 _PAIR_BYTES = 16
+_STEPS = 16
+"""How many posteriors are kept to go on from: servers are not all at the same one."""
 
 Posterior = dict[tuple[int, int], tuple[int, int]]
 """(policy, arm) -> (serves, rewards in millionths), without cells of zeros."""
@@ -77,24 +80,46 @@ class PostgresHistory:
         next, which serving may have obeyed already. Raises NotFound.
         """
         async with self._database.snapshot() as connection:
-            row = await connection.fetchrow(_SQL["publication"], experiment, pub_no)
-            if row is None:
-                if await horizon(connection, experiment):
-                    raise _beyond(f"publication {pub_no}", experiment)
-                raise NotFound(
-                    f"the ledger has no publication {pub_no} of experiment {experiment}; "
-                    "was it restored to an earlier state?"
-                )
-            revision = await connection.fetchrow(_SQL["revision"], experiment, row["config_no"])
-            assert revision is not None  # versions are append-only, and publications read them
-            today = await read_experiment(connection, experiment)
-            statuses = await connection.fetch(_SQL["statuses"], experiment, row["config_no"])
-            weighting = await weightings.read(connection, experiment, row["weighting_no"])
-            posterior = await _published(connection, experiment, row["fold_no"], weighting)
-        then = _as_revised(today, row["config_no"], revision, statuses)
+            return await Publications(experiment).read(connection, pub_no)
+
+
+class _Step(NamedTuple):
+    """The sums of hours at a fold, which later ones are worked out from: not rounded."""
+
+    fold_no: int
+    sums: Mapping[tuple[int, int], tuple[int, int]]
+
+
+class Publications:
+    """Reads publications of one experiment; one after another costs little more than the folds between them.
+
+    What is kept of those before is of the life of the ledger that they name, so a ledger that is put back meanwhile
+    does no harm.
+    """
+
+    def __init__(self, experiment: int) -> None:
+        self._experiment = experiment
+        self._versions: dict[tuple[str, int], tuple[Experiment, State | None]] = {}
+        self._steps: dict[tuple[str, int], deque[_Step]] = {}
+
+    async def read(self, connection: Connection, pub_no: int) -> Published:
+        """As `PostgresHistory.published`."""
+        experiment = self._experiment
+        row = await connection.fetchrow(_SQL["publication"], experiment, pub_no)
+        if row is None:
+            if await horizon(connection, experiment):
+                raise _beyond(f"publication {pub_no}", experiment)
+            raise NotFound(
+                f"the ledger has no publication {pub_no} of experiment {experiment}; "
+                "was it restored to an earlier state?"
+            )
+        life = str(row["incarnation"])
+        then, halt = await self._version(connection, life, row["config_no"])
+        weighting = await weightings.read(connection, experiment, row["weighting_no"])
+        posterior = await self._posterior(connection, life, row["fold_no"], weighting)
         return Published(
             head=Head(
-                incarnation=str(row["incarnation"]),
+                incarnation=life,
                 pub_no=pub_no,
                 fold_no=row["fold_no"],
                 config_no=row["config_no"],
@@ -106,24 +131,44 @@ class PostgresHistory:
             experiment=then,
             posteriors=_vectors(posterior, then.arms),
             grid=row["points"],
-            halt=State(revision["halt"]) if revision["halt"] else None,
+            halt=halt,
             weighting=weighting,
         )
 
+    async def _version(
+        self, connection: Connection, life: str, config_no: int
+    ) -> tuple[Experiment, State | None]:
+        if (life, config_no) not in self._versions:
+            revision = await connection.fetchrow(_SQL["revision"], self._experiment, config_no)
+            assert revision is not None  # versions are append-only, and publications read them
+            today = await read_experiment(connection, self._experiment)
+            statuses = await connection.fetch(_SQL["statuses"], self._experiment, config_no)
+            halt = State(revision["halt"]) if revision["halt"] else None
+            then = _as_revised(today, config_no, revision, statuses)
+            self._versions[life, config_no] = then, halt
+        return self._versions[life, config_no]
 
-async def _published(
-    connection: Connection, experiment: int, fold_no: int, weighting: Weighting | None
-) -> Posterior:
-    """As published after a fold under these weights: serves in millionths as well."""
-    if weighting is None:
-        sums = await _posterior(connection, experiment, fold_no)
-        return {cell: (serves * MICRO, rewards) for cell, (serves, rewards) in sums.items()}
-    since, weighted = await weightings.checkpoint(connection, experiment, weighting.number, fold_no)
-    for policy, arm, hour, n, s in await _brought(connection, experiment, since, fold_no):
-        settled, pending = weighted.get((policy, arm), (0, 0))
-        more = weighting.sums(policy, hour, n, s)
-        weighted[policy, arm] = settled + more[0], pending + more[1]
-    return {cell: published(*found) for cell, found in weighted.items()}
+    async def _posterior(
+        self, connection: Connection, life: str, fold_no: int, weighting: Weighting | None
+    ) -> Posterior:
+        """As published after a fold under these weights: serves in millionths as well."""
+        steps = self._steps.setdefault((life, weighting.number if weighting else 0), deque())
+        since, found = await _checkpoint(connection, self._experiment, fold_no, weighting)
+        # A rebuild leaves a checkpoint, so that no step is taken across one.
+        nearer = [step for step in steps if since < step.fold_no <= fold_no]
+        if nearer:
+            since, sums = max(nearer, key=lambda step: step.fold_no)
+            found = dict(sums)
+        for policy, arm, hour, n, s in await _brought(connection, self._experiment, since, fold_no):
+            one, other = found.get((policy, arm), (0, 0))
+            more = weighting.sums(policy, hour, n, s) if weighting else (n, s)
+            found[policy, arm] = one + more[0], other + more[1]
+        steps.append(_Step(fold_no, found))
+        while len(steps) > _STEPS:
+            steps.popleft()
+        if weighting is None:
+            return {cell: (n * MICRO, s) for cell, (n, s) in found.items()}
+        return {cell: published(*sums) for cell, sums in found.items()}
 
 
 async def add_checkpoint(connection: Connection, experiment: int, fold_no: int) -> None:
@@ -134,15 +179,24 @@ async def add_checkpoint(connection: Connection, experiment: int, fold_no: int) 
 
 
 async def _posterior(connection: Connection, experiment: int, fold_no: int) -> Posterior:
-    checkpoint = await connection.fetchrow(_SQL["checkpoint"], experiment, fold_no)
-    since, packed = (checkpoint["fold_no"], checkpoint["cells"]) if checkpoint else (0, b"")
-    sums: defaultdict[tuple[int, int], tuple[int, int]] = defaultdict(lambda: (0, 0))
-    for policy, arm, serves, rewards in iter_unpack(CELL, packed):
-        sums[policy, arm] = serves, rewards
+    since, sums = await _checkpoint(connection, experiment, fold_no, None)
     for policy, arm, _, serves, rewards in await _brought(connection, experiment, since, fold_no):
-        n, s = sums[policy, arm]
+        n, s = sums.get((policy, arm), (0, 0))
         sums[policy, arm] = n + serves, s + rewards
     return {cell: found for cell, found in sums.items() if any(found)}
+
+
+async def _checkpoint(
+    connection: Connection, experiment: int, fold_no: int, weighting: Weighting | None
+) -> tuple[int, Posterior]:
+    """The newest checkpoint up to a fold, and its fold: settled and pending sums where hours are weighted."""
+    if weighting is not None:
+        return await weightings.checkpoint(connection, experiment, weighting.number, fold_no)
+    row = await connection.fetchrow(_SQL["checkpoint"], experiment, fold_no)
+    if row is None:
+        return 0, {}
+    cells = iter_unpack(CELL, row["cells"])
+    return row["fold_no"], {(policy, arm): (n, s) for policy, arm, n, s in cells}
 
 
 async def _brought(

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Self
 
+from pullarm.storage.postgres.arm_rates import PostgresArmRates
 from pullarm.storage.postgres.database import Database
 from pullarm.storage.postgres.decisions import PostgresDecisions
 from pullarm.storage.postgres.epochs import PostgresEpochs
@@ -19,6 +20,7 @@ class PostgresReaders:
 
     summary: PostgresSummary
     series: PostgresSeries
+    arm_rates: PostgresArmRates
     latency: PostgresLatency
     epochs: PostgresEpochs
     decisions: PostgresDecisions
@@ -31,6 +33,7 @@ class PostgresReaders:
         return cls(
             summary=PostgresSummary(database),
             series=PostgresSeries(database),
+            arm_rates=PostgresArmRates(database),
             latency=PostgresLatency(database),
             epochs=PostgresEpochs(database),
             decisions=PostgresDecisions(database),

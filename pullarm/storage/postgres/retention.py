@@ -17,6 +17,7 @@ import asyncpg
 
 from pullarm.domain.decision import make_uid
 from pullarm.domain.errors import Conflict, Unavailable
+from pullarm.storage.postgres.arm_rate_stage import PostgresArmRateStage
 from pullarm.storage.postgres.database import Connection, Database, queries
 from pullarm.storage.postgres.history import add_checkpoint
 from pullarm.storage.postgres.horizon import Sealed, sealed
@@ -113,9 +114,9 @@ class PostgresRetention:
         async with self._database.connection() as connection:
             heads = await connection.fetch(_SQL["heads"])
         for head in heads:  # from the day's rows, while they are there
-            await PostgresStatistics(self._database).catch_up(
-                head["experiment_id"], head["fold_no"]
-            )
+            experiment, fold_no = head["experiment_id"], head["fold_no"]
+            await PostgresStatistics(self._database).catch_up(experiment, fold_no)
+            await PostgresArmRateStage(self._database).catch_up(experiment, now_ms)
         brought = await self._brought(day)
         for experiment, fold_no in brought.folds.items():
             async with self._database.snapshot() as connection:

@@ -49,7 +49,7 @@ class PostgresStatistics:
 
     def __init__(self, database: Database, *, folds: int = FOLDS) -> None:
         self._database = database
-        self.folds = folds
+        self.most = folds
 
     async def due(self) -> list[int]:
         """Experiments whose statistics are behind their fold."""
@@ -71,7 +71,7 @@ class PostgresStatistics:
             if not await connection.fetchval(_SQL["try_lock"], experiment):
                 return 0
             since = await connection.fetchval(_SQL["cursor"], experiment)
-            folds = await connection.fetch(_SQL["folds"], experiment, since, self.folds)
+            folds = await connection.fetch(_SQL["folds"], experiment, since, self.most)
             if folds:
                 await _add(connection, await _difference(connection, experiment, since, folds))
             return len(folds)

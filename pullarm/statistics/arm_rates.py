@@ -1,0 +1,135 @@
+"""Rates of arms from sums that are kept as decisions come, a fixed number for each arm."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pullarm.statistics.aipw import LEAST_SUCCESSES, interval, sequence
+
+LEAST_FOR_INTERVAL = 5
+"""Successes from which on an interval is told: with fewer the normal approximation says nothing."""
+_MICRO = 1_000_000
+_OFFERED, _SERVED, _REWARDED, _CREDIT = range(4)
+
+Counts = NDArray[np.int64]
+Scored = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entries:
+    """What some decisions say of the arms that they offered: one entry for each of both, in the order of decisions."""
+
+    cells: NDArray[np.int64]  # (n,) rows of the sums
+    propensities: NDArray[np.float64]  # (n,) of the arm, in [0, 1]
+    taken: NDArray[np.bool_]  # (n,) whether the arm was shown; its propensity is above 0
+    credits_micro: NDArray[np.int64]  # (n,) what the decision earned, in millionths
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ArmSums:
+    """What is kept of some arms: the same, to the last bit, however the decisions were cut into batches."""
+
+    counts: Counts  # (n_arms, 4) decisions that offered it, serves, rewarded serves, credit in millionths
+    scored: Scored  # (n_arms, 5) sums of h, h G, h^2, h^2 G, h^2 G^2
+
+    @classmethod
+    def empty(cls, n_arms: int) -> Self:
+        """Of arms that nothing offered yet."""
+        return cls(counts=np.zeros((n_arms, 4), np.int64), scored=np.zeros((n_arms, 5)))
+
+    def after(self, entries: Entries) -> ArmSums:
+        """With what further decisions say.
+
+        G is the score of `aipw.scores`, and h = sqrt(propensity). The guess of an arm's mean is (credit + 1) /
+        (serves + 2) of *earlier* decisions: those are before in order, whenever their rewards came, because what is
+        drawn for a decision depends on nothing but its own uid and what was published.
+        """
+        order = np.argsort(entries.cells, kind="stable")
+        cells, taken = entries.cells[order], entries.taken[order]
+        shown = taken.astype(np.int64)
+        credits = entries.credits_micro[order] * shown
+        serves = self.counts[cells, _SERVED] + _before(cells, shown)
+        earned = self.counts[cells, _CREDIT] + _before(cells, credits)
+        guesses = (earned / _MICRO + 1.0) / (serves + 2.0)
+        propensities = entries.propensities[order]
+        off = credits / _MICRO - guesses
+        scores = guesses + np.divide(off, propensities, out=np.zeros_like(off), where=taken)
+        weights = np.sqrt(propensities)
+        counts, scored = self.counts.copy(), self.scored.copy()
+        for column, values in enumerate((np.ones_like(shown), shown, credits > 0, credits)):
+            np.add.at(counts[:, column], cells, values)
+        weighed = weights * scores
+        parts = (weights, weighed, propensities, weights * weighed, weighed * weighed)
+        for column, terms in enumerate(parts):
+            np.add.at(scored[:, column], cells, terms)  # one after the other, so in order
+        return ArmSums(counts=counts, scored=scored)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmRate:
+    """What the sums of one arm say of its rate."""
+
+    offered: int
+    served: int
+    rewarded: int
+    naive: float | None
+    """Credit by serves; None before the first serve."""
+    rate: float | None
+    """Adaptively valid: sum of h G / sum of h; None before the first serve."""
+    error: float | None
+    """Its standard error."""
+    interval: tuple[float, float] | None
+    """For one look; None with fewer than `LEAST_FOR_INTERVAL` successes."""
+    sequence: tuple[float, float] | None
+    """For all looks at once; None with fewer than `aipw.LEAST_SUCCESSES` successes."""
+
+
+def arm_rate(counts: Iterable[int], scored: Iterable[float], *, alpha: float) -> ArmRate:
+    """Of one row of `ArmSums`, (4,) and (5,), or of the sum of several; confidence 1 - alpha.
+
+    Source: Hadad et al., see `pullarm.statistics.aipw`, whose `Sums` are these with what contrasts need beside.
+    """
+    offered, served, rewarded, credit = (int(each) for each in counts)
+    h, hg, hh, hhg, hhgg = (float(each) for each in scored)
+    if served == 0:
+        return ArmRate(
+            offered=offered,
+            served=0,
+            rewarded=0,
+            naive=None,
+            rate=None,
+            error=None,
+            interval=None,
+            sequence=None,
+        )
+    rate = hg / h
+    error = math.sqrt(max(hhgg - 2.0 * rate * hhg + rate * rate * hh, 0.0)) / h
+    once = interval(rate, error, alpha=alpha) if rewarded >= LEAST_FOR_INTERVAL else None
+    always = None
+    if rewarded >= LEAST_SUCCESSES:
+        # An arm that paid every time it could be shown has no error to take a width from.
+        always = sequence(rate, error, offered, alpha=alpha) if error > 0.0 else once
+    return ArmRate(
+        offered=offered,
+        served=served,
+        rewarded=rewarded,
+        naive=credit / _MICRO / served,
+        rate=rate,
+        error=error,
+        interval=once,
+        sequence=always,
+    )
+
+
+def _before(cells: NDArray[np.int64], values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Of each entry (n,), the sum of the values before it of the same cell; cells ascend."""
+    until = np.cumsum(values) - values
+    firsts = np.flatnonzero(np.diff(cells, prepend=-1))
+    lengths = np.diff(firsts, append=len(cells))
+    return until - np.repeat(until[firsts], lengths)
