@@ -1,5 +1,6 @@
 """Figures of one experiment over time, by arm and by cohort, from the roll-ups."""
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -11,7 +12,9 @@ import numpy as np
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath
 
+from control import arm_rates
 from control.analysis_views import (
+    ADAPTIVE,
     NAIVE,
     NO_PART,
     ArmFigures,
@@ -154,13 +157,21 @@ class Analysis:
         for each in found:
             if policy in (None, each.policy):
                 told[each.arm_no].append(_arm(each, slots[each.policy, each.first_slot]))
+        adaptive = await self.readers.arm_rates.read(asked.experiment.number)
+        rates = await asyncio.to_thread(arm_rates.rates, asked.experiment, adaptive, policy)
         return ArmsView(
             **asked.framed(span),
             maturity=await self.maturity(asked),
             rate_note=NAIVE,
             interval_note=NO_PART,
+            adaptive_note=ADAPTIVE,
+            adaptive_cut=arm_rates.cut(adaptive),
             arms=tuple(
-                ArmWithFigures(**asdict(arm_view(arm)), figures=tuple(told[arm.arm_no]))
+                ArmWithFigures(
+                    **asdict(arm_view(arm)),
+                    figures=tuple(told[arm.arm_no]),
+                    rates=tuple(rates[arm.arm_no]),
+                )
                 for arm in asked.experiment.arms
                 if arms is None or arm.arm_no in arms
             ),

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from control.views import ArmView
+from pullarm.domain.arm_rates import LeftOut
 from pullarm.domain.summary import DataCut
 
 Interval = tuple[float, float]
@@ -16,6 +17,12 @@ NO_PART = (
 NAIVE = (
     "naive: rewards by serves, of whatever was served. A bandit serves an arm less once it did badly by chance, so "
     "such rates are too low, most of all those of arms that are served little"
+)
+
+ADAPTIVE = (
+    "adaptively valid: each decision is weighted by the probability that its policy gave the arm, so that such rates "
+    "are not too low for arms that were served little by chance, and their intervals hold. Of first slots and mature "
+    "decisions"
 )
 
 
@@ -101,11 +108,54 @@ class ArmFigures:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AdaptiveRate:
+    """An arm's rate under one policy, over the first slots of mature decisions that offered it; see `adaptive_note`."""
+
+    policy: str
+    """That chose."""
+    allocation_epoch: int
+    offered: int
+    """Decisions that could have shown it."""
+    served: int
+    rewarded: int
+    """Serves with a reward above zero."""
+    naive_rate: float | None
+    """Of the same decisions."""
+    rate: float | None
+    """Adaptively valid; None before the first serve, or where it never could be shown."""
+    error: float | None
+    interval: Interval | None
+    """At 95 %, for one look; None with fewer than 5 rewarded serves."""
+    sequence: Interval | None
+    """At 95 %, for all looks at once; None with fewer than 50 rewarded serves."""
+    best: float | None
+    """The probability that of the active arms this one pays best, in the newest epoch; None for one that is not active,
+    and where more than 30 are compared: the route `policies` has it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdaptiveCut:
+    """What the adaptively valid rates are of: all time up to a moment, whatever time is asked for."""
+
+    decided_before: datetime | None
+    """Decisions made before; None where none is in them yet."""
+    mature_before: datetime | None
+    """Up to when decisions were mature and had come when workers last looked; None where that is not known."""
+    behind_s: float
+    """From the one to the other: what is still to be worked through."""
+    decisions: int
+    left_out: LeftOut
+    """Those whose weights cannot be worked out again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ArmWithFigures(ArmView):
     """One version of an arm, and what came of it."""
 
     figures: tuple[ArmFigures, ...]
     """Where it was served at all; by policy, then slot."""
+    rates: tuple[AdaptiveRate, ...]
+    """Where it was offered at all; by epoch, then policy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +165,8 @@ class ArmsView(Framed):
     maturity: Maturity
     rate_note: str
     interval_note: str
+    adaptive_note: str
+    adaptive_cut: AdaptiveCut
     arms: tuple[ArmWithFigures, ...]
     unlisted: tuple[ArmFigures, ...]
     """Of candidates that were no arms, together."""

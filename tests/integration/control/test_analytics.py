@@ -18,6 +18,18 @@ from tests.integration.control.analytics_scene import (
 )
 from tests.ledger_events import START_MS, THOMPSON
 
+_SUMS = (
+    f"""INSERT INTO arm_rate_head
+    VALUES (1, uid_floor(to_timestamp({START_MS} / 1000)), 1, to_timestamp({START_MS} / 1000 + 3600))""",
+    "INSERT INTO arm_rate_day VALUES (1, 20374, 400, 1, 2, 3, 4)",
+    """INSERT INTO arm_rate VALUES
+    (1, 1, 2, 1, 20373, 9, 9, 9, 9, 9, 9, 9, 9, 9),
+    (1, 1, 2, 1, 20374, 400, 100, 60, 20000000, 100, 25, 40, 10, 20),
+    (1, 1, 2, 2, 20374, 400, 50, 10, 5000000, 100, 25, 40, 10, 20),
+    (1, 1, 2, 3, 20374, 400, 0, 0, 0, 100, 25, 40, 10, 20)""",
+)
+"""Of the first experiment: up to its start, where an hour more was mature."""
+
 START = datetime.fromtimestamp(START_MS / 1000, UTC)
 HOUR = timedelta(hours=1)
 
@@ -133,6 +145,36 @@ async def test_arms_under_each_policy(scene: AnalyticsScene) -> None:
     assert [(f["policy"], f["rewarded"]) for f in b] == [("control", 1), ("thompson", 1)]
     one = await scene.get("/arms", arm="a", policy="thompson", since=said(START + HOUR))
     assert [(arm["id"], arm["figures"]) for arm in one["arms"]] == [("a", [])]
+
+
+async def test_arms_have_adaptively_valid_rates_beside_the_naive_ones(
+    scene: AnalyticsScene, database: Database
+) -> None:
+    """Sums as the workers keep them: tests/integration/test_arm_rates.py has them from decisions."""
+    before = await scene.get("/arms")
+    assert [arm["rates"] for arm in before["arms"]] == [[], [], []]
+    assert before["adaptive_cut"]["decided_before"] is None
+    assert (before["adaptive_cut"]["decisions"], before["adaptive_cut"]["behind_s"]) == (0, 0.0)
+    async with database.connection() as connection:
+        for statement in _SUMS:
+            await connection.execute(statement)
+    listed = await scene.get("/arms")
+    cut = listed["adaptive_cut"]
+    assert (cut["decided_before"], cut["behind_s"], cut["decisions"]) == (said(START), 3_600.0, 400)
+    assert cut["left_out"] == {"hashed": 1, "other_kernel": 2, "unpublished": 3, "differing": 4}
+    assert "adaptively valid" in listed["adaptive_note"]
+    [a], [b], [c] = (arm["rates"] for arm in listed["arms"])
+    assert (a["policy"], a["allocation_epoch"], a["offered"]) == ("thompson", 1, 400)
+    assert (a["naive_rate"], a["rate"]) == (0.2, 0.25)
+    assert a["interval"][0] < 0.25 < a["interval"][1]
+    assert a["sequence"][0] < a["interval"][0]
+    # With too few successes there is a rate without a sequence, and then without an interval.
+    assert (b["sequence"], b["interval"] is None) == (None, False)
+    assert (c["served"], c["rate"], c["interval"]) == (0, None, None)
+    assert sum(each["best"] for each in (a, b, c)) == pytest.approx(1.0)
+    assert (await scene.get("/arms", policy="control"))["arms"][0]["rates"] == []
+    one = await scene.get("/arms", arm="a")
+    assert [arm["rates"] for arm in one["arms"]] == [[a]]
 
 
 async def test_cohorts_and_their_variation(scene: AnalyticsScene) -> None:
