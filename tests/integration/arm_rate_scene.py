@@ -13,6 +13,7 @@ from pullarm.domain.experiment import (
     POLICY_NUMBERS,
     Experiment,
     Exposure,
+    Learning,
     PolicySpec,
     RewardDefinition,
 )
@@ -164,13 +165,16 @@ async def rate_scene(
     arms: Sequence[str],
     policies: Sequence[PolicySpec],
     exposure: Exposure = Exposure.SERVED,
+    learning: Learning | None = None,
 ) -> RateScene:
     """An experiment with a window of three hours that is running and published."""
     scene.clock.now_ms = START_MS
     new = draft("rated", arms=arms, exposure=exposure)
     created = await scene.experiments.create(new, START_MS)
     reward = RewardDefinition(window_hours=WINDOW_H, exposure=exposure)
-    spec = replace(created.spec, policies=tuple(policies), reward=reward)
+    spec = replace(
+        created.spec, policies=tuple(policies), reward=reward, learning=learning or Learning()
+    )
     found = RateScene(scene, await scene.revise(created, spec))
     await scene.publisher.publish_due()
     await scene.publisher.audit()

@@ -1,13 +1,14 @@
 """Adaptively valid rates of arms, kept beside the ledger: any way there leads to what the log says."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from random import Random
 
 import pytest
 
 from pullarm.domain.audit import Author
 from pullarm.domain.decision import Decision, Span
-from pullarm.domain.experiment import Exposure, PolicySpec
+from pullarm.domain.experiment import ArmStatus, Exposure, PolicySpec
 from pullarm.domain.rebuild import Exclusion, Restoration
 from pullarm.statistics.arm_rates import arm_rate
 from pullarm.storage.postgres import PostgresLedger, PostgresRepair
@@ -22,8 +23,9 @@ from tests.integration.arm_rate_scene import (
     next_epoch,
     rate_scene,
 )
-from tests.ledger_events import HOUR_MS, START_MS, Event, batch, some_rewards
+from tests.ledger_events import HOUR_MS, START_MS, Event, batch, rearmed, some_rewards
 from tests.publishing import Scene, publishing
+from tests.weighted import ALL
 
 ARMS = ("a", "b", "c", "d", "e")
 POLICIES = tuple(PolicySpec(name=name) for name in ("thompson", "egreedy", "ucb", "control"))
@@ -60,18 +62,19 @@ def _eventful(rated: RateScene, random: Random) -> list[Event]:
 
 
 def _same(found: dict[Key, Figures], expected: dict[Key, Figures]) -> None:
-    """But for what sums of squares lose where they cancel."""
+    """But for what sums of squares lose where they cancel: the root of one rounding."""
     assert found.keys() == expected.keys()
     for key, figures in expected.items():
-        assert found[key] == pytest.approx(figures, rel=1e-6, abs=1e-8), key
+        assert found[key] == pytest.approx(figures, rel=1e-6, abs=1e-6), key
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 async def test_any_way_through_the_ledger_leaves_what_the_log_says(scene: Scene, seed: int) -> None:
     """Under all policies at once, for a day and a half: rewards and voids that come days late, tries of requests, other
-    epochs, paused arms and rebuilds, with steps of a few decisions between them by two owners."""
-    random = Random(seed)
-    rated = await rate_scene(scene, arms=ARMS, policies=POLICIES)
+    epochs, paused arms and rebuilds, with steps of a few decisions between them by two owners; under hours that are
+    weighted where the seed is 3."""
+    random, learning = Random(seed), ALL if seed == 3 else None
+    rated = await rate_scene(scene, arms=ARMS, policies=POLICIES, learning=learning)
     another = PostgresArmRateStage(scene.database, decisions=3)
     repair, late = PostgresRepair(scene.database), list[Event]()
     for step in range(45):
@@ -85,6 +88,13 @@ async def test_any_way_through_the_ledger_leaves_what_the_log_says(scene: Scene,
         for stage in (rated.stage, another):
             if random.random() < 0.5:
                 await stage.step(rated.number, rated.now_ms)
+        if step in (12, 34):
+            found = await scene.experiments.get("rated")
+            status = ArmStatus.PAUSED if step == 12 else ArmStatus.ACTIVE
+            arms = tuple(
+                replace(arm, status=status) if arm.arm_no == 2 else arm for arm in found.arms
+            )
+            await scene.experiments.revise(found, rearmed(found, arms), START_MS)
         if step % 16 == 9:
             found = await scene.experiments.get("rated")
             await scene.experiments.revise(found, next_epoch(found), START_MS)
@@ -186,10 +196,15 @@ async def test_damage_is_found(scene: Scene) -> None:
 async def test_sums_of_removed_days_stay_and_are_gone_on_from(scene: Scene) -> None:
     """Retention takes no decision away before it is counted; a rebuild afterwards works out the days that are left."""
     rated = await rate_scene(scene, arms=ARMS, policies=THOMPSON_ONLY)
-    for _ in range(4):
-        await _some(rated, 20)
+    for half_day in range(8):
+        made = await _some(rated, 20)
         scene.clock.now_ms += 12 * HOUR_MS
         await rated.publish()
+        if half_day == 1:
+            late = made[-1]
+        if half_day == 2:
+            # The posterior that the second day began with cannot be worked out once the first is removed.
+            await rated.fold(scene.make.reward(late.token))
     scene.clock.now_ms += MATURE_MS
     expected = await rated.plain_figures()
     retention = PostgresRetention(scene.database)
@@ -201,7 +216,7 @@ async def test_sums_of_removed_days_stay_and_are_gone_on_from(scene: Scene) -> N
         rated.number, Exclusion(source="bot"), AUTHOR, at(rated.now_ms)
     )
     _same(await rated.figures(), expected)
-    assert (await rated.rates()).counted == 80
+    assert (await rated.rates()).counted == 160
     assert await rated.stage.verify(rated.number) == []
 
 

@@ -26,6 +26,8 @@ _SQL = queries("arm_rates")
 DECISIONS = 2_000
 """How many a step takes at most."""
 _PAUSE_S = 0.05
+_HELD = 20
+"""Experiments whose newest publications are held in memory, megabytes each where they have thousands of arms."""
 _DAY_MS = 24 * HOUR_MS
 _EPOCH = date(1970, 1, 1)
 _REFUSALS = (
@@ -51,6 +53,7 @@ class PostgresArmRateStage:
         self._database = database
         self.most = decisions
         self._redrawn: dict[int, Redrawn] = {}
+        """Of the experiments that were stepped last, newest last."""
 
     async def due(self) -> list[int]:
         """Experiments of which there may be something to take."""
@@ -68,7 +71,10 @@ class PostgresArmRateStage:
             raise Refused(f"the rates of arms do not take the next decisions: {error}") from error
 
     async def _step(self, experiment: int, now_ms: int) -> int:
-        redrawn = self._redrawn.setdefault(experiment, Redrawn(experiment))
+        redrawn = self._redrawn.pop(experiment, None) or Redrawn(experiment)
+        self._redrawn[experiment] = redrawn
+        if len(self._redrawn) > _HELD:
+            del self._redrawn[next(iter(self._redrawn))]
         async with self._database.transaction() as connection:
             if not await connection.fetchval(_SQL["try_lock"], experiment):
                 return 0
@@ -103,12 +109,13 @@ class PostgresArmRateStage:
     async def verify(self, experiment: int) -> list[str]:
         """A line for each difference between what is stored and what the ledger makes of it, up to the cursor.
 
-        Decisions of removed days are taken as they were; of a day behind the cursor that something came for since, and
-        of later ones, nothing is said.
+        Decisions of removed days, and those that cannot be explained for it, are taken as they were; of a day behind
+        the cursor that something came for since, and of later ones, nothing is said.
         """
         async with self._database.snapshot() as connection:
             await connection.execute(_SQL["prepare"])
-            head, since = await _head(connection, experiment), await _first_day(connection)
+            head = await _head(connection, experiment)
+            since = await _first_day(connection, experiment)
             late = await _late_day(connection, experiment, head)
             stored = _Rows()
             for row in await connection.fetch(_SQL["stored"], experiment, since):
@@ -159,17 +166,26 @@ async def _late_day(connection: Connection, experiment: int, head: _Head) -> int
     folds = head.fold_no, await connection.fetchval(_SQL["fold_no"], experiment)
     if folds[0] == folds[1]:
         return None
+    first = await _first_day(connection, experiment)
     if await connection.fetchval(_SQL["rebuilt"], experiment, *folds):
-        return await _first_day(connection)
-    ends = _uid((uid_ms(head.next_uid.bytes) // _DAY_MS + 1) * _DAY_MS)
-    first = await connection.fetchval(_SQL["late"], experiment, *folds, head.next_uid, ends)
-    return None if first is None else uid_ms(first.bytes) // _DAY_MS
+        late = first
+    else:
+        ends = _uid((uid_ms(head.next_uid.bytes) // _DAY_MS + 1) * _DAY_MS)
+        changed = await connection.fetchval(_SQL["late"], experiment, *folds, head.next_uid, ends)
+        if changed is None:
+            return None
+        late = max(first, uid_ms(changed.bytes) // _DAY_MS)
+    return late if _uid(late * _DAY_MS) < head.next_uid else None
 
 
-async def _first_day(connection: Connection) -> int:
-    """The first day whose decisions are all there."""
+async def _first_day(connection: Connection, experiment: int) -> int:
+    """The first day of which everything can be worked out again: of those before, the sums stay as they are."""
     removed = (await sealed(connection)).removed
-    return (removed - _EPOCH).days + 1 if removed else 0
+    if removed is None:
+        return 0
+    workable: datetime | None = await connection.fetchval(_SQL["workable"], experiment)
+    kept = (removed - _EPOCH).days + 1
+    return kept if workable is None else max(kept, ms(workable) // _DAY_MS + 1)
 
 
 async def _mature_ms(

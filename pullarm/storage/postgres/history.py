@@ -32,6 +32,7 @@ _PAIR = "<qq"
 _PAIR_BYTES = 16
 _STEPS = 16
 """How many posteriors are kept to go on from: servers are not all at the same one."""
+_VERSIONS = 4
 
 Posterior = dict[tuple[int, int], tuple[int, int]]
 """(policy, arm) -> (serves, rewards in millionths), without cells of zeros."""
@@ -86,6 +87,8 @@ class PostgresHistory:
 class _Step(NamedTuple):
     """The sums of hours at a fold, which later ones are worked out from: not rounded."""
 
+    life: str
+    weighting_no: int
     fold_no: int
     sums: Mapping[tuple[int, int], tuple[int, int]]
 
@@ -100,7 +103,7 @@ class Publications:
     def __init__(self, experiment: int) -> None:
         self._experiment = experiment
         self._versions: dict[tuple[str, int], tuple[Experiment, State | None]] = {}
-        self._steps: dict[tuple[str, int], deque[_Step]] = {}
+        self._steps: deque[_Step] = deque(maxlen=_STEPS)
 
     async def read(self, connection: Connection, pub_no: int) -> Published:
         """As `PostgresHistory.published`."""
@@ -146,26 +149,28 @@ class Publications:
             halt = State(revision["halt"]) if revision["halt"] else None
             then = _as_revised(today, config_no, revision, statuses)
             self._versions[life, config_no] = then, halt
+            if len(self._versions) > _VERSIONS:
+                del self._versions[next(iter(self._versions))]
+            return then, halt
         return self._versions[life, config_no]
 
     async def _posterior(
         self, connection: Connection, life: str, fold_no: int, weighting: Weighting | None
     ) -> Posterior:
         """As published after a fold under these weights: serves in millionths as well."""
-        steps = self._steps.setdefault((life, weighting.number if weighting else 0), deque())
+        number = weighting.number if weighting else 0
         since, found = await _checkpoint(connection, self._experiment, fold_no, weighting)
         # A rebuild leaves a checkpoint, so that no step is taken across one.
-        nearer = [step for step in steps if since < step.fold_no <= fold_no]
+        same = [step for step in self._steps if (step.life, step.weighting_no) == (life, number)]
+        nearer = [step for step in same if since < step.fold_no <= fold_no]
         if nearer:
-            since, sums = max(nearer, key=lambda step: step.fold_no)
-            found = dict(sums)
+            nearest = max(nearer, key=lambda step: step.fold_no)
+            since, found = nearest.fold_no, dict(nearest.sums)
         for policy, arm, hour, n, s in await _brought(connection, self._experiment, since, fold_no):
             one, other = found.get((policy, arm), (0, 0))
             more = weighting.sums(policy, hour, n, s) if weighting else (n, s)
             found[policy, arm] = one + more[0], other + more[1]
-        steps.append(_Step(fold_no, found))
-        while len(steps) > _STEPS:
-            steps.popleft()
+        self._steps.append(_Step(life, number, fold_no, found))
         if weighting is None:
             return {cell: (n * MICRO, s) for cell, (n, s) in found.items()}
         return {cell: published(*sums) for cell, sums in found.items()}

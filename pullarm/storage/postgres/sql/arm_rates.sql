@@ -27,6 +27,16 @@ SELECT max(hours) FROM (
     FROM experiment_revision WHERE experiment_id = $1
 ) AS version WHERE state <> 'draft' AND (until IS NULL OR until > $2);
 
+-- workable --
+-- When the first publication was made whose posterior can be worked out, and all later ones'; NULL where all can be. Serving
+-- goes on with one before for a moment.
+SELECT coalesce(
+    (SELECT as_of FROM publication p WHERE p.experiment_id = h.experiment_id AND p.fold_no >= h.fold_no
+     ORDER BY pub_no LIMIT 1),
+    (SELECT max(as_of) FROM publication p WHERE p.experiment_id = h.experiment_id)
+) + interval '1 hour'
+FROM past_horizon h WHERE experiment_id = $1;
+
 -- rebuilt --
 SELECT EXISTS (
     SELECT FROM fold_log WHERE experiment_id = $1 AND fold_no > $2 AND fold_no <= $3 AND rebuild_no IS NOT NULL
