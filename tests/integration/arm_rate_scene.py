@@ -51,7 +51,7 @@ class RateScene:
         self.number = self.experiment.number
         publications = PostgresPublications(self.scene.database, checkpoint_folds=3)
         self.scene.publisher = Publisher(publications, self.scene.board, self.scene.clock)
-        self.stage = PostgresArmRateStage(self.scene.database, decisions=7)
+        self.stage = PostgresArmRateStage(self.scene.database, decisions=17)
 
     @property
     def now_ms(self) -> int:
