@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
@@ -25,13 +27,22 @@ def p_value(users: ArrayLike, shares: ArrayLike) -> float:
     Source: Pearson (1900); Fabijan et al., "Diagnosing Sample Ratio Mismatch in Online Controlled Experiments"
     (KDD 2019).
     """
-    seen, split = _checked(users, shares)
-    total = seen.sum()
-    if total == 0.0:
-        return 1.0
-    expected = total * split
-    statistic = ((seen - expected) ** 2 / expected).sum()
-    return float(special.chdtrc(len(seen) - 1, statistic))
+    return stratified_p_value([(users, shares)])
+
+
+def stratified_p_value(strata: Iterable[tuple[ArrayLike, ArrayLike]]) -> float:
+    """`p_value` of several groups of users, each split by shares of its own: chi-squares and degrees of freedom add up.
+
+    Groups without users say nothing; 1 where none has any. Errors as for `p_value`.
+    """
+    statistic, freedom = 0.0, 0
+    for users, shares in strata:
+        seen, split = _checked(users, shares)
+        expected = seen.sum() * split
+        if expected.any():
+            statistic += float(((seen - expected) ** 2 / expected).sum())
+            freedom += len(seen) - 1
+    return float(special.chdtrc(freedom, statistic)) if freedom else 1.0
 
 
 def log_bayes_factor(

@@ -3,47 +3,60 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
-from typing import Literal
 
 import numpy as np
 
-from pullarm.statistics.group_sequential import bounds, obrien_fleming
-from pullarm.statistics.ratio import LogLift, Sums, log_lift
+from pullarm.domain.verdict import Criteria, Look, Outcome
+from pullarm.statistics.ratio import Sums
+from pullarm.statistics.verdicts.rule import Data, Finding, Question, find
 from tests.statistics.population import DAYS, LOOKS, days
 
-Verdict = Literal["ship", "kill", "iterate"]
-
-LEAST_LIFT = 0.03
-LEAST_IMPRESSIONS = 1_000
-POLICIES = 3  # compared with the baseline
-ALPHA = 0.025 / POLICIES
-_SPENT = obrien_fleming(np.array(LOOKS) / DAYS, ALPHA)
+CRITERIA = Criteria()
+POLICIES = ("thompson", "egreedy", "ucb")
+"""Compared with the baseline."""
 
 
-def judged(policy: Sequence[Sums], control: Sequence[Sums]) -> Verdict:
-    """Ours: group-sequential bounds b on the clustered log lift, on either side of it.
+def judged(
+    by_policy: Mapping[str, Sequence[Sums]],
+    *,
+    policies: Sequence[str] = POLICIES,
+    users: Sequence[Mapping[str, int]] | None = None,
+) -> Finding:
+    """The product's rule, day by day, until something final is found; `by_policy` has sums for each look, with control.
 
-    Ship where the lift exceeds 0 by b errors and is 3 % or more; kill where even b errors more would leave it below.
+    Of three policies unless told otherwise, whether or not all have data. `users` are those that were exposed, by look,
+    where the split is to be tested: it is an equal one.
     """
-    effects = [log_lift(*pair) for pair in zip(policy, control, strict=True)]
-    told = [effect for effect in effects if effect is not None]
-    assert len(told) == len(effects)
-    # No bound is below that of a single look with all that was spent by then, so most need none.
-    if not any(_verdict(each, -_z(spent)) for each, spent in zip(told, _SPENT, strict=True)):
-        return "iterate"
-    limits = bounds([effect.information for effect in told], _SPENT)
-    verdicts = (_verdict(effect, bound) for effect, bound in zip(told, limits, strict=True))
-    return next((verdict for verdict in verdicts if verdict), "iterate")
+    looks: dict[str, Sequence[Look]] = {}
+    killed: list[str] = []
+    for place, day in enumerate(LOOKS):
+        question = Question(
+            criteria=CRITERIA,
+            policies=policies,
+            day=day,
+            epoch_days=day,
+            last_day=DAYS,
+            over=False,
+            looks=looks,
+            killed=killed,
+        )
+        strata = [] if users is None else [(list(users[place].values()), [1.0] * len(users[place]))]
+        sums = {policy: each[place] for policy, each in by_policy.items()}
+        found = find(question, Data(sums=sums, strata=strata))
+        if found.outcome.final:
+            break
+        looks = {policy: test.looks for policy, test in found.tests.items()}
+        killed = [p for p, test in found.tests.items() if test.call is Outcome.KILL]
+    return found
 
 
 def ships_naively(policy: Sequence[Sums], control: Sequence[Sums]) -> bool:
     """The usual rule: two proportions of impressions, p < 0.05 on any day, and a lift of 3 % or more."""
     return any(
-        min(a.m, b.m) >= LEAST_IMPRESSIONS
-        and a.c / a.m >= (1.0 + LEAST_LIFT) * b.c / b.m
+        min(a.m, b.m) >= CRITERIA.min_events_per_policy
+        and a.c / a.m >= (1.0 + CRITERIA.min_uplift) * b.c / b.m
         and _pooled_z(a, b) > 1.959964
         for a, b in zip(policy, control, strict=True)
     )
@@ -62,28 +75,20 @@ class Rates:
 
 
 def rates(users: int, effects: Sequence[float], seeds: Iterable[int]) -> Rates:
-    """Simulate one experiment a seed: a baseline and a policy for each effect, with so many users each."""
+    """Simulate one experiment a seed: a baseline and a policy for each effect, with so many users each.
+
+    One effect alone stands for one of three policies: it gets a third of alpha.
+    """
     found = []
     for seed in seeds:
         drawn = days(np.random.default_rng(seed), users, [1.0, *effects])
         control, *policies = (drawn.sums(number) for number in range(1 + len(effects)))
-        verdicts = {judged(policy, control) for policy in policies}
+        ours = judged({"control": control, **dict(zip(POLICIES, policies, strict=False))})
         naive = any(ships_naively(policy, control) for policy in policies)
-        found.append(("ship" in verdicts, naive, verdicts == {"kill"}))
+        calls = [ours.tests[name].call for name in POLICIES[: len(effects)]]
+        killed = all(call is Outcome.KILL for call in calls)
+        found.append((ours.outcome is Outcome.SHIP, naive, killed))
     return Rates(*np.mean(found, axis=0).tolist())
-
-
-def _verdict(effect: LogLift, bound: float) -> Verdict | None:
-    if effect.value > bound * effect.error and effect.lift >= LEAST_LIFT:
-        return "ship"
-    if effect.value + bound * effect.error < math.log1p(LEAST_LIFT):
-        return "kill"
-    return None
-
-
-def _z(probability: float) -> float:
-
-    return NormalDist().inv_cdf(probability)
 
 
 def _pooled_z(a: Sums, b: Sums) -> float:
