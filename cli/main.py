@@ -16,6 +16,8 @@ COMMANDS = {
     "status": "Show experiments and how their policies do.",
     "events": "Print an experiment's decisions with what came of them, and follow them.",
     "try": "Ask a policy what it would choose: no platform, nothing logged.",
+    "decide": "Judge an experiment now, or make an earlier verdict again from the ledger.",
+    "ship": "Give everybody the policy that an experiment's verdict says to ship.",
     "stop": "Stop an experiment for good.",
     "erase": "Replace who a user was in an experiment's ledger, for good.",
     "audit": "Show who changed what, when and from where.",

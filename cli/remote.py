@@ -109,9 +109,19 @@ class ControlPlane:
         """Start a draft."""
         return self._call("POST", f"/experiments/{_quoted(reference)}/start")
 
-    def stop(self, reference: str) -> dict[str, Any]:
+    def stop(self, reference: str, note: str = "") -> dict[str, Any]:
         """Stop for good."""
-        return self._call("POST", f"/experiments/{_quoted(reference)}/stop")
+        body = {"note": note} if note else None
+        return self._call("POST", f"/experiments/{_quoted(reference)}/stop", body)
+
+    def decide(self, reference: str) -> dict[str, Any]:
+        """Judge an experiment now."""
+        return self._call("POST", f"/experiments/{_quoted(reference)}/decisions")
+
+    def ship(self, reference: str, policy: str | None, note: str) -> dict[str, Any]:
+        """Give everybody a policy, or that of the verdict."""
+        body = {"policy": policy, "note": note}
+        return self._call("POST", f"/experiments/{_quoted(reference)}/ship", body)
 
     def erase(self, reference: str, user_id: str, note: str) -> dict[str, Any]:
         """Erase a user from an experiment's ledger."""

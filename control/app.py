@@ -20,6 +20,7 @@ from control.arms import Arms
 from control.audit import Audit, AuditController
 from control.comparison import Comparison
 from control.dashboard import dashboard, find_web
+from control.decisions import DecisionController
 from control.described import Described
 from control.erasure import Erase, Erasing, Erasures
 from control.experiments import Experiments
@@ -44,8 +45,10 @@ from pullarm.domain.access import Principal, Role
 from pullarm.domain.audit import Author
 from pullarm.domain.ports import AuditTrail, ExperimentStore, GroupStore, SessionStore, TokenStore
 from pullarm.domain.summary import Summaries
+from pullarm.judging import Judge
 from pullarm.lifecycle import Halts, Lifecycle
 from pullarm.storage.postgres.readers import PostgresReaders
+from pullarm.storage.postgres.verdicts import PostgresVerdicts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +61,7 @@ class Stores:
     erase: Erase
     summaries: Summaries
     readers: PostgresReaders
+    verdicts: PostgresVerdicts
     halts: Halts
     guardrails: GuardrailStore
     tokens: TokenStore
@@ -83,6 +87,7 @@ def create_app(
     """
     limits = limits or Limits()
     lifecycle = Lifecycle(stores.experiments, stores.trail, stores.halts, clock)
+    judge = Judge(stores.verdicts, lifecycle)
     erasing = Erasing(stores.experiments, stores.erase, clock)
     groups = Groups(stores.groups, stores.experiments, clock)
     overview = Overview(lifecycle, stores.summaries, clock, monotonic)
@@ -100,6 +105,7 @@ def create_app(
     return Litestar(
         route_handlers=[
             Experiments,
+            DecisionController,
             Arms,
             AuditController,
             ForcedUsers,
@@ -119,6 +125,7 @@ def create_app(
         ],
         dependencies={
             "lifecycle": Provide(lambda: lifecycle, sync_to_thread=False),
+            "judge": Provide(lambda: judge, sync_to_thread=False),
             "erasing": Provide(lambda: erasing, sync_to_thread=False),
             "groups": Provide(lambda: groups, sync_to_thread=False),
             "overview": Provide(lambda: overview, sync_to_thread=False),

@@ -26,6 +26,7 @@ _ARMS = [
 _ARMS_CSV = "id,payload_hash,prior_serves,prior_rewards\nsunset,3f1c,200,9.5\nforest,,,\n"
 _TOKEN = {"name": "Nightly report", "role": "viewer", "expires_in_days": 90}
 _LOG_IN: dict[str, object] = {"token": "pullarm_..."}
+_SHIP: dict[str, object] = {"policy": "thompson", "note": "as the verdict of day 9 says"}
 _GROUP: dict[str, object] = {"name": "checkout", "holdout_pct": 0.05}
 _HOLDOUT: dict[str, object] = {"holdout_pct": 0.1}
 _ERASED: dict[str, object] = {"user_id": "ann", "note": "request 17"}
@@ -95,6 +96,22 @@ class Clone(Operation):
 
     def __post_init__(self) -> None:
         self.request_body = _body({"name": "Bandit Test v2"}, required=False)
+
+
+@dataclass
+class Ship(Operation):
+    """Documents the body of shipping."""
+
+    def __post_init__(self) -> None:
+        self.request_body = _body(_SHIP, required=False)
+
+
+@dataclass
+class Stop(Operation):
+    """Documents the body of a stop."""
+
+    def __post_init__(self) -> None:
+        self.request_body = _body({"note": "no policy is better"}, required=False)
 
 
 @dataclass

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from control.arm_list import agreed, read_stated
 from control.cohorts import read_cohorts
+from control.decision_fields import read_decision
 from control.expectations import read_expected
 from control.fields import Fields, Problems, shown
 from control.guardrail_fields import read_guardrails
@@ -62,6 +63,7 @@ _CHANGEABLE = (
     "expected",
     "cohorts",
     "guardrails",
+    "decision",
     *REWARD_FIELDS,
 )
 _FIXED = ("key", "arms")
@@ -77,7 +79,7 @@ _HALF_LIFE_HOURS = 1.0, 8_760.0
 def read_draft(body: object, now: datetime) -> Draft:
     """A new experiment from a request's JSON; raises InvalidInput with every problem."""
     problems = Problems()
-    given = Fields(_object(body), problems)
+    given = Fields(read_object(body), problems)
     given.only((*_CHANGEABLE, *_FIXED))
     if "name" not in given:
         given.note("name", "is required")
@@ -97,7 +99,7 @@ def read_change(
     Policies are merged by name: those listed stay, and keep what is not given of them. Raises InvalidInput with every
     problem.
     """
-    raw = _object(body)
+    raw = read_object(body)
     problems = Problems()
     given = Fields(raw, problems)
     given.only((*_CHANGEABLE, *_FIXED))
@@ -123,7 +125,7 @@ def read_clone(body: object, of: Experiment, now: datetime) -> Draft:
     Raises Conflict where there can be none yet, InvalidInput with every problem.
     """
     next_state("clone", of.state)
-    raw = _object(body)
+    raw = read_object(body)
     problems = Problems()
     given = Fields(raw, problems)
     given.only((*_CHANGEABLE, *_FIXED))
@@ -150,7 +152,18 @@ def editing(body: object, now: datetime) -> Plan:
     return plan
 
 
-def _object(body: object) -> Mapping[str, object]:
+def read_note(body: object) -> str:
+    """Why something is done, from a request's JSON with nothing but `note`; raises InvalidInput with every problem."""
+    problems = Problems()
+    given = Fields(read_object(body), problems)
+    given.only(("note",))
+    note = given.text("note", "", limit_bytes=1_000, empty=True)
+    problems.raise_if_any()
+    return note
+
+
+def read_object(body: object) -> Mapping[str, object]:
+    """The fields of a request's JSON; raises InvalidInput where it is no object."""
     if not isinstance(body, Mapping):
         raise invalid("body", f"must be a JSON object, not {shown(body)}")
     return body
@@ -219,6 +232,7 @@ def _read_spec(
         duration_days=duration_days,
         expected=read_expected(given, base.expected),
         guardrails=read_guardrails(given, base.guardrails),
+        decision=read_decision(given, base.decision),
     )
     if "default_policy" not in given and spec.default_policy not in eligible:
         given.note(

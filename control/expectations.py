@@ -18,10 +18,7 @@ from pullarm.domain.experiment import (
 from pullarm.statistics import power
 
 POWER = 0.8
-ALPHA = 0.025
-"""One-sided, of all policies together."""
 _FIRST_LOOK_DAY, _MOST_LOOKS = 7, 30
-_BASELINE = "control"
 _EXPLORATION = ("floor", "epsilon")
 _MOST_VISITS = 1e12
 
@@ -72,10 +69,11 @@ def read_expected(given: Fields, base: Expected) -> Expected:
 def expectation(spec: Spec) -> Expectation | None:
     """None without a base rate, or where no policy can be compared with control."""
     weights = {policy.name: policy.weight for policy in spec.policies if policy.weight > 0}
-    compared = [name for name in weights if name != _BASELINE]
-    if spec.expected.base_rate is None or not compared or _BASELINE not in weights:
+    baseline = spec.decision.baseline
+    compared = [name for name in weights if name != baseline]
+    if spec.expected.base_rate is None or not compared or baseline not in weights:
         return None
-    alpha, total = ALPHA / len(compared), sum(weights.values())
+    alpha, total = spec.decision.alpha / len(compared), sum(weights.values())
     effect = _drift(spec.duration_days, alpha)
     needs = {}
     for name in compared:
@@ -83,7 +81,7 @@ def expectation(spec: Spec) -> Expectation | None:
         whole = power.impressions(
             spec.expected.base_rate,
             spec.expected.uplift,
-            shares=(share, weights[_BASELINE] / total),
+            shares=(share, weights[baseline] / total),
             drift=effect,
             design_effect=spec.expected.design_effect,
         )
@@ -104,10 +102,11 @@ def warnings(experiment: Experiment) -> list[str]:
 
 def _of_spec(spec: Spec) -> Iterator[str]:
     weights = {policy.name: policy.weight for policy in spec.policies}
-    if not weights.get(_BASELINE):
-        yield f"{_BASELINE} gets no traffic: there is nothing to compare the policies with, and no verdict"
+    baseline = spec.decision.baseline
+    if not weights.get(baseline):
+        yield f"{baseline} gets no traffic: there is nothing to compare the policies with, and no verdict"
     for policy in spec.policies:
-        if policy.weight == 0 and policy.name != _BASELINE:
+        if policy.weight == 0 and policy.name != baseline:
             yield f"{policy.name} has weight 0: nobody gets it"
         for name in _EXPLORATION:
             if policy.params.get(name) == 0:

@@ -10,7 +10,7 @@ from litestar.params import FromPath, HeaderParameter, QueryParameter
 
 from control import bodies
 from control.access import needs
-from control.drafts import editing, read_clone, read_draft
+from control.drafts import editing, read_clone, read_draft, read_note
 from control.listing import Wish, page, read_states
 from control.overview import Overview
 from control.problems import AnyRequest
@@ -137,15 +137,17 @@ class Experiments(Controller):
         """Start a draft."""
         return answer(await lifecycle.start(reference, author, expected(if_match)))
 
-    @post("/{reference:str}/stop", status_code=HTTPStatus.OK)
+    @post("/{reference:str}/stop", status_code=HTTPStatus.OK, operation_class=bodies.Stop)
     async def stop(
         self,
         reference: FromPath[str],
+        request: AnyRequest,
         lifecycle: NamedDependency[Lifecycle],
         author: NamedDependency[Author],
         if_match: IfMatch = None,
     ) -> Response[ExperimentView]:
         """Stop for good; stopping again is harmless."""
+        author = author._replace(note=read_note(await bodies.read_json(request, default={})))
         experiment, warnings = await lifecycle.stop(reference, author, expected(if_match))
         return answer(experiment, warnings=warnings)
 

@@ -136,6 +136,14 @@ class Fields:
             self.note(name, f"must be between {low} and {high}; got {shown(value)}")
         return default
 
+    def flag(self, name: str, default: bool) -> bool:  # default: as the others have theirs
+        """true or false."""
+        value = self._raw.get(name, default)
+        if isinstance(value, bool):
+            return value
+        self.note(name, f"must be true or false, not {shown(value)}")
+        return default
+
     def moment(self, name: str, default: datetime | None) -> datetime | None:
         """A moment of ISO 8601, in UTC where it names no zone."""
         if name not in self._raw:

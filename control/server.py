@@ -26,6 +26,7 @@ from pullarm.storage.postgres import (
 )
 from pullarm.storage.postgres.guardrails import PostgresGuardrails
 from pullarm.storage.postgres.readers import PostgresReaders
+from pullarm.storage.postgres.verdicts import PostgresVerdicts
 from pullarm.storage.redis import RedisBoard, connect
 
 GRACE_S = 5
@@ -90,6 +91,7 @@ async def serve(settings: Settings) -> None:
                     groups=PostgresGroups(database),
                     summaries=readers.summary,
                     readers=readers,
+                    verdicts=PostgresVerdicts(database),
                     halts=board,
                     guardrails=PostgresGuardrails(database),
                     tokens=tokens,

@@ -22,6 +22,7 @@ from pullarm.domain.guardrail import Guardrails
 from pullarm.domain.summary import DataCut, FirstExposures, PolicyFigures, Summary
 from pullarm.domain.targeting import Targeting
 from pullarm.domain.transitions import difference
+from pullarm.domain.verdict import Criteria
 from pullarm.statistics import wilson
 
 
@@ -89,6 +90,8 @@ class ListedExperiment:
     duration_days: float
     expected: Expected
     guardrails: Guardrails
+    decision: Criteria
+    """By what it is judged."""
     config_no: int
     allocation_epoch: int
     guard_epoch: int
@@ -235,6 +238,7 @@ def listed(experiment: Experiment) -> ListedExperiment:
         duration_days=spec.duration_days,
         expected=spec.expected,
         guardrails=spec.guardrails,
+        decision=spec.decision,
         config_no=experiment.config_no,
         allocation_epoch=experiment.allocation_epoch,
         guard_epoch=experiment.guard_epoch,

@@ -25,7 +25,7 @@ from pullarm.domain.experiment import (
 )
 from pullarm.domain.ports import AuditTrail, BoardIndex, ExperimentStore, NewExperiment
 from pullarm.domain.publication import Head, Published
-from pullarm.domain.transitions import Plan, become, resumed, starting, taking
+from pullarm.domain.transitions import Plan, become, resumed, shipping, starting, taking
 
 KEY = re.compile(r"(?!exp_|validate$)[a-z0-9][a-z0-9_-]{0,63}")
 """An experiment is found at its key, where exp_ begins an id and `validate` is something else."""
@@ -118,6 +118,12 @@ class Lifecycle:
     ) -> Experiment:
         """Hide a draft, or what has ended, from lists."""
         return await self.revise(reference, taking("archive"), author, expected)
+
+    async def ship(
+        self, reference: str, policy: str, author: Author, expected: Expected = None
+    ) -> Experiment:
+        """Give a policy to everybody whom the experiment is for; raises InvalidInput where it has none of that name."""
+        return await self.revise(reference, shipping(policy), author, expected)
 
     async def stop(
         self, reference: str, author: Author, expected: Expected = None

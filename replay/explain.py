@@ -23,8 +23,9 @@ from pullarm.policies.grid import Grid
 from pullarm.policies.posterior import Posterior
 from pullarm.policies.registry import build, check
 
-_ASKED = (Reason.ASSIGNED, Reason.NO_KNOWN_CANDIDATE, Reason.SPOOL_FULL)
-"""What may come of a unit that is in the experiment; which of them, its candidates and the moment say."""
+_SERVED = (Reason.ASSIGNED, Reason.SHIPPED)
+_LEFT = (Reason.NO_KNOWN_CANDIDATE, Reason.SPOOL_FULL)
+"""What may come of a unit that is in the experiment instead; its candidates and the moment say."""
 
 
 class Verdict(StrEnum):
@@ -256,7 +257,7 @@ def _misassigned(
         ("unit hash", token.unit_hash, unit.hash),
         ("cohort", token.cohort, cohorts.number(decision.attributes)),
         ("configuration", decision.config_no, experiment.config_no),
-        ("acting policy", token.acting, token.assigned if token.reason == Reason.ASSIGNED else 0),
+        ("acting policy", token.acting, token.assigned if token.reason in _SERVED else 0),
     ]
     found = [f"{what}: logged {was}, redone {now}" for what, was, now in compared if was != now]
     if (token.reason, token.assigned) not in due:
@@ -275,10 +276,11 @@ def _due(
     standing_now = standing(experiment.state)
     if decision.unit in experiment.forced_now():
         return {(Reason.FORCED, NO_POLICY)}
-    if standing_now is not Reason.ASSIGNED:
+    if standing_now not in _SERVED:
         return {(standing_now, NO_POLICY)}
     if refusal is None and unit.gate >= experiment.spec.gate_limit:
         refusal = Reason.NOT_IN_TRAFFIC
     if refusal is not None:
         return {(refusal, NO_POLICY)}
-    return {(reason, experiment.buckets[unit.bucket]) for reason in _ASKED}
+    assigned = experiment.shipped or experiment.buckets[unit.bucket]
+    return {(reason, assigned) for reason in (standing_now, *_LEFT)}

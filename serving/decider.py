@@ -26,6 +26,10 @@ MAX_NEWCOMERS = 100
 """Unlisted candidates that one event names; the next request brings the others."""
 
 
+_SERVED = (Reason.ASSIGNED, Reason.SHIPPED)
+"""With these a policy chooses: the user's own, or the one that was shipped."""
+
+
 class Answer(NamedTuple):
     """One decision, to be logged and then told."""
 
@@ -51,7 +55,7 @@ def decide(
     forced = served.forced.get(query.user) if served.forced and served.halt is None else None
     if forced is None:
         reason, assigned = _assign(served, unit, query, known, room=room)
-        acting = chooser = assigned if reason is Reason.ASSIGNED else NO_POLICY
+        acting = chooser = assigned if reason in _SERVED else NO_POLICY
     else:
         reason, assigned, acting = Reason.FORCED, NO_POLICY, NO_POLICY
         chooser = POLICY_NUMBERS.get(forced.policy, NO_POLICY) if known else NO_POLICY
@@ -120,7 +124,7 @@ def _assign(
     served: Served, unit: Unit, query: Query, known: int, *, room: bool
 ) -> tuple[Reason, int]:
     """Why this unit gets what it gets of these many arms, and its policy's number; 0 outside the experiment."""
-    if served.standing is not Reason.ASSIGNED:
+    if served.standing not in _SERVED:
         return served.standing, NO_POLICY
     if served.admission is not None:
         refusal = served.admission.refusal(query.user, query.attributes)
@@ -128,10 +132,10 @@ def _assign(
             return refusal, NO_POLICY
     if unit.gate >= served.gate_limit:
         return Reason.NOT_IN_TRAFFIC, NO_POLICY
-    assigned = served.experiment.buckets[unit.bucket]
+    assigned = served.shipped or served.experiment.buckets[unit.bucket]
     if known == 0:
         return Reason.NO_KNOWN_CANDIDATE, assigned
-    return (Reason.ASSIGNED if room else Reason.SPOOL_FULL), assigned
+    return (served.standing if room else Reason.SPOOL_FULL), assigned
 
 
 def _fall_back(served: Served, count: int, slots: int, uid: bytes) -> list[Choice]:
@@ -154,6 +158,6 @@ def _show(
 
 
 def _newcomers(served: Served, names: Sequence[str] | None) -> list[str]:
-    if not served.open or served.standing is not Reason.ASSIGNED:
+    if not served.open or served.standing not in _SERVED:
         return []
     return [name for name in names or () if name not in served.arms.rows][:MAX_NEWCOMERS]

@@ -48,6 +48,8 @@ class Served:
     admission: Admission | None
     """Whom it lets in at all; None for everybody."""
     gate_limit: int
+    shipped: int
+    """Number of the policy that everybody gets who takes part; 0 where each has their own."""
     forced: Mapping[str, Forced]
     """By user."""
     arms: Arms
@@ -120,6 +122,7 @@ def serve(published: Published, before: Served | None) -> Served:
         standing=standing(state),
         admission=admission,
         gate_limit=experiment.spec.gate_limit,
+        shipped=experiment.shipped,
         forced=experiment.forced_now(),
         arms=arms,
         cohorts=cohorts.table(experiment.spec.cohorts, experiment.cohorts),
@@ -146,6 +149,8 @@ def _check(experiment: Experiment, head: Head) -> None:
     if len(experiment.arms) != head.arms or (head.arms and experiment.arms[-1].arm_no != head.arms):
         raise ValueError(f"{len(experiment.arms)} arms, but version says {head.arms}")
     names = {policy.name for policy in experiment.spec.policies}
+    if experiment.shipped and experiment.spec.default_policy not in names:
+        raise ValueError(f"{experiment.spec.default_policy} is shipped, which it does not have")
     strange = {each.policy for each in experiment.forced} - names - {""}
     if strange:
         raise ValueError(

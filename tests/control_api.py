@@ -28,6 +28,7 @@ from pullarm.storage.postgres import (
 from pullarm.storage.postgres.guardrails import PostgresGuardrails
 from pullarm.storage.postgres.readers import PostgresReaders
 from pullarm.storage.postgres.times import at
+from pullarm.storage.postgres.verdicts import PostgresVerdicts
 from pullarm.storage.redis import RedisBoard
 from tests.ledger_events import START_MS
 
@@ -104,6 +105,7 @@ def app_over(
         groups=PostgresGroups(database),
         summaries=summaries or PostgresSummary(database),
         readers=PostgresReaders.of(database),
+        verdicts=PostgresVerdicts(database),
         halts=board,
         guardrails=PostgresGuardrails(database),
         tokens=tokens,

@@ -11,6 +11,7 @@ from arq.worker import Worker
 
 from pullarm.clock import Clock
 from pullarm.domain.errors import PullarmError, Unavailable
+from pullarm.judging import Judge
 from pullarm.storage.postgres import PostgresIntake, PostgresLedger
 from pullarm.storage.postgres.latency import PostgresLatency
 from pullarm.storage.postgres.retention import PostgresRetention
@@ -32,6 +33,8 @@ _REMOVE_OLD_DAYS = f"{__name__}.remove_old_days"
 _ADD_UP_HOURS = f"{__name__}.add_up_hours"
 _WATCH = f"{__name__}.watch"
 _WATCH_TIMEOUT_S = 300
+_JUDGE = f"{__name__}.judge"
+_JUDGE_TIMEOUT_S = 3_600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +103,16 @@ async def watch(context: dict[str, Any]) -> int:
     return checked
 
 
+async def judge(context: dict[str, Any]) -> int:
+    """Judge the experiments that are owed a verdict; how many."""
+    judging: Judge = context["judge"]
+    try:
+        return await judging.judge_due()
+    except Unavailable as error:
+        _log.warning("verdicts wait: %s", error)
+        return 0
+
+
 async def run(queue_redis_url: str, context: dict[str, Any]) -> None:
     """Run arq for ever, with what the jobs need; its Redis away only means that they wait."""
     redis_settings = queue_settings(queue_redis_url)
@@ -113,6 +126,8 @@ async def run(queue_redis_url: str, context: dict[str, Any]) -> None:
                 cron(_ADD_UP_HOURS, minute={10, 40}, second=0, run_at_startup=True),
                 cron(_REMOVE_OLD_DAYS, minute=20, second=0, timeout=_RETENTION_TIMEOUT_S),
                 cron(_WATCH, second=10, timeout=_WATCH_TIMEOUT_S, run_at_startup=True),
+                # What is owed at nine is in the ledger: asked for every minute, it is done once, however late.
+                cron(_JUDGE, second=40, timeout=_JUDGE_TIMEOUT_S),
             ],
             ctx=context,
             handle_signals=False,

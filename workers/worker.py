@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from pullarm.clock import clock_from, system_clock
 from pullarm.domain.errors import Unavailable
+from pullarm.judging import Judge
 from pullarm.lifecycle import Lifecycle
 from pullarm.policies.warm import warm_up
 from pullarm.storage.postgres import (
@@ -26,6 +27,7 @@ from pullarm.storage.postgres.arm_rate_stage import PostgresArmRateStage
 from pullarm.storage.postgres.guardrails import PostgresGuardrails
 from pullarm.storage.postgres.latency import PostgresLatency
 from pullarm.storage.postgres.retention import PostgresRetention
+from pullarm.storage.postgres.verdicts import PostgresVerdicts
 from pullarm.storage.redis import RedisBoard, RedisCallers, RedisEventSource, connect
 from workers import jobs
 from workers.alerting import Alerting
@@ -76,6 +78,7 @@ async def run(settings: Settings) -> None:
                 PostgresGuardrails(database), lifecycle, board, clock, settings.alerts.levels
             ),
             "alerting": Alerting(PostgresAlerts(database), settings.alerts, clock),
+            "judge": Judge(PostgresVerdicts(database), lifecycle),
         }
         callers = CallerPublisher(PostgresTokens(database), RedisCallers(publishing), system_clock)
         source = RedisEventSource(claiming, f"{settings.process}-{uuid4().hex[:8]}")

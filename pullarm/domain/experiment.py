@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from math import isclose
 
 from pullarm.domain.admission import Forced, Seat
 from pullarm.domain.assignment import MICRO, gate_limit
@@ -14,6 +13,7 @@ from pullarm.domain.errors import Conflict
 from pullarm.domain.expected import Expected
 from pullarm.domain.guardrail import Guardrails
 from pullarm.domain.targeting import Targeting
+from pullarm.domain.verdict import Criteria
 
 POLICY_NUMBERS: Mapping[str, int] = {"control": 1, "thompson": 2, "egreedy": 3, "ucb": 4}
 """Stored in events and decision ids: never reused, never changed. 0 is "none", never a policy."""
@@ -76,6 +76,7 @@ ACTIONS: Mapping[str, Mapping[State, State]] = {
         State.SHIPPED: State.STOPPED,
         State.STOPPED: State.STOPPED,
     },
+    "ship": {State.RUNNING: State.SHIPPED, State.SHIPPED: State.SHIPPED},
     "clone": {State.STOPPED: State.STOPPED, State.ARCHIVED: State.ARCHIVED},
     "archive": {
         State.DRAFT: State.ARCHIVED,
@@ -215,6 +216,8 @@ class Spec:
     duration_days: float = 14.0
     expected: Expected = field(default_factory=Expected)
     guardrails: Guardrails = field(default_factory=Guardrails)
+    decision: Criteria = field(default_factory=Criteria)
+    """By what it is judged."""
 
     @property
     def gate_limit(self) -> int:
@@ -289,6 +292,11 @@ class Experiment:
         return self.updated_at + EFFECT_DELAY if serves else self.updated_at
 
     @property
+    def shipped(self) -> int:
+        """Number of the policy that everybody gets; 0 where it is not shipped."""
+        return POLICY_NUMBERS[self.spec.default_policy] if self.state is State.SHIPPED else 0
+
+    @property
     def planned_end(self) -> datetime | None:
         """When it ends by itself; None where it does not, or only its start will tell."""
         if self.state not in (State.DRAFT, State.RUNNING, State.ROLLED_BACK):
@@ -329,21 +337,3 @@ class Experiment:
 def policy_weights(spec: Spec) -> dict[int, float]:
     """Relative traffic weight by policy number, of the policies that have any."""
     return {POLICY_NUMBERS[p.name]: p.weight for p in spec.policies if p.weight > 0}
-
-
-def starts_allocation_epoch(before: Spec, after: Spec) -> bool:
-    """Whether a change makes figures from before and after it incomparable; a pure traffic change does not."""
-
-    def essence(spec: Spec) -> object:
-        return {p.name: dict(p.params) for p in spec.policies}, spec.reward
-
-    old, new = _shares(before), _shares(after)
-    # 0.1 to 0.3 is 1 to 3, though not to the last bit.
-    same = old.keys() == new.keys() and all(isclose(old[p], new[p], rel_tol=1e-9) for p in old)
-    return not same or essence(before) != essence(after)
-
-
-def _shares(spec: Spec) -> dict[int, float]:
-    weights = policy_weights(spec)
-    total = sum(weights.values())
-    return {policy: weight / total for policy, weight in weights.items()}

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import fields, replace
 from datetime import datetime
+from math import isclose
 
 from pullarm.domain.admission import Forced
 from pullarm.domain.assignment import MICRO, allocate
@@ -16,7 +17,6 @@ from pullarm.domain.experiment import (
     State,
     next_state,
     policy_weights,
-    starts_allocation_epoch,
 )
 from pullarm.domain.ports import Revision
 
@@ -55,6 +55,27 @@ def resumed(experiment: Experiment) -> Revision:
     return replace(revision, guard_epoch=experiment.guard_epoch + 1)
 
 
+def shipping(policy: str) -> Plan:
+    """Give a policy to everybody whom the experiment is for: all traffic, in new epochs."""
+
+    def plan(experiment: Experiment) -> Revision | None:
+        state, spec = next_state("ship", experiment.state), experiment.spec
+        if experiment.state is state and spec.default_policy == policy:
+            return None
+        if policy not in {each.name for each in spec.policies}:
+            names = ", ".join(each.name for each in spec.policies)
+            raise invalid("policy", f"is {policy!r}, which the experiment does not have: {names}")
+        revision = changed(experiment, "ship", state)
+        return replace(
+            revision,
+            spec=replace(spec, default_policy=policy, traffic_pct=1.0),
+            allocation_epoch=experiment.allocation_epoch + 1,
+            guard_epoch=experiment.guard_epoch + 1,
+        )
+
+    return plan
+
+
 def edited(experiment: Experiment, spec: Spec) -> Revision | None:
     """Give an experiment another specification, and as few buckets as that takes another policy."""
     state = next_state("edit", experiment.state)
@@ -80,6 +101,24 @@ def edited(experiment: Experiment, spec: Spec) -> Revision | None:
         allocation_epoch=experiment.allocation_epoch + new_epoch,
         guard_epoch=experiment.guard_epoch + new_epoch,
     )
+
+
+def starts_allocation_epoch(before: Spec, after: Spec) -> bool:
+    """Whether a change makes figures from before and after it incomparable; a pure traffic change does not."""
+
+    def essence(spec: Spec) -> object:
+        return {p.name: dict(p.params) for p in spec.policies}, spec.reward
+
+    old, new = _shares(before), _shares(after)
+    # 0.1 to 0.3 is 1 to 3, though not to the last bit.
+    same = old.keys() == new.keys() and all(isclose(old[p], new[p], rel_tol=1e-9) for p in old)
+    return not same or essence(before) != essence(after)
+
+
+def _shares(spec: Spec) -> dict[int, float]:
+    weights = policy_weights(spec)
+    total = sum(weights.values())
+    return {policy: weight / total for policy, weight in weights.items()}
 
 
 def forcing(experiment: Experiment, forced: tuple[Forced, ...]) -> Revision | None:

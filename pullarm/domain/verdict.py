@@ -22,11 +22,6 @@ class Outcome(StrEnum):
     CONTINUE = "continue"
     """Neither can be said yet."""
 
-    @property
-    def final(self) -> bool:
-        """Whether it stands, whatever comes later."""
-        return self in (Outcome.INVALID, Outcome.SHIP, Outcome.KILL, Outcome.ITERATE)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Criteria:
@@ -108,6 +103,8 @@ class Verdict:
     """What an experiment came to on one day."""
 
     outcome: Outcome
+    final: bool
+    """Whether it stands, whatever comes later; what was invalid for its figures alone is judged again."""
     why: str
     policy: str
     """The one to ship; empty where none is."""
@@ -133,6 +130,46 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CohortLift:
+    """One policy beside the baseline in one cohort."""
+
+    cohort: str
+    """The attribute's value; `other` where it is none that was told apart."""
+    serves: int
+    baseline_serves: int
+    lift: float | None
+    interval: tuple[float, float] | None
+    """95 %, for one look at one cohort: among many, some are beside the truth."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BestArm:
+    """One of the arms that are probably a policy's best."""
+
+    arm_id: str
+    version: int
+    serves: int
+    rate: float
+    """Credit a serve; too low rather than too high for arms that were seldom chosen."""
+    probability_best: float
+    """By the posterior of the policy's own decisions."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyDetails:
+    """What is told of one policy beside a verdict; nothing follows from it."""
+
+    cohorts: tuple[CohortLift, ...]
+    """Those with enough serves on both sides."""
+    cohort_variation: float | None
+    """By how much its rates differ between cohorts beyond noise: deviation / mean; None with fewer than two."""
+    baseline_variation: float | None
+    """Of the baseline's rates in the same cohorts: what differs there without the policy."""
+    best_arms: tuple[BestArm, ...]
+    """At most three, the most probable first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoredVerdict:
     """A verdict as it was frozen."""
 
@@ -148,5 +185,7 @@ class StoredVerdict:
     watermark: datetime | None
     """All events of before are in it."""
     verdict: Verdict
+    details: Mapping[str, PolicyDetails]
+    """By policy, as they were then."""
     content: str = field(repr=False)
     """The verdict's JSON, to the byte."""

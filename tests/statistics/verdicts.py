@@ -45,7 +45,7 @@ def judged(
         strata = [] if users is None else [(list(users[place].values()), [1.0] * len(users[place]))]
         sums = {policy: each[place] for policy, each in by_policy.items()}
         found = find(question, Data(sums=sums, strata=strata))
-        if found.outcome.final:
+        if found.final:
             break
         looks = {policy: test.looks for policy, test in found.tests.items()}
         killed = [p for p, test in found.tests.items() if test.call is Outcome.KILL]

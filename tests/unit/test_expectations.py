@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from control.drafts import read_draft
-from control.expectations import ALPHA, expectation, warnings
+from control.expectations import expectation, warnings
 from pullarm.domain.experiment import Arm, ArmStatus, State
 from pullarm.statistics import power
 from tests.builders import experiment
@@ -24,7 +24,7 @@ def test_what_policies_need_goes_by_their_shares_and_the_traffic() -> None:
     policies = [{"name": "thompson", "weight": 2}, "ucb", "control"]
     found = expectation(spec_of(policies=policies, traffic_pct=0.5, expected=KNOWN))
     assert found is not None
-    assert (found.alpha, found.power, found.uplift) == (ALPHA / 2, 0.8, 0.03)
+    assert (found.alpha, found.power, found.uplift) == (0.0125, 0.8, 0.03)
     assert set(found.policies) == {"thompson", "ucb"}
     assert found.policies["thompson"].impressions > found.policies["ucb"].impressions
     for name, share in (("thompson", 0.5), ("ucb", 0.25)):

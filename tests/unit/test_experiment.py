@@ -17,8 +17,8 @@ from pullarm.domain.experiment import (
     State,
     next_state,
     policy_weights,
-    starts_allocation_epoch,
 )
+from pullarm.domain.transitions import starts_allocation_epoch
 
 LEGAL = {
     ("edit", State.DRAFT): State.DRAFT,
@@ -28,6 +28,8 @@ LEGAL = {
     ("stop", State.ROLLED_BACK): State.STOPPED,
     ("stop", State.SHIPPED): State.STOPPED,
     ("stop", State.STOPPED): State.STOPPED,
+    ("ship", State.RUNNING): State.SHIPPED,
+    ("ship", State.SHIPPED): State.SHIPPED,
     ("clone", State.STOPPED): State.STOPPED,
     ("clone", State.ARCHIVED): State.ARCHIVED,
     ("archive", State.DRAFT): State.ARCHIVED,

@@ -58,6 +58,21 @@ def test_traffic_share_is_let_in_and_nobody_else(share: float) -> None:
     assert abs(len(inside) - 1_000 * share) <= 50
 
 
+def test_shipped_policy_is_everybodys_and_goes_on_learning() -> None:
+    running = experiment("thompson", "ucb", traffic_pct=1.0, catalogue=Catalogue.OPEN)
+    spec = replace(running.spec, default_policy="ucb")
+    shipped = replace(running, spec=spec, state=State.SHIPPED)
+    snapshot = snapshot_of(published(shipped))
+    for user in map(str, range(50)):
+        answer = ask(snapshot, query("new", "one", user=user))
+        token = answer.decision.token
+        assert (answer.policy, token.acting) == ("ucb", 4)
+        assert (token.assigned, token.reason) == (4, Reason.SHIPPED)
+        assert answer.decision.newcomers == ["new"]
+    halted = snapshot_of(published(shipped, halt=State.ROLLED_BACK))
+    assert ask(halted, query("two", "one")).policy == "none"
+
+
 def test_fallback_takes_the_callers_first_even_where_it_is_no_arm() -> None:
     snapshot = snapshot_of(published(experiment("thompson", traffic_pct=0.0)))
     answer = ask(snapshot, query("new", "one"))

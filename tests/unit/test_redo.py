@@ -85,7 +85,7 @@ def test_whole_catalogue_is_reproduced(policy: str, state: State, slots: int) ->
 
 
 @pytest.mark.parametrize("mode", ["caller", "uniform"])
-@pytest.mark.parametrize("state", [State.DRAFT, State.STOPPED, State.ROLLED_BACK, State.SHIPPED])
+@pytest.mark.parametrize("state", [State.DRAFT, State.STOPPED, State.ROLLED_BACK])
 def test_fallback_is_control_as_configured(state: State, mode: str) -> None:
     control = PolicySpec(name="control", params={"mode": mode})
     one = published(experiment("thompson", control, arms=ARMS, state=state))
@@ -94,6 +94,24 @@ def test_fallback_is_control_as_configured(state: State, mode: str) -> None:
         assert (found.verdict, found.differences) == (Verdict.REPRODUCED, ())
         assert (found.policy, found.params) == ("control", {"mode": mode})
         assert found.candidates == (0, 2, 0)
+
+
+def test_shipped_policy_is_reproduced_for_everybody() -> None:
+    running = experiment("thompson", "egreedy", arms=ARMS)
+    spec = replace(running.spec, default_policy="egreedy")
+    shipped = replace(running, spec=spec, state=State.SHIPPED)
+    one = published(shipped, learned("thompson", "egreedy"))
+    for decision in decisions(one, ARMS[::-1], slots=2):
+        token = decision.token
+        assert (token.reason, token.assigned, token.acting) == (Reason.SHIPPED, 3, 3)
+        found = redone(decision, one)
+        assert (found.verdict, found.differences, found.policy) == (
+            Verdict.REPRODUCED,
+            (),
+            "egreedy",
+        )
+    other = redone(decisions(one, count=1)[0], replace(one, experiment=running))
+    assert other.verdict is not Verdict.REPRODUCED
 
 
 def test_nothing_to_choose_from_is_reproduced() -> None:

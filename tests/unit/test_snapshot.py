@@ -122,6 +122,14 @@ def with_policy(name: str, **params: float | str) -> Published:
 
 
 UNSOUND: dict[str, tuple[Published, str]] = {
+    "another policy shipped": (
+        with_experiment(
+            lambda e: replace(
+                e, state=State.SHIPPED, spec=replace(e.spec, default_policy="egreedy")
+            )
+        ),
+        "egreedy is shipped, which it does not have",
+    ),
     "no configuration": (replace(LEARNED, experiment=None), "without a configuration"),
     "another configuration": (
         with_experiment(lambda e: replace(e, config_no=2)),

@@ -33,6 +33,7 @@ def judge(question: Question, data: Data) -> Verdict:
     spent = sum(test.looks[-1].spent for test in found.tests.values() if test.looks)
     return Verdict(
         outcome=found.outcome,
+        final=found.final,
         why=_why(question, found, policies, over),
         policy=best,
         day=question.day,

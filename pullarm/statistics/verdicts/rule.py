@@ -80,6 +80,13 @@ class Finding:
     tests: Mapping[str, Test]
     split_p: float
 
+    @property
+    def final(self) -> bool:
+        """Whether it stands: a split that is broken stays so, but figures can be made good."""
+        if self.outcome is Outcome.INVALID:
+            return self.split_p < DAILY_ALPHA
+        return self.outcome in (Outcome.SHIP, Outcome.KILL, Outcome.ITERATE)
+
 
 def find(question: Question, data: Data) -> Finding:
     """Invalid, rolled back, ship, kill, iterate or continue: the first that holds.
@@ -140,7 +147,7 @@ def _test(question: Question, data: Data, policy: str) -> Test:
     killed = policy in question.killed
     enough = min(sums.m, baseline.m) >= criteria.min_events_per_policy
     ripe = question.epoch_days >= criteria.min_window_days
-    if killed or effect is None or not (enough and ripe):
+    if killed or effect is None or question.rolled_back or not (enough and ripe):
         call = Outcome.KILL if killed else Outcome.CONTINUE
         return Test(effect=effect, looks=earlier, tested=False, call=call)
     spent = max(spent_by(question, question.day), earlier[-1].spent if earlier else 0.0)

@@ -101,6 +101,12 @@ class PostgresStatistics:
             await guard_counters.forget(connection, experiment)
             await _add(connection, change)
 
+    async def users_as_of(self, experiment: int, fold_no: int) -> list[Record]:
+        """The rows of `user_sums` as the ledger makes them of the folds up to one; changes nothing."""
+        async with self._database.snapshot() as connection:
+            change = await _whole(connection, experiment, fold_no)
+            return await connection.fetch(_SQL["user_sums"], *change.arguments()["user_sums"])
+
     async def verify(self, experiment: int) -> list[str]:
         """A line for each difference between the tables and what the ledger, as of the cursor, makes of them."""
         async with self._database.snapshot() as connection:
