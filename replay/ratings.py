@@ -22,6 +22,13 @@ class People:
                 f"every attribute must have {len(self.user)} values, one for each user"
             )
 
+    def of(self, users: NDArray[np.int64]) -> dict[str, tuple[str, ...]]:
+        """The attributes of these users, (n,), who are all known, in their order."""
+        rows = np.searchsorted(self.user, users).tolist()
+        return {
+            name: tuple([values[row] for row in rows]) for name, values in self.attributes.items()
+        }
+
 
 def _nobody() -> People:
     return People(user=np.empty(0, dtype=np.int64), attributes={})
