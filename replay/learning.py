@@ -89,7 +89,7 @@ class Learner:
         self._rewards = np.zeros(n_arms, dtype=np.int64)
         self._due_s = np.empty(0)
         self._due = np.empty((0, 2), dtype=np.int64)  # arm, millionths
-        self._grid: Grid | None = None
+        self.grid: Grid | None = None
         self.version = 0
         """The number of the posterior that is published."""
         self.prepared = self._published(None)
@@ -118,5 +118,5 @@ class Learner:
 
     def _published(self, previous: Prepared | None) -> Prepared:
         known = self.posterior
-        self._grid = self._policy.plan_grid(known, self._grid)
-        return self._policy.prepare(known, grid=self._grid, previous=previous)
+        self.grid = self._policy.plan_grid(known, self.grid)
+        return self._policy.prepare(known, grid=self.grid, previous=previous)

@@ -111,16 +111,20 @@ class Learned:
 
     def _worked_out(self, place: int, arms: NDArray[np.int64]) -> NDArray[np.float64]:
         """The probability of each of `arms`, in the caller's order."""
-        from pullarm.policies.exact import integer_weights
-
         if self._ready is None or self._ready[0] != place:
             known, published = self._posteriors[self._versions[place]]
             grid = published or self._policy.plan_grid(known, None)
             self._ready = place, self._policy.prepare(known, grid=grid)
-        prepared = self._ready[1]
-        offer = Offer.of(arms)
-        weights = integer_weights(prepared.weights(offer), prepared.floor)
-        return np.asarray(weights[offer.order] / weights.sum())
+        return drawn_from(self._ready[1], arms)
+
+
+def drawn_from(prepared: Prepared, arms: NDArray[np.int64]) -> NDArray[np.float64]:
+    """With what probability the draw takes each of `arms`, (k,), in the caller's order."""
+    from pullarm.policies.exact import integer_weights
+
+    offer = Offer.of(arms)
+    weights = integer_weights(prepared.weights(offer), prepared.floor)
+    return np.asarray(weights[offer.order] / weights.sum())
 
 
 def posterior(arms: Sequence[str], learned: Mapping[str, tuple[float, float]]) -> Posterior:

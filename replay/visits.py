@@ -1,8 +1,10 @@
 """The *truth* way: real users choose among arms whose rating by that very user is known."""
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,10 +47,33 @@ class Visits:
                 "nothing to choose: use the complete data set, or other arms"
             )
         self._user_ids = [str(user) for user in users.tolist()]
+        self.cohorts = ratings.people.of(users)
+        """What is known of the users, by attribute, in the order of their rows."""
         self._seed = seed
         self._handful = handful
         self.label = label or f"MovieLens {ratings.name}: {len(arms)} movies, real ratings"
         self.arms = tuple(ArmSpec(id=str(arm), label=ratings.titles[arm]) for arm in arms)
+
+    @property
+    def n_users(self) -> int:
+        """How many users can visit."""
+        return len(self._user_ids)
+
+    @property
+    def rates(self) -> NDArray[np.float64]:
+        """What showing each arm earns where it is on offer, in expectation, (n_arms,); 0 for one that never is."""
+        rated = self._outcome != _UNRATED
+        size = rated.sum(axis=1)
+        offered = rated * (np.minimum(size, self._handful) / size)[:, np.newaxis]
+        liked = (offered * (self._outcome == 1)).sum(axis=0)
+        total = offered.sum(axis=0)
+        return np.asarray(np.divide(liked, total, out=np.zeros(len(total)), where=total > 0.0))
+
+    def seeded(self, seed: int) -> Self:
+        """The same users and arms, other visits."""
+        other = copy(self)
+        other._seed = seed
+        return other
 
     def visits(self) -> Iterator[Visit]:
         """Endless; every call starts again from the seed."""

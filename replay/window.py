@@ -63,6 +63,18 @@ def busiest(
     )
 
 
+def whole(ratings: Ratings) -> Window:
+    """The window of all ratings; raises ValueError where there are none."""
+    if not len(ratings):
+        raise ValueError("there are no ratings to make a window of")
+    return Window(
+        start_s=int(ratings.timestamp_s.min()),
+        end_s=int(ratings.timestamp_s.max()) + 1,
+        ratings=len(ratings),
+        users=len(np.unique(ratings.user)),
+    )
+
+
 def activity(ratings: Ratings, *, days: int = 14, grid: Grid = "event") -> Activity:
     """Ratings and distinct users of every window of the grid.
 

@@ -97,3 +97,29 @@ class Deterministic:
         n = (posterior.serves_micro // MICRO).tolist()
         s = (posterior.rewards_micro // MICRO).tolist()
         return Picked(self.pick(n, s), posterior.n_arms)
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """What a policy had learned before, and nothing since."""
+
+    prepared: Prepared
+    name: ClassVar[str] = "frozen"
+    number: ClassVar[int] = 0
+
+    @property
+    def floor(self) -> float:
+        return self.prepared.floor
+
+    def plan_grid(self, posterior: Posterior, previous: Grid | None) -> Grid | None:
+        return None
+
+    def prepare(
+        self,
+        posterior: Posterior,
+        *,
+        grid: Grid | None,
+        previous: Prepared | None = None,
+        offered: NDArray[np.int64] | None = None,
+    ) -> Prepared:
+        return self.prepared
