@@ -37,6 +37,9 @@ class Gates:
 
 STANDARD = Gates()
 
+WEIGHT_EDGES = tuple(10.0 ** (exponent / 4) for exponent in range(-12, 13))
+"""Of the histogram of weights: quarters of a power of ten, from 0.001 to 1,000."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
@@ -50,6 +53,8 @@ class Findings:
     """(sum w)^2 / sum w^2."""
     least_propensity: float
     """Of the actions taken that the target would take more often; 1 if there are none."""
+    weights: tuple[int, ...]
+    """How many weights lie between each two of `WEIGHT_EDGES`; those beyond are with the outermost."""
     calibration_p: float | None
     """The smallest p-value of any arm times their number; None where it is not known what was offered."""
     reasons: tuple[str, ...]
@@ -70,6 +75,7 @@ class Diagnostics:
 
     def __init__(self, *, n_arms: int) -> None:
         self._weights = np.zeros(3)  # n, sum w, sum w^2
+        self._histogram = np.zeros(len(WEIGHT_EDGES) - 1, dtype=np.int64)
         self._largest = 0.0
         self._least = 1.0
         self._arms = np.zeros((3, n_arms))  # offers, sum 1 / p, its variance
@@ -79,6 +85,7 @@ class Diagnostics:
         """Take in a batch of n rounds with the arm taken, (n,), and what it was taken from, if known."""
         weight = rounds.weight
         self._weights += np.array([len(weight), weight.sum(), np.square(weight).sum()])
+        self._histogram += _counted(weight)
         self._largest = max(self._largest, float(weight.max(initial=0.0)))
         reached = rounds.propensity[rounds.target > rounds.propensity]
         self._least = min(self._least, float(reached.min(initial=1.0)))
@@ -101,6 +108,7 @@ class Diagnostics:
             max_weight_share=self._largest / total if total else 0.0,
             effective_rounds=total**2 / squares if squares else 0.0,
             least_propensity=self._least,
+            weights=tuple(self._histogram.tolist()),
             calibration_p=self._calibration(),
             reasons=(),
         )
@@ -113,6 +121,7 @@ class Diagnostics:
         """Those of both logs together."""
         whole = copy.copy(self)
         whole._weights = self._weights + other._weights
+        whole._histogram = self._histogram + other._histogram
         whole._largest = max(self._largest, other._largest)
         whole._least = min(self._least, other._least)
         whole._arms = self._arms + other._arms
@@ -128,6 +137,12 @@ class Diagnostics:
             return 1.0
         z = np.abs((inverse - offered)[judged]) / np.sqrt(variance[judged])
         return min(1.0, 2.0 * NormalDist().cdf(-float(z.max())) * int(judged.sum()))
+
+
+def _counted(weight: NDArray[np.float64]) -> NDArray[np.int64]:
+    place = np.searchsorted(WEIGHT_EDGES, weight, side="right") - 1
+    bins = len(WEIGHT_EDGES) - 1
+    return np.bincount(np.clip(place, 0, bins - 1), minlength=bins)
 
 
 def _reasons(found: Findings, gates: Gates, mean_error: float) -> Iterator[str]:

@@ -1,6 +1,7 @@
-"""`pullarm replay run`: what it prints, writes and refuses."""
+"""`pullarm replay run` and `report`: what they print, write and refuse."""
 
 import json
+from html.parser import HTMLParser
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -9,6 +10,7 @@ from typer.testing import CliRunner, Result
 
 from cli.main import build
 from pullarm.domain.errors import InvalidInput
+from replay.errors import DatasetError
 from replay.log import LogHead, batch, in_memory
 from replay.log_table import write_log
 from tests.movielens_miniature import write_miniature
@@ -114,3 +116,57 @@ def test_what_cannot_be_run_is_refused(
     assert isinstance(ended.exception, InvalidInput)
     assert said in str(ended.exception)
     assert not (tmp_path / "results.json").exists()
+
+
+class _Page(HTMLParser):
+    """What is in a page: its tags with their attributes, and its text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
+def test_a_report_is_one_page_that_loads_nothing(movielens: Path, tmp_path: Path) -> None:
+    asked = ["--seeds", "4", "--visits", "3000", "--way", "logger", "--policy", "control"]
+    asked += ["--policy", "control:mode=uniform"]
+    ran = called("run", movielens, "--out", tmp_path, *asked, "--workers", "1")
+    assert ran.exit_code == 0, ran.output
+    results = json.loads((tmp_path / "results.json").read_bytes())
+    log = tmp_path / "logs" / "control:mode=uniform"
+    for name in ("uniform", "control"):
+        told = called("evaluate", log, "--policy", name, "--json", "--draws", "10")
+        (tmp_path / f"{name}.json").write_text(told.stdout)
+    evaluations = ("--evaluation", tmp_path / "uniform.json", "--evaluation")
+    ended = called("report", tmp_path, *evaluations, tmp_path / "control.json")
+    assert ended.exit_code == 0, ended.output
+    text = (tmp_path / "report.html").read_text()
+    page = _Page(text)
+    assert not {"script", "link", "img", "iframe"} & {tag for tag, _ in page.tags}
+    assert "http" not in text
+    assert "url(" not in text
+    charts = [attributes for tag, attributes in page.tags if tag == "svg"]
+    # Difference, rate, regret, stability; the estimates of one policy, and the weights of both.
+    assert len(charts) == 4 + 1 + 2
+    assert all(chart["role"] == "img" and chart["aria-label"] for chart in charts)
+    words = "".join(page.words)
+    told = results["under"][0]["policies"]["control:mode=uniform"]
+    assert f"{100 * told['rate']['value']:.2f} %" in words
+    assert f"{100 * told['less_control']['value']:+.2f} ±" in words
+    assert "Not estimable: 3,000 rounds are worth" in words  # control on a uniform log
+    assert " ".join(results["arguments"][:4]) in words
+    assert results["sources"][0]["sha256"] in words
+    assert "prefers-color-scheme: dark" in text
+
+
+def test_what_cannot_be_reported_is_told(movielens: Path, tmp_path: Path) -> None:
+    ended = called("report", tmp_path)
+    assert isinstance(ended.exception, DatasetError)
+    assert "results.json cannot be read" in str(ended.exception)
