@@ -16,6 +16,7 @@ from benchmarks import (
     freshness,
     kernel,
     refresh,
+    replaying,
     sla,
     startup,
     traffic,
@@ -247,6 +248,13 @@ async def _estimators(run: Run) -> Finding:
     return Finding(figures=found, details=found)
 
 
+async def _replay(run: Run) -> Finding:
+    await run.close_platform()
+    run.report(f"replaying {len(replaying.POLICIES)} policies, {replaying.RUNS} runs each")
+    found = await _apart(replaying.measure, seed=run.settings.seed)
+    return Finding(figures=found, details=found)
+
+
 _SOUND = (Limit(figure="errors", at_most=0), Limit(figure="answers without a policy", at_most=0))
 
 SUITES: Sequence[Suite] = (
@@ -330,6 +338,12 @@ SUITES: Sequence[Suite] = (
         description="Every off-policy estimator over 10 million rows, and the report",
         limits=estimators.LIMITS,
         measure=_estimators,
+    ),
+    Suite(
+        name="replay",
+        description="Four policies x 20 runs in the truth way on all cores, and a million events by rejection",
+        limits=replaying.LIMITS,
+        measure=_replay,
     ),
 )
 """All of them, in the order in which they run."""
