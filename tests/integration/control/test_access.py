@@ -84,13 +84,14 @@ async def client(app: Litestar) -> AsyncIterator[AsyncClient]:
 
 
 async def ask(app: Litestar, secret: str | None, method: str, path: str, reference: str) -> int:
-    """The status of a request with an empty object as its body, where there is one."""
+    """The status of a request, with an empty object where it has a body; a stream ends with its first event."""
     parts = {"reference": reference, "file_path": "app.js", "token_id": "tok_none"}
     parts |= {"path": "x", "arm_id": "a", "name": "x", "decision": "0" * 32}
     parts |= {"guardrail": "error_rate"}
     body: dict[str, str] | None = {} if method in ("POST", "PATCH", "PUT") else None
+    few = {"max_events": 1} if path.endswith("/live") else None
     async with client_of(app, secret) as client:
-        answer = await client.request(method, path.format(**parts), json=body)
+        answer = await client.request(method, path.format(**parts), json=body, params=few)
         if answer.status_code in REFUSED:
             problem(answer, HTTPStatus(answer.status_code))
     return answer.status_code
