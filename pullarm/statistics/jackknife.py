@@ -15,6 +15,7 @@ leave out what came after the change. They are in the same group in both, so tha
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,13 +80,25 @@ class GroupedLift:
 
 def rate(sums: GroupSums) -> Rate | None:
     """The rate of all groups together; None without impressions."""
-    trials, earned, groups = int(sums.m.sum()), int(sums.c.sum()), int(sums.seen.sum())
+    return rates([sums])[0]
+
+
+def rates(several: Sequence[GroupSums]) -> list[Rate | None]:
+    """The rate of each, in their order; None without impressions."""
+    if not several:
+        return []
+    whole = GroupSums(np.stack([sums.m for sums in several]), np.stack([sums.c for sums in several]))
+    errors = _error(_without_each(whole) / MICRO, whole.seen)
+    columns = whole.m.sum(-1), whole.c.sum(-1), whole.seen.sum(-1), errors
+    return [_rate(*each) for each in zip(*(column.tolist() for column in columns), strict=True)]
+
+
+def _rate(trials: int, earned: int, groups: int, error: float) -> Rate | None:
     if trials == 0:
         return None
-    value = earned / trials / MICRO
-    error = _error(_without_each(sums)[sums.seen] / MICRO) if groups > 1 else None
-    interval = wilson.clustered(value, error, trials=trials, clusters=groups)
-    return Rate(value=value, error=error, interval=interval)
+    value, told = earned / trials / MICRO, error if groups > 1 else None
+    interval = wilson.clustered(value, told, trials=trials, clusters=groups)
+    return Rate(value=value, error=told, interval=interval)
 
 
 def log_lift(treatment: GroupSums, control: GroupSums) -> GroupedLift | None:
@@ -97,7 +110,7 @@ def log_lift(treatment: GroupSums, control: GroupSums) -> GroupedLift | None:
     if any(np.count_nonzero(each) < 2 for side in sides for each in (side.m, side.c)):
         return None
     left = np.log(_without_each(treatment)) - np.log(_without_each(control))
-    error = _error(left[treatment.seen | control.seen])
+    error = float(_error(left, treatment.seen | control.seen))
     if error == 0.0:
         return None
     (above, below), groups = (
@@ -108,12 +121,15 @@ def log_lift(treatment: GroupSums, control: GroupSums) -> GroupedLift | None:
 
 
 def _without_each(sums: GroupSums) -> NDArray[np.float64]:
-    """Reward an impression without one of the groups, (n_groups,); at least two have impressions."""
-    left: NDArray[np.float64] = (sums.c.sum() - sums.c) / (sums.m.sum() - sums.m)
-    return left
+    """Reward an impression without one of the groups, (..., n_groups); 0 without any."""
+    m, c = (each.sum(-1, keepdims=True) - each for each in (sums.m, sums.c))
+    return np.divide(c, m, out=np.zeros(m.shape), where=m > 0)
 
 
-def _error(left: NDArray[np.float64]) -> float:
-    """The standard error of what these are without one group each, (n_groups,)."""
-    groups = len(left)
-    return float(np.sqrt((groups - 1) / groups * ((left - left.mean()) ** 2).sum()))
+def _error(left: NDArray[np.float64], seen: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """The standard error, (...), of what these are without one group each that has impressions, (..., n_groups)."""
+    groups = np.maximum(seen.sum(-1), 1)
+    mean = (left * seen).sum(-1) / groups
+    squares = (((left - mean[..., None]) * seen) ** 2).sum(-1)
+    error: NDArray[np.float64] = np.sqrt((groups - 1) / groups * squares)
+    return error

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from itertools import count
 from random import Random
 from typing import TypeVar
@@ -11,7 +12,7 @@ from pullarm.domain.assignment import MICRO
 from pullarm.domain.audit import Author
 from pullarm.domain.experiment import Aggregation, Experiment, Exposure
 from pullarm.domain.rebuild import Exclusion
-from pullarm.domain.rollup import Span
+from pullarm.domain.rollup import Grain, Span
 from pullarm.domain.summary import DataCut, Summary
 from pullarm.statistics.jackknife import GroupSums
 from pullarm.storage.memory import (
@@ -32,7 +33,7 @@ from pullarm.storage.postgres import (
 )
 from tests.ledger_events import HOUR_MS, START_MS, Event, batch, draft
 
-Key = TypeVar("Key", int, tuple[int, int])
+Key = TypeVar("Key", int, tuple[int, int], tuple[datetime, int])
 
 
 @dataclass
@@ -91,6 +92,10 @@ class LedgerScene:
             for only in (None, [3], [0, 7], []):
                 cohorts = _listed(await stored.cohorts(number, span, only=only))
                 assert cohorts == _listed(await counted.cohorts(number, span, only=only))
+            for grain, cohort in ((Grain.HOUR, None), (Grain.DAY, None), (Grain.HOUR, 3)):
+                points = _listed(await stored.timeseries(number, span, grain, cohort=cohort))
+                expected = await counted.timeseries(number, span, grain, cohort=cohort)
+                assert points == _listed(expected)
 
     async def fold(self, events: Iterable[Event]) -> None:
         """Into PostgreSQL only."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pullarm.domain.assignment import MICRO
 from pullarm.domain.rollup import GROUPS
-from pullarm.statistics.jackknife import GroupSums, log_lift, rate
+from pullarm.statistics.jackknife import GroupSums, log_lift, rate, rates
 from pullarm.statistics.ratio import Sums
 from pullarm.statistics.ratio import log_lift as exact_log_lift
 
@@ -150,3 +150,14 @@ def test_one_user_in_two_policies_moves_both_in_one_group() -> None:
     assert apart is not None
     assert together.value == pytest.approx(apart.value)
     assert together.error < 0.4 * apart.error
+
+
+def test_rates_at_once_are_those_one_by_one() -> None:
+    several = [
+        sums([1, 1, 2], [0, 1, 1]),
+        sums([0, 0, 3], [0, 0, 1]),
+        sums([0, 0, 0], [0, 0, 0]),
+        sums([4, 0, 2], [0, 0, 2]),
+    ]
+    assert rates(several) == [rate(each) for each in several]
+    assert rates([]) == []

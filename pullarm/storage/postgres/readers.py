@@ -12,6 +12,7 @@ from pullarm.storage.postgres.history import PostgresHistory
 from pullarm.storage.postgres.latency import PostgresLatency
 from pullarm.storage.postgres.series import PostgresSeries
 from pullarm.storage.postgres.summary import PostgresSummary
+from pullarm.storage.postgres.user_groups import PostgresUserGroups
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +22,7 @@ class PostgresReaders:
     summary: PostgresSummary
     series: PostgresSeries
     arm_rates: PostgresArmRates
+    groups: PostgresUserGroups
     latency: PostgresLatency
     epochs: PostgresEpochs
     decisions: PostgresDecisions
@@ -34,6 +36,7 @@ class PostgresReaders:
             summary=PostgresSummary(database),
             series=PostgresSeries(database),
             arm_rates=PostgresArmRates(database),
+            groups=PostgresUserGroups(database),
             latency=PostgresLatency(database),
             epochs=PostgresEpochs(database),
             decisions=PostgresDecisions(database),

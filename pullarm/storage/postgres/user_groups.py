@@ -1,10 +1,12 @@
 """Reads what groups of users did: rates and lifts with intervals for any hours, policies and cohorts."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import numpy as np
 
+from pullarm.domain.experiment import POLICY_NUMBERS
 from pullarm.domain.rollup import GROUPS, Grain, Span
 from pullarm.statistics.jackknife import GroupSums
 from pullarm.storage.postgres.database import Database, queries
@@ -12,6 +14,8 @@ from pullarm.storage.postgres.database import Database, queries
 _SQL = queries("user_groups")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _HOURS = 24
+_STRIPE = 25
+"""Groups in one row."""
 _ALL = -1
 """In place of a cohort: all of them together."""
 
@@ -39,6 +43,25 @@ class PostgresUserGroups:
         hours at both ends of a span are as many rows as six weeks.
         """
         return await self._sums(experiment, span, only)
+
+    async def timeseries(
+        self, experiment: int, span: Span, grain: Grain, *, cohort: int | None = None
+    ) -> dict[tuple[datetime, int], GroupSums]:
+        """By bucket, hours or days that begin in a span, and assigned policy; of one cohort only, where it is given."""
+        first, until = (-((_EPOCH - end) // grain.width) for end in (span.since, span.until))
+        place = grain.width // Grain.HOUR.width, first, until
+        of = list(POLICY_NUMBERS.values()), _ALL if cohort is None else cohort
+        async with self._database.transaction() as connection:
+            await connection.execute(_SQL["prepare"])
+            rows = await connection.fetch(_SQL["series"], experiment, *place, *of)
+        found: defaultdict[tuple[datetime, int], GroupSums] = defaultdict(
+            lambda: GroupSums(np.zeros(GROUPS, np.int64), np.zeros(GROUPS, np.int64))
+        )
+        for row in rows:
+            sums = found[_EPOCH + row["bucket"] * grain.width, row["policy"]]
+            groups = slice(row["stripe"] * _STRIPE, (row["stripe"] + 1) * _STRIPE)
+            sums.m[groups], sums.c[groups] = row["m"], row["c"]
+        return {place: sums for place, sums in found.items() if sums.m.any()}
 
     async def _sums(
         self, experiment: int, span: Span, cohorts: Sequence[int] | None

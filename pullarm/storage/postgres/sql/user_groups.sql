@@ -19,3 +19,15 @@ FROM (
     GROUP BY policy, cohort, grp
 ) AS summed
 GROUP BY policy, cohort;
+
+-- series --
+-- Each bucket of a stretch by policy, of one cohort: by the index for each, which has the other cohorts in between.
+SELECT bucket, policy, g.stripe, g.m, g.c
+FROM generate_series($3::integer, $4::integer - 1) AS bucket
+CROSS JOIN unnest($5::smallint[]) AS policy
+CROSS JOIN LATERAL (
+    SELECT stripe, m, c FROM user_group AS u
+    WHERE u.experiment_id = $1 AND u.hours = $2::smallint AND u.bucket = bucket.bucket AND u.policy = policy.policy
+      AND u.cohort = $6
+    OFFSET 0
+) AS g;
