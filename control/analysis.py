@@ -6,24 +6,23 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate
+from operator import add
 from typing import Any
 
-import numpy as np
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath
 
 from control import arm_rates
 from control.analysis_views import (
     ADAPTIVE,
+    BY_GROUPS,
     NAIVE,
-    NO_PART,
+    NOT_BY_ARM,
+    NOT_BY_MINUTE,
     ArmFigures,
     ArmsView,
     ArmWithFigures,
-    CohortFigures,
-    CohortsView,
-    Fairness,
-    Figures,
+    Interval,
     Maturity,
     PointView,
     TimeseriesView,
@@ -35,13 +34,15 @@ from pullarm.clock import Clock
 from pullarm.domain.assignment import MICRO
 from pullarm.domain.decision import GRACE_MS, UNLISTED
 from pullarm.domain.experiment import POLICY_NAMES, Experiment
-from pullarm.domain.rollup import ArmCounts, CohortCounts, Counts, Grain, Point, Span
+from pullarm.domain.rollup import ArmCounts, Counts, Grain, Point, Span
 from pullarm.domain.summary import DataCut
 from pullarm.lifecycle import Lifecycle
-from pullarm.statistics.cohorts import LEAST_IMPRESSIONS
+from pullarm.statistics import jackknife
+from pullarm.statistics.jackknife import GroupSums
 from pullarm.storage.postgres.readers import PostgresReaders
 
 _DAY = timedelta(days=1)
+_Point = tuple[Point, GroupSums | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,15 +130,20 @@ class Analysis:
             points = await series.cohorts_timeseries(number, span, grain, [cohort])
         else:
             points = await series.timeseries(number, span, grain)
-        by_policy: defaultdict[str, list[Point]] = defaultdict(list)
+        groups, note = {}, NOT_BY_ARM if arms is not None else NOT_BY_MINUTE
+        if arms is None and grain is not Grain.MINUTE:
+            note = BY_GROUPS
+            groups = await self.readers.groups.timeseries(number, span, grain, cohort=cohort)
+        by_policy: defaultdict[str, list[_Point]] = defaultdict(list)
         for point in points:
             if policy in (None, point.policy):
-                by_policy[POLICY_NAMES[point.policy]].append(point)
+                sums = groups.get((point.begins_at, point.policy))
+                by_policy[POLICY_NAMES[point.policy]].append((point, sums))
         return TimeseriesView(
             **asked.framed(span),
             grain=grain,
             maturity=await self.maturity(asked),
-            interval_note=NO_PART,
+            interval_note=note,
             policies={
                 name: tuple(_cumulated(points, grain, asked.mature_before))
                 for name, points in by_policy.items()
@@ -163,7 +169,7 @@ class Analysis:
             **asked.framed(span),
             maturity=await self.maturity(asked),
             rate_note=NAIVE,
-            interval_note=NO_PART,
+            interval_note=NOT_BY_ARM,
             adaptive_note=ADAPTIVE,
             adaptive_cut=arm_rates.cut(adaptive),
             arms=tuple(
@@ -178,57 +184,51 @@ class Analysis:
             unlisted=tuple(told[UNLISTED]) if arms is None else (),
         )
 
-    async def cohorts(self, asked: Asked, *, policy: int | None, cohort: int | None) -> CohortsView:
-        """By policy, then cohort."""
-        span = aligned(asked.span, Grain.DAY)
-        found = [
-            each
-            for each in await self.readers.series.cohorts(asked.experiment.number, span)
-            if policy in (None, each.policy)
-        ]
-        policies = sorted({each.policy for each in found})
-        return CohortsView(
-            **asked.framed(span),
-            maturity=await self.maturity(asked),
-            interval_note=NO_PART,
-            least_serves=LEAST_IMPRESSIONS,
-            cohorts=tuple(_cohort(each) for each in found if cohort in (None, each.cohort)),
-            fairness=tuple(
-                _fairness(POLICY_NAMES[number], [c for c in found if c.policy == number])
-                for number in policies
-            ),
-        )
 
-
-def figures(counts: Counts) -> Figures:
-    """Without an interval."""
-    return Figures(**_figures(counts))
-
-
-def _figures(counts: Counts) -> dict[str, Any]:
+def of_counts(counts: Counts, interval: Interval | None) -> dict[str, Any]:
+    """The fields of figures."""
     return {
         "serves": counts.serves,
         "rewarded": counts.rewarded,
         "reward": counts.credit_micro / MICRO,
         "rate": counts.rate,
-        "interval": None,
+        "interval": interval,
     }
 
 
 def _cumulated(
-    points: Sequence[Point], grain: Grain, mature_before: datetime
+    found: Sequence[_Point], grain: Grain, mature_before: datetime
 ) -> Iterable[PointView]:
+    points = [point for point, _ in found]
     serves = accumulate(point.counts.serves for point in points)
     credits = accumulate(point.counts.credit_micro for point in points)
-    for point, served, earned in zip(points, serves, credits, strict=True):
+    intervals = _intervals([sums for _, sums in found])
+    for point, served, earned, (own, cumulated) in zip(
+        points, serves, credits, intervals, strict=True
+    ):
         yield PointView(
-            **_figures(point.counts),
+            **of_counts(point.counts, own),
             at=point.begins_at,
             mature=point.begins_at + grain.width <= mature_before,
             cumulative_serves=served,
             cumulative_reward=earned / MICRO,
             cumulative_rate=earned / MICRO / served if served else None,
+            cumulative_interval=cumulated,
         )
+
+
+def _intervals(
+    several: Sequence[GroupSums | None],
+) -> Iterable[tuple[Interval | None, Interval | None]]:
+    """Of each bucket's rate and of that of all until then; of none where one of them has no sums."""
+    told = [sums for sums in several if sums is not None]
+    if len(told) < len(several):
+        return [(None, None)] * len(several)
+    by_bucket, cumulated = jackknife.rates(told), jackknife.rates(list(accumulate(told, add)))
+    return [
+        (own.interval if own else None, whole.interval if whole else None)
+        for own, whole in zip(by_bucket, cumulated, strict=True)
+    ]
 
 
 def _arm(found: ArmCounts, served: int) -> ArmFigures:
@@ -240,26 +240,6 @@ def _arm(found: ArmCounts, served: int) -> ArmFigures:
         reward=found.counts.credit_micro / MICRO,
         share=found.counts.serves / served,
         naive_rate=found.counts.rate,
-    )
-
-
-def _cohort(found: CohortCounts) -> CohortFigures:
-    return CohortFigures(
-        **_figures(found.counts), policy=POLICY_NAMES[found.policy], cohort=found.cohort
-    )
-
-
-def _fairness(policy: str, found: Sequence[CohortCounts]) -> Fairness:
-    rates = np.array(
-        [each.counts.rate for each in found if each.counts.serves >= LEAST_IMPRESSIONS]
-    )
-    told = len(rates) > 1 and rates.mean() > 0
-    return Fairness(
-        policy=policy,
-        cohorts=len(rates),
-        naive_cv=float(rates.std(ddof=1) / rates.mean()) if told else None,
-        corrected_cv=None,
-        p_value=None,
     )
 
 

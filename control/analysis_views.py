@@ -9,11 +9,18 @@ from pullarm.domain.summary import DataCut
 
 Interval = tuple[float, float]
 
-NO_PART = (
-    "intervals take users as the independent units, and what each of them did is not kept by part: "
-    "they are told of an experiment as a whole"
+NOT_BY_ARM = (
+    "intervals take users as the independent units, and what each of them did is not kept by arm"
 )
-"""Why figures over a part of the time, of the arms or of the cohorts have no interval."""
+NOT_BY_MINUTE = (
+    "intervals take users as the independent units, and what they did is kept by hours and days: ask for one of "
+    "these as grain"
+)
+BY_GROUPS = (
+    "of 95 %, from 200 groups of users as the independent units; a user who was shown two policies in this time counts "
+    "with both"
+)
+"""What intervals of a part of the time or of cohorts rest on."""
 NAIVE = (
     "naive: rewards by serves, of whatever was served. A bandit serves an arm less once it did badly by chance, so "
     "such rates are too low, most of all those of arms that are served little"
@@ -50,7 +57,7 @@ class Figures:
     rate: float | None
     """Mean credit a serve; None before the first serve."""
     interval: Interval | None
-    """95 % interval of the rate, with users as the independent units; None where `interval_note` says why."""
+    """95 % interval of the rate, with users as the independent units; None without serves, or see `interval_note`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +84,7 @@ class PointView(Figures):
     """Since the first bucket."""
     cumulative_reward: float
     cumulative_rate: float | None
+    cumulative_interval: Interval | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +93,7 @@ class TimeseriesView(Framed):
 
     grain: str
     maturity: Maturity
-    interval_note: str | None
+    interval_note: str
     policies: dict[str, tuple[PointView, ...]]
     """By assigned policy; by acting policy where an arm is asked for."""
 
@@ -173,38 +181,16 @@ class ArmsView(Framed):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CohortFigures(Figures):
-    """One cohort under its users' policy."""
+class Lift:
+    """How much more than the baseline a policy earns; 0.03 is 3 % more."""
 
-    policy: str
-    cohort: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fairness:
-    """How unequal a policy's rates are between cohorts."""
-
-    policy: str
-    cohorts: int
-    """Those with enough serves to compare."""
-    naive_cv: float | None
-    """Standard deviation by mean of their rates: above 0 by noise alone."""
-    corrected_cv: float | None
-    """The same without the noise; None without intervals."""
-    p_value: float | None
-    """Of all cohorts being equal; None without intervals."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CohortsView(Framed):
-    """Cohorts by assigned policy."""
-
-    maturity: Maturity
-    interval_note: str | None
-    least_serves: int
-    """A cohort with fewer is not compared."""
-    cohorts: tuple[CohortFigures, ...]
-    fairness: tuple[Fairness, ...]
+    value: float
+    interval: Interval
+    """95 %, for one look that was settled before."""
+    anytime_interval: Interval
+    """95 % over all looks at once: for whoever looks every day."""
+    shrunk: float
+    """What to expect of it: lifts are looked at when they happen to be large."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -260,24 +246,11 @@ class AllocationView(Framed):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lift:
-    """How much more than the baseline a policy earns; 0.03 is 3 % more."""
-
-    value: float
-    interval: Interval
-    """95 %, for one look that was settled before."""
-    anytime_interval: Interval
-    """95 % over all looks at once: for whoever looks every day."""
-    shrunk: float
-    """What to expect of it: lifts are looked at when they happen to be large."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyRegret(Figures):
     """One policy beside the others."""
 
     lift: Lift | None
-    """Over the baseline, of the newest allocation epoch; None for the baseline, and before both have earned."""
+    """Over the baseline; None for the baseline, and before both have earned."""
     mature_lift: Lift | None
     """The same of decisions whose rewards have all come."""
     gap_to_best: float | None
@@ -291,6 +264,7 @@ class RegretView(Framed):
     """What each policy earned less than the best."""
 
     allocation_epoch: int
+    """The newest. What is asked for may begin before it: shares were others then, and a lift is partly of that."""
     baseline: str
     best: str | None
     maturity: Maturity

@@ -10,11 +10,11 @@ from control.access import needs
 from control.analysis import BY_TIME, Analysis, Asked
 from control.analysis_views import (
     AllocationView,
-    CohortsView,
     EpochsView,
     RegretView,
     TimeseriesView,
 )
+from control.cohort_figures import CohortsView, told
 from control.comparison import Comparison
 from control.experiments import PATH
 from control.filters import (
@@ -23,6 +23,7 @@ from control.filters import (
     OfCohort,
     OfPolicy,
     arm_numbers,
+    cohort_number,
     only_declared,
     policy_number,
 )
@@ -60,7 +61,7 @@ class Analytics(Controller):
             grain,
             policy=policy_number(policy),
             arms=arm_numbers(asked.experiment, arm),
-            cohort=cohort,
+            cohort=cohort_number(asked.experiment, cohort),
         )
 
     @get("/cohorts")
@@ -72,7 +73,8 @@ class Analytics(Controller):
         cohort: OfCohort = None,
     ) -> CohortsView:
         """Show what came of each cohort under each policy, by whole days, and how unequal they are."""
-        return await analysis.cohorts(asked, policy=policy_number(policy), cohort=cohort)
+        number = cohort_number(asked.experiment, cohort)
+        return await told(analysis, asked, policy=policy_number(policy), cohort=number)
 
     @get("/latency")
     async def latency(
@@ -100,9 +102,10 @@ class Analytics(Controller):
         self,
         asked: NamedDependency[Asked],
         comparison: NamedDependency[Comparison],
+        cohort: OfCohort = None,
     ) -> RegretView:
         """Show each policy's lift over control and its gap to the best; without a time, of the newest epoch."""
-        return await comparison.regret(asked)
+        return await comparison.regret(asked, cohort_number(asked.experiment, cohort))
 
     @get("/epochs")
     async def epochs(

@@ -1,14 +1,14 @@
 """Policies beside each other: how traffic was split between them, and what each earned less than the best."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from math import expm1, log
-from typing import Any
+from math import log
+from typing import Any, TypeVar
 
-from control.analysis import Analysis, Asked, figures
+from control.analysis import Analysis, Asked, of_counts
 from control.analysis_views import (
-    NO_PART,
+    BY_GROUPS,
     AllocationView,
     Concentration,
     EpochPolicy,
@@ -22,19 +22,18 @@ from control.analysis_views import (
     SharePoint,
 )
 from control.filters import aligned, grained
+from control.intervals import lift_of_groups, lift_of_users, of_rate
 from control.views import interval_of
 from pullarm.domain.analysis import Epoch
 from pullarm.domain.assignment import BUCKETS
 from pullarm.domain.experiment import POLICY_NAMES, POLICY_NUMBERS, Experiment
 from pullarm.domain.rollup import ArmCounts, Grain, Point, Span
 from pullarm.domain.summary import PolicyFigures
-from pullarm.statistics import mixture, srm
-from pullarm.statistics.ratio import Sums, log_lift
-from pullarm.statistics.shrinkage import TAU, shrunk
+from pullarm.statistics import srm
+from pullarm.statistics.jackknife import GroupSums
+from pullarm.statistics.ratio import Sums
 
 BASELINE = "control"
-ALPHA = 0.05
-_Z = 1.959963984540054
 _GAP = (
     "the best policy is picked for having earned most, so that gaps are at least 0, and above it by noise alone: "
     "look at lift and its interval first"
@@ -44,6 +43,11 @@ _SEVERAL_EPOCHS = (
     "to compare with"
 )
 _ONE_POLICY = "there are not two policies with traffic to split users between"
+
+_Lifts = tuple[Lift | None, Lift | None]
+"""Of everything, and of what is mature."""
+_Compared = tuple[Figures, _Lifts]
+_Kind = TypeVar("_Kind", Sums, GroupSums)
 
 
 class Comparison:
@@ -95,36 +99,82 @@ class Comparison:
         )
         return ratio, None
 
-    async def regret(self, asked: Asked) -> RegretView:
-        """Of the newest allocation epoch, from sums by user; of a part of the time, where one is asked for, without."""
-        whole = asked.whole
+    async def regret(self, asked: Asked, cohort: int | None = None) -> RegretView:
+        """Of the newest allocation epoch; of a part of the time or a cohort, where one is asked for."""
+        whole = asked.whole and cohort is None
         span = aligned(asked.span, Grain.MINUTE)
-        sums, mature = await self._sums(asked) if whole else ({}, {})
-        counted = await (self._of_users(asked) if whole else self._of_part(asked, span))
-        rates = {name: each.rate for name, each in counted.items() if each.rate is not None}
-        best = max(rates, key=lambda name: (rates[name], name)) if rates else None
+        if not whole:
+            span = await self._part(asked, Grain.HOUR if cohort is None else Grain.DAY)
+        counted = await (self._of_users(asked) if whole else self._of_part(asked, span, cohort))
+        rates = {name: each[0].rate for name, each in counted.items()}
+        earned = {name: rate for name, rate in rates.items() if rate is not None}
+        best = max(earned, key=lambda name: (earned[name], name)) if earned else None
         return RegretView(
             **asked.framed(span),
             allocation_epoch=asked.experiment.allocation_epoch,
             baseline=BASELINE,
             best=best,
             maturity=await self._analysis.maturity(asked),
-            interval_note=None if whole else NO_PART,
+            interval_note=None if whole else BY_GROUPS,
             gap_note=_GAP,
             policies={
-                name: _regret(name, each, rates[best] if best else None, sums, mature)
-                for name, each in counted.items()
+                name: _regret(each, lifts, earned[best] if best else None)
+                for name, (each, lifts) in counted.items()
             },
         )
 
-    async def _of_users(self, asked: Asked) -> dict[str, Figures]:
+    async def _part(self, asked: Asked, grain: Grain) -> Span:
+        """The time asked for, in whole buckets; of a cohort without a time the newest epoch's."""
+        if not asked.whole:
+            return aligned(asked.span, grain)
+        epoch = asked.experiment.allocation_epoch
+        epochs = await self._readers.epochs.of(asked.experiment.number)
+        began_at = min(
+            (each.began_at for each in epochs if each.allocation_epoch == epoch),
+            default=asked.span.since,
+        )
+        return aligned(Span(since=began_at, until=asked.span.until), grain)
+
+    async def _of_users(self, asked: Asked) -> dict[str, _Compared]:
         epochs = await self._readers.epochs.figures(asked.experiment.number)
         found = epochs.get(asked.experiment.allocation_epoch, {})
-        return {name: Figures(**of_users(each)) for name, each in found.items()}
+        sums, mature = await self._sums(asked)
+        return {
+            name: (
+                Figures(**of_users(each)),
+                (_over(name, sums, lift_of_users), _over(name, mature, lift_of_users)),
+            )
+            for name, each in found.items()
+        }
 
-    async def _of_part(self, asked: Asked, span: Span) -> dict[str, Figures]:
-        found = await self._readers.series.policies(asked.experiment.number, span)
-        return {POLICY_NAMES[number]: figures(counts) for number, counts in found.items()}
+    async def _of_part(self, asked: Asked, span: Span, cohort: int | None) -> dict[str, _Compared]:
+        number, series = asked.experiment.number, self._readers.series
+        if cohort is None:
+            counts = await series.policies(number, span)
+        else:
+            found = await series.cohorts(number, span)
+            counts = {each.policy: each.counts for each in found if each.cohort == cohort}
+        # Buckets that end before then: the last one of these may have begun in the span.
+        grain = Grain.HOUR if cohort is None else Grain.DAY
+        begins = min(span.until, asked.mature_before - grain.width + timedelta(microseconds=1))
+        mature = Span(since=span.since, until=max(span.since, begins))
+        sums, matured = [await self._groups(number, each, cohort) for each in (span, mature)]
+        return {
+            name: (
+                Figures(**of_counts(each, of_rate(sums.get(name)))),
+                (_over(name, sums, lift_of_groups), _over(name, matured, lift_of_groups)),
+            )
+            for name, each in ((POLICY_NAMES[policy], each) for policy, each in counts.items())
+        }
+
+    async def _groups(self, number: int, span: Span, cohort: int | None) -> dict[str, GroupSums]:
+        groups = self._readers.groups
+        if cohort is None:
+            by_policy = await groups.policies(number, span)
+        else:
+            found = await groups.cohorts(number, span, only=[cohort])
+            by_policy = {policy: sums for (policy, _), sums in found.items()}
+        return {POLICY_NAMES[policy]: sums for policy, sums in by_policy.items()}
 
     async def _sums(self, asked: Asked) -> tuple[dict[str, Sums], dict[str, Sums]]:
         """Over users, of all decisions of the newest allocation epoch and of those that are mature."""
@@ -203,40 +253,28 @@ def of_users(found: PolicyFigures) -> dict[str, Any]:
     }
 
 
-def _regret(
-    name: str,
-    counted: Figures,
-    best: float | None,
-    sums: Mapping[str, Sums],
-    mature: Mapping[str, Sums],
-) -> PolicyRegret:
+def _regret(counted: Figures, lifts: _Lifts, best: float | None) -> PolicyRegret:
     gap = None if best is None or counted.rate is None else best - counted.rate
+    lift, mature_lift = lifts
     return PolicyRegret(
         serves=counted.serves,
         rewarded=counted.rewarded,
         reward=counted.reward,
         rate=counted.rate,
         interval=counted.interval,
-        lift=_lift(name, sums),
-        mature_lift=_lift(name, mature),
+        lift=lift,
+        mature_lift=mature_lift,
         gap_to_best=gap,
         missed_reward=None if gap is None else gap * counted.serves,
     )
 
 
-def _lift(name: str, sums: Mapping[str, Sums]) -> Lift | None:
-    if name == BASELINE or name not in sums or BASELINE not in sums:
-        return None
-    found = log_lift(sums[name], sums[BASELINE])
-    if found is None:
-        return None
-    reach = float(mixture.radius(found.error, tau=TAU, alpha=ALPHA))
-    return Lift(
-        value=found.lift,
-        interval=found.interval(_Z),
-        anytime_interval=(expm1(found.value - reach), expm1(found.value + reach)),
-        shrunk=shrunk(found).lift,
-    )
+def _over(
+    name: str,
+    sums: Mapping[str, _Kind],
+    lift: Callable[[_Kind | None, _Kind | None], Lift | None],
+) -> Lift | None:
+    return None if name == BASELINE else lift(sums.get(name), sums.get(BASELINE))
 
 
 def _epoch(epoch: Epoch, ended_at: datetime | None) -> EpochView:

@@ -11,6 +11,7 @@ from litestar.utils.signature import ParsedSignature
 from control.access import AnyConnection
 from control.fields import shown
 from control.problems import BadParameter
+from pullarm.domain.cohorts import MAX_NUMBERS
 from pullarm.domain.errors import invalid
 from pullarm.domain.experiment import POLICY_NUMBERS, Experiment
 from pullarm.domain.rollup import Grain, Span
@@ -54,7 +55,14 @@ OfArm = Annotated[
     ),
 ]
 OfCohort = Annotated[
-    int | None, QueryParameter(name="cohort", ge=0, le=65_535, description="One cohort only.")
+    str | None,
+    QueryParameter(
+        name="cohort",
+        min_length=1,
+        max_length=300,
+        description="One cohort only: its value, `attribute:value` (needed for values of digits alone), or its number; "
+        "0 is what is told apart by nothing.",
+    ),
 ]
 OfBucket = Annotated[
     int | None,
@@ -149,3 +157,24 @@ def arm_numbers(experiment: Experiment, arm: str | None) -> tuple[int, ...] | No
     if not numbers:
         raise invalid("arm", f"the experiment has none with the id {shown(arm)}")
     return numbers
+
+
+def cohort_number(experiment: Experiment, cohort: str | None) -> int | None:
+    """As it is stored; raises InvalidInput for one that the experiment does not have."""
+    if cohort is None:
+        return None
+    if cohort.isascii() and cohort.isdigit() and int(cohort) <= MAX_NUMBERS:
+        return int(cohort)
+    rule = experiment.spec.cohorts
+    named = [each for each in experiment.cohorts if f"{each.attribute}:{each.value}" == cohort]
+    valued = [each for each in experiment.cohorts if each.value == cohort]
+    ours = [each for each in valued if rule is not None and each.attribute == rule.attribute]
+    found = named or ours or valued
+    if not found:
+        raise invalid(
+            "cohort", f"the experiment has none named {shown(cohort)}: see its cohort_numbers"
+        )
+    if len(found) > 1:
+        several = ", ".join(each.attribute for each in found)
+        raise invalid("cohort", f"is a value of {several}: say attribute:value")
+    return found[0].cohort_no

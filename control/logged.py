@@ -21,6 +21,7 @@ from control.filters import (
     OfCohort,
     OfPolicy,
     arm_numbers,
+    cohort_number,
     only_declared,
     policy_number,
 )
@@ -122,7 +123,7 @@ async def seek(
             until=None if asked.whole else asked.span.until,
             policy=policy_number(policy),
             arms=arm_numbers(asked.experiment, arm),
-            cohort=cohort,
+            cohort=cohort_number(asked.experiment, cohort),
             bucket=bucket,
         ),
     )

@@ -87,7 +87,9 @@ def rates(several: Sequence[GroupSums]) -> list[Rate | None]:
     """The rate of each, in their order; None without impressions."""
     if not several:
         return []
-    whole = GroupSums(np.stack([sums.m for sums in several]), np.stack([sums.c for sums in several]))
+    whole = GroupSums(
+        np.stack([sums.m for sums in several]), np.stack([sums.c for sums in several])
+    )
     errors = _error(_without_each(whole) / MICRO, whole.seen)
     columns = whole.m.sum(-1), whole.c.sum(-1), whole.seen.sum(-1), errors
     return [_rate(*each) for each in zip(*(column.tolist() for column in columns), strict=True)]
@@ -123,7 +125,8 @@ def log_lift(treatment: GroupSums, control: GroupSums) -> GroupedLift | None:
 def _without_each(sums: GroupSums) -> NDArray[np.float64]:
     """Reward an impression without one of the groups, (..., n_groups); 0 without any."""
     m, c = (each.sum(-1, keepdims=True) - each for each in (sums.m, sums.c))
-    return np.divide(c, m, out=np.zeros(m.shape), where=m > 0)
+    left: NDArray[np.float64] = np.divide(c, m, out=np.zeros(m.shape), where=m > 0)
+    return left
 
 
 def _error(left: NDArray[np.float64], seen: NDArray[np.bool_]) -> NDArray[np.float64]:

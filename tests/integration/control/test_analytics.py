@@ -65,10 +65,16 @@ async def test_timeseries_by_bucket_and_cumulated(scene: AnalyticsScene) -> None
     )
     assert (second["serves"], second["cumulative_serves"], second["cumulative_reward"]) == (2, 4, 2)
     assert (second["cumulative_rate"], second["mature"]) == (0.5, False)
-    assert first["interval"] is None
-    assert "users" in hours["interval_note"]
-    # The finest buckets that fit are the default.
-    assert (await scene.get("/timeseries"))["grain"] == "minute"
+    # Two users, worth one independent trial; with the two that follow, three. Half of them earned.
+    assert first["interval"] == pytest.approx(list(wilson.interval(0.5, 1)))
+    assert first["cumulative_interval"] == first["interval"]
+    assert second["cumulative_interval"] == pytest.approx(list(wilson.interval(1.5, 3)))
+    assert "groups of users" in hours["interval_note"]
+    # The finest buckets that fit are the default; users are not told apart by minutes.
+    minutes = await scene.get("/timeseries")
+    assert minutes["grain"] == "minute"
+    assert minutes["policies"]["thompson"][0]["interval"] is None
+    assert "hours and days" in minutes["interval_note"]
     assert (await scene.get("/timeseries", until=said(START + 100 * HOUR)))["grain"] == "hour"
 
 
@@ -86,6 +92,8 @@ async def test_timeseries_by_policy_arm_and_cohort(scene: AnalyticsScene) -> Non
     assert {name: [p["serves"] for p in found] for name, found in cohort["policies"].items()} == {
         "thompson": [3]
     }
+    (day,) = cohort["policies"]["thompson"]
+    assert day["interval"][0] < 1 / 3 < day["interval"][1]
     later = await scene.get("/timeseries", since=said(START + HOUR), grain="hour")
     assert [p["serves"] for p in later["policies"]["thompson"]] == [2]
 
@@ -118,6 +126,7 @@ async def test_timeseries_by_policy_arm_and_cohort(scene: AnalyticsScene) -> Non
         ),
         ("/arms", {"cohort": 1}, HTTPStatus.BAD_REQUEST, "cohort"),
         ("/cohorts", {"arm": "a"}, HTTPStatus.BAD_REQUEST, "arm"),
+        ("/cohorts", {"cohort": "young"}, HTTPStatus.UNPROCESSABLE_ENTITY, "cohort"),
         ("/latency", {"arm": "a"}, HTTPStatus.BAD_REQUEST, "arm"),
         ("/allocation", {"policy": "ucb"}, HTTPStatus.BAD_REQUEST, "policy"),
         ("/epochs", {"since": "2020-01-02T00:00:00Z"}, HTTPStatus.BAD_REQUEST, "since"),
@@ -179,12 +188,15 @@ async def test_arms_have_adaptively_valid_rates_beside_the_naive_ones(
 
 async def test_cohorts_and_their_variation(scene: AnalyticsScene) -> None:
     found = await scene.get("/cohorts")
-    assert [(c["policy"], c["cohort"], c["serves"], c["rate"]) for c in found["cohorts"]] == [
-        ("control", 0, 2, 0.5),
-        ("thompson", 0, 1, 1.0),
-        ("thompson", 1, 3, pytest.approx(1 / 3)),
+    assert [(c["policy"], c["cohort"], c["serves"], c["reward"]) for c in found["cohorts"]] == [
+        ("control", 0, 2, 1),
+        ("thompson", 0, 1, 1),
+        ("thompson", 1, 3, 1),
     ]
-    # None has enough serves to be compared.
+    # None has enough serves to be shown and compared.
+    assert {(c["withheld"], c["rate"], c["interval"], c["lift"]) for c in found["cohorts"]} == {
+        (True, None, None, None)
+    }
     assert [(f["policy"], f["cohorts"], f["naive_cv"]) for f in found["fairness"]] == [
         ("control", 0, None),
         ("thompson", 0, None),
@@ -257,8 +269,14 @@ async def test_regret_has_intervals_of_users_unless_a_time_is_asked_for(
     later = await scene.get("/regret", since=said(START + HOUR))
     assert later["policies"]["control"]["gap_to_best"] == 0.5
     assert later["policies"]["control"]["missed_reward"] == 0.5
-    assert later["policies"]["thompson"]["interval"] is None
-    assert "users" in later["interval_note"]
+    # Two users, one of whom earned.
+    assert later["policies"]["thompson"]["interval"] == pytest.approx(list(wilson.interval(0.5, 1)))
+    assert "groups of users" in later["interval_note"]
+    cohort = await scene.get("/regret", cohort=1)
+    assert (cohort["since"], list(cohort["policies"])) == (
+        said(START)[:11] + "00:00:00Z",
+        ["thompson"],
+    )
 
 
 async def test_epochs_and_what_came_of_each(scene: AnalyticsScene) -> None:
