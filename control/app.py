@@ -27,7 +27,7 @@ from control.experiments import Experiments
 from control.explained import Decisions
 from control.forced import ForcedUsers
 from control.groups import GroupController, Groups
-from control.guardrails import GuardrailController, GuardrailStore
+from control.guardrails import Guarding, GuardrailController, GuardrailStore
 from control.health import Health, Probe, Probes
 from control.live import Live, LiveStreams
 from control.logged import Log
@@ -92,7 +92,8 @@ def create_app(
     groups = Groups(stores.groups, stores.experiments, clock)
     overview = Overview(lifecycle, stores.summaries, clock, monotonic)
     audit = Audit(stores.trail, stores.experiments)
-    live = Live(overview, closing or asyncio.Event())
+    guarding = Guarding(lifecycle, stores.guardrails)
+    live = Live(overview, guarding, closing or asyncio.Event())
     analysis = Analysis(lifecycle, stores.readers, clock)
     comparison = Comparison(analysis)
     posteriors = Posteriors(stores.halts)
@@ -134,6 +135,7 @@ def create_app(
             "posteriors": Provide(lambda: posteriors, sync_to_thread=False),
             "live": Provide(lambda: live, sync_to_thread=False),
             "upstream": Provide(lambda: stores.upstream, sync_to_thread=False),
+            "guarding": Provide(lambda: guarding, sync_to_thread=False),
             "guardrails": Provide(lambda: stores.guardrails, sync_to_thread=False),
             "probes": Provide(lambda: probes, sync_to_thread=False),
             "figures": Provide(lambda: figures, sync_to_thread=False),

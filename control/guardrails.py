@@ -107,6 +107,31 @@ class HistoryView:
     """To be given as `before` for the next page; null on the last."""
 
 
+@dataclass(frozen=True, slots=True)
+class Guarding:
+    """Tells how guardrails stand."""
+
+    lifecycle: Lifecycle
+    store: GuardrailStore
+
+    async def of(self, reference: str) -> GuardrailsView:
+        """The newest check of each guardrail of an experiment; raises NotFound."""
+        experiment = await self.lifecycle.find(reference)
+        checks = await self.store.latest(experiment.number)
+        verdicts = {
+            each.check.verdict for each in checks if each.guard_epoch == experiment.guard_epoch
+        }
+        return GuardrailsView(
+            id=experiment.id,
+            state=experiment.state.value,
+            guard_epoch=experiment.guard_epoch,
+            verdict=next((each for each in _WORST if each in verdicts), Verdict.UNKNOWN).value,
+            guardrails={each.check.guardrail: _check(each) for each in checks},
+            rollbacks=tuple(map(_rollback, await self.store.rollbacks(experiment.number))),
+            max_rollbacks=experiment.spec.guardrails.max_rollbacks,
+        )
+
+
 _WORST = (Verdict.FAIL, Verdict.UNKNOWN, Verdict.WARN, Verdict.PASS, Verdict.OFF)
 
 
@@ -121,24 +146,10 @@ class GuardrailController(Controller):
     async def latest(
         self,
         reference: FromPath[str],
-        lifecycle: NamedDependency[Lifecycle],
-        guardrails: NamedDependency[GuardrailStore],
+        guarding: NamedDependency[Guarding],
     ) -> GuardrailsView:
         """Show the newest check of each guardrail, and the rollbacks by them."""
-        experiment = await lifecycle.find(reference)
-        checks = await guardrails.latest(experiment.number)
-        verdicts = {
-            each.check.verdict for each in checks if each.guard_epoch == experiment.guard_epoch
-        }
-        return GuardrailsView(
-            id=experiment.id,
-            state=experiment.state.value,
-            guard_epoch=experiment.guard_epoch,
-            verdict=next((each for each in _WORST if each in verdicts), Verdict.UNKNOWN).value,
-            guardrails={each.check.guardrail: _check(each) for each in checks},
-            rollbacks=tuple(map(_rollback, await guardrails.rollbacks(experiment.number))),
-            max_rollbacks=experiment.spec.guardrails.max_rollbacks,
-        )
+        return await guarding.of(reference)
 
     @get("/{reference:str}/guardrails/{guardrail:str}", opt=needs(Role.VIEWER))
     async def history(

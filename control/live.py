@@ -22,6 +22,7 @@ from litestar.response import Stream
 from control.access import needs
 from control.experiments import PATH
 from control.filters import only_declared
+from control.guardrails import Guarding, GuardrailsView
 from control.overview import Overview
 from control.views import SummaryView
 from pullarm.domain.access import Role
@@ -70,9 +71,14 @@ class Live:
     """Streams of events; one look for each experiment that is watched, every so often."""
 
     def __init__(
-        self, overview: Overview, closing: asyncio.Event, pace: Pace | None = None
+        self,
+        overview: Overview,
+        guarding: Guarding,
+        closing: asyncio.Event,
+        pace: Pace | None = None,
     ) -> None:
         self._overview = overview
+        self._guarding = guarding
         self._closing = closing
         self._pace = pace or Pace()
         self._watches: dict[str, _Watch] = {}
@@ -147,6 +153,7 @@ class Live:
 
     async def _look(self, reference: str) -> dict[str, Told]:
         summary = await self._overview.of(reference)
+        guardrails = await self._guarding.of(reference)
         rates = {
             name: {
                 "serves": policy.serves,
@@ -163,6 +170,7 @@ class Live:
         }
         return {
             "allocation": _told(allocation),
+            "guardrails": _told(guardrails, _settled(guardrails)),
             "rates": _told(rates),
             "summary": _told(summary, _lasting(summary)),
         }
@@ -171,6 +179,12 @@ class Live:
 def _lasting(summary: SummaryView) -> SummaryView:
     """Without what changes by the mere passing of time."""
     return replace(summary, as_of=_NEVER, days_running=0.0)
+
+
+def _settled(guardrails: GuardrailsView) -> object:
+    """Without the values, which differ a little at every check."""
+    verdicts = {name: check.verdict for name, check in guardrails.guardrails.items()}
+    return guardrails.state, guardrails.guard_epoch, verdicts, guardrails.rollbacks
 
 
 def _told(data: object, lasting: object = None) -> Told:
@@ -214,7 +228,9 @@ class LiveStreams(Controller):
             ),
         ] = None,
     ) -> Stream:
-        """Stream server-sent events: `allocation`, `rates` and `summary`, each at once and whenever it changes.
+        """Stream server-sent events: `allocation`, `guardrails`, `rates`, `summary`, each at once and when it changes.
+
+        Guardrails are told when a verdict changes, with the values of that check.
 
         Each says all there is of its kind. A stream ends after a quarter of an hour, or when the control plane stops;
         `EventSource` goes on by itself.

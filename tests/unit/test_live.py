@@ -4,15 +4,18 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
 import pytest
 
+from control.guardrails import Guarding
 from control.live import Live, Pace
 from control.overview import Overview
 from pullarm.domain.errors import Exhausted, NotFound, Unavailable
 from pullarm.domain.experiment import Experiment
+from pullarm.domain.guardrail import Check, Guardrails, Rollback, StoredCheck, Verdict
 from pullarm.domain.summary import Summary
 from pullarm.lifecycle import Lifecycle
 from pullarm.storage.memory import (
@@ -24,6 +27,7 @@ from pullarm.storage.memory import (
 )
 from tests.ledger_events import START_MS, Events, batch, draft
 
+KINDS = ["allocation", "guardrails", "rates", "summary"]
 PACE = Pace(look_every_s=0.005, heartbeat_s=0.05, streams=3)
 
 
@@ -36,6 +40,7 @@ class Scene:
     make: Events = field(default_factory=Events)
     looks: int = 0
     away: bool = False
+    checks: dict[str, StoredCheck] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.ledger = MemoryLedger(self.experiments)
@@ -53,7 +58,34 @@ class Scene:
         seconds = count(0, 10)
         lifecycle = Lifecycle(self.experiments, MemoryTrail(), MemoryBoard(), lambda: START_MS)
         overview = Overview(lifecycle, self, lambda: START_MS, lambda: float(next(seconds)))
-        return Live(overview, self.closing, pace)
+        return Live(overview, Guarding(lifecycle, self), self.closing, pace)
+
+    async def latest(self, number: int) -> list[StoredCheck]:
+        """As the port of guardrails."""
+        return [self.checks[name] for name in sorted(self.checks)]
+
+    async def history(
+        self, number: int, guardrail: str, *, before: datetime | None, count: int
+    ) -> list[StoredCheck]:
+        """Nothing but the newest."""
+        return [self.checks[guardrail]]
+
+    async def rollbacks(self, number: int) -> list[Rollback]:
+        """None."""
+        return []
+
+    async def states(self) -> list[tuple[str, str, str]]:
+        """Not asked for here."""
+        return []
+
+    def check(self, verdict: Verdict, value: float) -> None:
+        """The error rate is checked once more."""
+        configured = Guardrails().error_rate
+        at = datetime(2026, 1, 1, tzinfo=UTC)
+        check = Check(guardrail="error_rate", verdict=verdict, configured=configured, value=value)
+        self.checks["error_rate"] = StoredCheck(
+            due_at=at, checked_at=at, guard_epoch=1, check=check
+        )
 
     async def serve(self) -> None:
         """One more decision."""
@@ -88,7 +120,7 @@ def rates(event: dict[str, str]) -> dict[str, Any]:
 
 async def test_all_at_once_and_then_what_changes(scene: Scene) -> None:
     stream = await scene.live().events("front")
-    assert [each["event"] for each in await some(stream, 3)] == ["allocation", "rates", "summary"]
+    assert [each["event"] for each in await some(stream, 4)] == KINDS
     await scene.serve()
     changed = await some(stream, 2)
     assert [each["event"] for each in changed] == ["rates", "summary"]
@@ -97,19 +129,33 @@ async def test_all_at_once_and_then_what_changes(scene: Scene) -> None:
 
 async def test_who_comes_back_is_told_only_what_is_new(scene: Scene) -> None:
     live = scene.live()
-    last = (await some(await live.events("front"), 3))[-1]["id"]
+    last = (await some(await live.events("front"), 4))[-1]["id"]
     await scene.serve()
     again = await live.events("front", seen=last, most=2)
     assert [each["event"] for each in await some(again, 9)] == ["rates", "summary"]
-    foreign = await live.events("front", seen="7,x:y:z,?", most=3)
-    assert len(await some(foreign, 9)) == 3
+    foreign = await live.events("front", seen="7,x:y:z,?", most=4)
+    assert len(await some(foreign, 9)) == 4
+
+
+async def test_a_guardrail_is_told_when_its_verdict_changes(scene: Scene) -> None:
+    scene.check(Verdict.PASS, 0.001)
+    stream = await scene.live().events("front")
+    first = (await some(stream, 4))[1]
+    assert rates(first)["guardrails"]["error_rate"]["verdict"] == "pass"
+    scene.check(Verdict.PASS, 0.002)  # nothing that is told
+    await scene.serve()
+    assert [each["event"] for each in await some(stream, 2)] == ["rates", "summary"]
+    scene.check(Verdict.FAIL, 0.1)
+    (changed,) = await some(stream, 1)
+    assert (changed["event"], rates(changed)["verdict"]) == ("guardrails", "fail")
+    assert rates(changed)["guardrails"]["error_rate"]["value"] == 0.1
 
 
 async def test_one_looks_for_all_who_watch_and_nobody_for_nobody(scene: Scene) -> None:
     live = scene.live(Pace(look_every_s=0.02, streams=3))
     streams = [await live.events("front") for _ in range(3)]
     for stream in streams:
-        await some(stream, 3)
+        await some(stream, 4)
     before, began = scene.looks, asyncio.get_running_loop().time()
     while scene.looks < before + 5:
         await asyncio.sleep(0.005)
@@ -122,12 +168,12 @@ async def test_one_looks_for_all_who_watch_and_nobody_for_nobody(scene: Scene) -
     looks = scene.looks
     await asyncio.sleep(0.1)
     assert scene.looks <= looks + 1
-    assert len(await some(await live.events("front"), 3)) == 3
+    assert len(await some(await live.events("front"), 4)) == 4
 
 
 async def test_silence_is_broken_by_comments_also_while_the_ledger_is_away(scene: Scene) -> None:
     stream = await scene.live().events("front")
-    await some(stream, 3)
+    await some(stream, 4)
     scene.away = True
     async with asyncio.timeout(20):
         assert await anext(stream) == b": nothing new\n\n"
@@ -138,14 +184,14 @@ async def test_silence_is_broken_by_comments_also_while_the_ledger_is_away(scene
 
 async def test_streams_end_when_the_control_plane_does_or_they_are_old(scene: Scene) -> None:
     stream = await scene.live(Pace(look_every_s=60, heartbeat_s=60)).events("front")
-    await some(stream, 3)
+    await some(stream, 4)
     waiting = asyncio.create_task(some(stream, 1))
     await asyncio.sleep(0.01)
     scene.closing.set()
     assert await waiting == []
     scene.closing.clear()
     short = await scene.live(Pace(heartbeat_s=0.01, lifetime_s=0.05)).events("front")
-    assert len(await some(short, 9)) == 3
+    assert len(await some(short, 9)) == 4
 
 
 async def test_an_experiment_that_is_not_there(scene: Scene) -> None:
