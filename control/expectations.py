@@ -15,12 +15,15 @@ from pullarm.domain.experiment import (
     Spec,
     State,
 )
+from pullarm.domain.guardrail import Action
 from pullarm.statistics import power
 
 POWER = 0.8
 _FIRST_LOOK_DAY, _MOST_LOOKS = 7, 30
 _EXPLORATION = ("floor", "epsilon")
 _MOST_VISITS = 1e12
+_CONTROL = "control"
+"""The only policy that learns nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +117,14 @@ def _of_spec(spec: Spec) -> Iterator[str]:
                     f"{policy.name} has {name} 0: an arm that looked bad may never be tried again, and what another "
                     "policy would have earned cannot be estimated from its decisions"
                 )
+    learning = [name for name, weight in weights.items() if weight and name != _CONTROL]
+    concentration = spec.guardrails.arm_concentration
+    if learning and concentration.action in (Action.COUNT, Action.CRITICAL):
+        yield (
+            f"guardrails.arm_concentration has the action {concentration.action} and contradicts "
+            f"{', '.join(learning)}: a policy that learns gives most of its serves to the best arm, and more than "
+            f"{concentration.limit:.0%} would speak for a rollback; warn is meant for it"
+        )
     if spec.traffic_pct == 0:
         yield "traffic_pct is 0: nobody takes part"
     if spec.log_candidates is CandidateLog.HASH:

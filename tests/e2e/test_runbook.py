@@ -51,7 +51,7 @@ async def curl(http: httpx.AsyncClient, words: list[str], experiment: str) -> di
 
 
 async def test_launch_verify_and_stop(platform: Platform, fleet: Fleet) -> None:
-    launch, create, show, summary, stop, verify = commands()
+    launch, create, show, summary, guardrails, stop, verify = commands()
     here = ("--control-url", platform.http_url, "--state", str(platform.settings.state))
     launched = await pullarm("launch", *launch[2:], *here)
     assert launched.status == 0, launched.errors
@@ -72,6 +72,12 @@ async def test_launch_verify_and_stop(platform: Platform, fleet: Fleet) -> None:
         figures = await curl(http, summary[1:], experiment)
         assert set(figures["policies"]) == {"thompson", "egreedy", "ucb", "control"}
         assert {each["share"] for each in figures["policies"].values()} == {0.25}
+        guarded = await curl(http, guardrails[1:], experiment)
+        assert (guarded["state"], guarded["rollbacks"], guarded["max_rollbacks"]) == (
+            "running",
+            [],
+            3,
+        )
         await curl(http, stop[1:], experiment)
         stopped = await curl(http, verify[1:], experiment)
     assert stopped["state"] == "stopped"

@@ -107,3 +107,12 @@ def test_what_cannot_be_expected_is_told(expected: object, at_fault: set[str]) -
 @pytest.mark.parametrize("days", [0.1, 7.0, 14.0, 365.0])
 def test_any_duration_has_its_looks(days: float) -> None:
     assert expectation(spec_of(duration=days, expected=KNOWN)) is not None
+
+
+@pytest.mark.parametrize("action", ["count", "critical"])
+def test_a_guardrail_that_contradicts_a_bandit_is_told(action: str) -> None:
+    guardrails = {"arm_concentration": {"action": action}}
+    said = warned(policies="thompson,ucb,control", guardrails=guardrails)
+    assert f"arm_concentration has the action {action} and contradicts thompson, ucb" in said
+    assert "arm_concentration" not in warned(policies="control", guardrails=guardrails)
+    assert "arm_concentration" not in warned(policies="thompson,control")
