@@ -3,8 +3,9 @@
 import asyncio
 import os
 import sys
-from asyncio.subprocess import PIPE
-from collections.abc import Mapping
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from cli.platform import OWN_KEYS, OWN_SERVERS
@@ -20,10 +21,11 @@ class Ended:
     errors: str
 
 
-async def pullarm(
-    *arguments: str, timeout_s: float = 60, given: Mapping[str, str] | None = None
-) -> Ended:
-    """Run a command to its end, without servers, keys and token of the user's own, with these variables."""
+@asynccontextmanager
+async def started(
+    *arguments: str, given: Mapping[str, str] | None = None
+) -> AsyncIterator[Process]:
+    """A command that runs without servers, keys and token of the user's own, killed where the block ends first."""
     own = {*OWN_SERVERS, *OWN_KEYS, TOKEN}
     environment = {name: os.environ[name] for name in os.environ.keys() - own}
     process = await asyncio.create_subprocess_exec(
@@ -34,10 +36,17 @@ async def pullarm(
         stderr=PIPE,
     )
     try:
-        async with asyncio.timeout(timeout_s):
-            output, errors = await process.communicate()
+        yield process
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
+
+
+async def pullarm(
+    *arguments: str, timeout_s: float = 60, given: Mapping[str, str] | None = None
+) -> Ended:
+    """Run a command to its end, without servers, keys and token of the user's own, with these variables."""
+    async with started(*arguments, given=given) as process, asyncio.timeout(timeout_s):
+        output, errors = await process.communicate()
     return Ended(status=process.returncode, output=output.decode(), errors=errors.decode())
