@@ -134,6 +134,8 @@ async def test_the_api_describes_itself(client: AsyncClient) -> None:
         ),
         "/api/decisions/{decision}",
         "/api/experiments/{reference}/live",
+        "/api/experiments/{reference}/decisions",
+        "/api/experiments/{reference}/ship",
         "/api/movies/recommendations",
         "/api/system",
         "/api/session",
