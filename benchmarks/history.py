@@ -53,7 +53,7 @@ SELECT (lpad(to_hex((extract(epoch FROM made.at) * 1000)::bigint), 12, '0') || s
        'user-' || made.unit, made.unit % 10000, o.packed, ARRAY[429496730::bigint], ARRAY[4294967300::bigint],
        '{"country": "de"}', '', 0, 0
 FROM (
-    SELECT i, $2::timestamptz + i * $3::interval AS at, hash, 1 + unit % 4 AS policy, unit
+    SELECT i, date_trunc('milliseconds', $2::timestamptz + i * $3::interval) AS at, hash, 1 + unit % 4 AS policy, unit
     FROM (
         SELECT i, hashint8extended(i, 1) & 1152921504606846975 AS hash,
                ((hashint8extended(i, 2) & 1048575) * (hashint8extended(i, 3) & 1048575) * $6::bigint) >> 40 AS unit
