@@ -82,10 +82,11 @@ async def _export(
                 f"from {reaches:%Y-%m-%d} on: retention removed what was decided before",
                 file=sys.stderr,
             )
-        writer = log_writer(log_format, stream, await log.kinds(experiment))
-        rows = 0
-        async for page in log.pages(experiment, DecisionFilter(since=span[0], until=span[1])):
-            writer.write(page)
+        kinds = await log.kinds(experiment)
+        writer = log_writer(log_format, stream, kinds)
+        rows, sought = 0, DecisionFilter(since=span[0], until=span[1])
+        async for page in log.pages(experiment, kinds, sought):
+            await asyncio.to_thread(writer.write, page)
             rows += len(page)
         writer.close()
     return rows

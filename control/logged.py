@@ -184,8 +184,9 @@ async def _file(
     export: PostgresExport, sought: Sought, log_format: LogFormat
 ) -> AsyncIterator[bytes]:
     written = _Written()
-    writer = log_writer(log_format, written, await export.kinds(sought.experiment))
-    async for page in export.pages(sought.experiment, sought.filter):
+    kinds = await export.kinds(sought.experiment)
+    writer = log_writer(log_format, written, kinds)
+    async for page in export.pages(sought.experiment, kinds, sought.filter):
         await asyncio.to_thread(writer.write, page)
         yield written.taken()
     writer.close()

@@ -5,9 +5,7 @@ In CSV, lists and attributes are JSON, and what is not there is empty.
 """
 
 import csv
-import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import fields
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
@@ -15,15 +13,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 import msgspec
 
 from pullarm.domain.errors import invalid
-from pullarm.domain.log_row import KindCredit, LogRow
+from pullarm.domain.log_row import OF_KIND, OPTIONAL, OWN, LogRow, of_kind
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_OWN = tuple(each.name for each in fields(LogRow) if each.name != "rewards")
-_KIND = tuple(each.name for each in fields(KindCredit))
 _JSON = ("candidates", "candidate_nos", "attributes")
-_OPTIONAL = ("arm_id", "floor", "candidates", "candidate_nos", "window_hours")
 _GROUP_BYTES = 32 << 20
 _BATCH_ROWS = 1_000
 Flat = dict[str, Any]
@@ -40,8 +35,8 @@ class LogFormat(StrEnum):
 class LogWriter(Protocol):
     """Writes the rows of a log to a stream, a page at a time."""
 
-    def write(self, rows: Sequence[LogRow]) -> None:
-        """Append rows."""
+    def write(self, page: "pa.Table") -> None:
+        """Append rows; `pullarm.domain.log_columns` has their columns."""
 
     def close(self) -> None:
         """Write what is left; the stream stays open."""
@@ -52,7 +47,7 @@ def log_writer(log_format: LogFormat, stream: BinaryIO, kinds: Sequence[str]) ->
     writers: Mapping[LogFormat, Callable[[BinaryIO, Sequence[str]], LogWriter]] = {
         LogFormat.PARQUET: _ParquetWriter,
         LogFormat.CSV: _CsvWriter,
-        LogFormat.JSONL: _JsonWriter,
+        LogFormat.JSONL: lambda stream, _: _JsonWriter(stream),
     }
     return writers[log_format](stream, kinds)
 
@@ -72,38 +67,36 @@ def read_log(path: Path) -> Iterator[LogRow]:
         raise invalid(str(path), f"cannot be read at row {read + 1}: {error}") from error
 
 
-def _columns(kinds: Sequence[str]) -> list[str]:
-    return [*_OWN, *(f"reward_{kind}_{name}" for kind in kinds for name in _KIND)]
+def log_rows(page: "pa.Table | pa.RecordBatch") -> Iterator[LogRow]:
+    """The rows of a page, one by one."""
+    return (_row(flat, strict=True) for flat in _flats(page))
 
 
-def _flat(row: LogRow, kinds: Sequence[str]) -> Flat:
-    flat = {name: getattr(row, name) for name in _OWN}
-    for kind in kinds:
-        credit = row.rewards.get(kind)
-        for name in _KIND:
-            flat[f"reward_{kind}_{name}"] = getattr(credit, name, None)
-    return flat
+def _flats(page: "pa.Table | pa.RecordBatch") -> Iterator[Flat]:
+    for flat in page.to_pylist():
+        flat["attributes"] = dict(flat["attributes"])
+        yield flat
 
 
 def _row(flat: Flat, *, strict: bool) -> LogRow:
-    own = {name: flat[name] for name in _OWN if name in flat}
+    own = {name: flat[name] for name in OWN if name in flat}
     kinds = [
         column.removeprefix("reward_").removesuffix("_credit")
         for column, value in flat.items()
         if column.startswith("reward_") and column.endswith("_credit") and value is not None
     ]
-    rewards = {kind: {n: flat.get(f"reward_{kind}_{n}") for n in _KIND} for kind in kinds}
+    rewards = {kind: {n: flat.get(of_kind(kind, n)) for n in OF_KIND} for kind in kinds}
     return msgspec.convert({**own, "rewards": rewards}, LogRow, strict=strict)
 
 
 class _JsonWriter:
-    def __init__(self, stream: BinaryIO, kinds: Sequence[str]) -> None:
+    def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
-        self._kinds = kinds
 
-    def write(self, rows: Sequence[LogRow]) -> None:
-        flat = (_flat(row, self._kinds) for row in rows)
-        self._stream.write(b"".join(msgspec.json.encode(each) + b"\n" for each in flat))
+    def write(self, page: "pa.Table") -> None:
+        from replay.log_text import json_lines
+
+        self._stream.write(json_lines(page))
 
     def close(self) -> None:
         self._stream.flush()
@@ -118,31 +111,19 @@ def _jsonl(path: Path) -> Iterator[Flat]:
 
 class _CsvWriter:
     def __init__(self, stream: BinaryIO, kinds: Sequence[str]) -> None:
-        self._stream = stream
-        self._kinds = kinds
-        self._put([_columns(kinds)])
+        from pullarm.domain.log_columns import schema
+        from replay.log_text import csv_head
 
-    def write(self, rows: Sequence[LogRow]) -> None:
-        flat = (_flat(row, self._kinds) for row in rows)
-        self._put([[_cell(value) for value in each.values()] for each in flat])
+        self._stream = stream
+        self._stream.write(csv_head(schema(kinds)))
+
+    def write(self, page: "pa.Table") -> None:
+        from replay.log_text import csv_lines
+
+        self._stream.write(csv_lines(page))
 
     def close(self) -> None:
         self._stream.flush()
-
-    def _put(self, lines: Sequence[Sequence[str]]) -> None:
-        text = io.StringIO(newline="")
-        csv.writer(text).writerows(lines)
-        self._stream.write(text.getvalue().encode())
-
-
-def _cell(value: object) -> str:
-    """JSON, but text and times without its quotes and nothing as nothing."""
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return value
-    text = msgspec.json.encode(value).decode()
-    return text.strip('"') if text.startswith('"') else text
 
 
 def _csv(path: Path) -> Iterator[Flat]:
@@ -153,7 +134,7 @@ def _csv(path: Path) -> Iterator[Flat]:
                 raise ValueError("the next row has more cells than there are columns")
             flat: Flat = dict(cells)
             for name, text in flat.items():
-                if text == "" and (name in _OPTIONAL or name.startswith("reward_")):
+                if text == "" and (name in OPTIONAL or name.startswith("reward_")):
                     flat[name] = None
                 elif name in _JSON and text:
                     flat[name] = msgspec.json.decode(text)
@@ -166,19 +147,14 @@ class _ParquetWriter:
     def __init__(self, stream: BinaryIO, kinds: Sequence[str]) -> None:
         from pyarrow.parquet import ParquetWriter
 
-        self._kinds = kinds
-        self._schema = _schema(kinds)
-        self._writer = ParquetWriter(stream, self._schema, compression="zstd")
-        self._tables: list[pa.Table] = []
+        from pullarm.domain.log_columns import schema
 
-    def write(self, rows: Sequence[LogRow]) -> None:
-        import pyarrow as pa
+        self._writer = ParquetWriter(stream, schema(kinds), compression="zstd")
+        self._pages: list[pa.Table] = []
 
-        flat = [_flat(row, self._kinds) for row in rows]
-        for each in flat:
-            each["attributes"] = list(each["attributes"].items())
-        self._tables.append(pa.Table.from_pylist(flat, schema=self._schema))
-        if sum(table.nbytes for table in self._tables) >= _GROUP_BYTES:
+    def write(self, page: "pa.Table") -> None:
+        self._pages.append(page)
+        if sum(each.nbytes for each in self._pages) >= _GROUP_BYTES:
             self._put()
 
     def close(self) -> None:
@@ -188,34 +164,9 @@ class _ParquetWriter:
     def _put(self) -> None:
         import pyarrow as pa
 
-        if self._tables:
-            self._writer.write_table(pa.concat_tables(self._tables))
-            self._tables = []
-
-
-def _schema(kinds: Sequence[str]) -> "pa.Schema":
-    import pyarrow as pa
-
-    moment = pa.timestamp("ms", tz="UTC")
-    types: Mapping[str, pa.DataType] = {
-        "decided_at": moment,
-        **dict.fromkeys(("allocation_epoch", "config_no", "kernel", "slot", "arm_no"), pa.int32()),
-        **dict.fromkeys(("pub_no", "bucket", "weight", "total"), pa.int64()),
-        **dict.fromkeys(("propensity", "floor", "window_hours"), pa.float64()),
-        "candidates": pa.list_(pa.string()),
-        "candidate_nos": pa.list_(pa.int32()),
-        "attributes": pa.map_(pa.string(), pa.string()),
-        **dict.fromkeys(("voided", "excluded"), pa.bool_()),
-    }
-    kind_types: Mapping[str, pa.DataType] = {
-        **dict.fromkeys(("credit", "booked"), pa.float64()),
-        "count": pa.int64(),
-        **dict.fromkeys(("first_at", "last_at", "received_at"), moment),
-    }
-    own = [pa.field(name, types.get(name, pa.string()), name in _OPTIONAL) for name in _OWN]
-    return pa.schema(
-        [*own, *(pa.field(f"reward_{k}_{name}", kind_types[name]) for k in kinds for name in _KIND)]
-    )
+        if self._pages:
+            self._writer.write_table(pa.concat_tables(self._pages))
+            self._pages = []
 
 
 def _parquet(path: Path) -> Iterator[Flat]:
@@ -223,6 +174,4 @@ def _parquet(path: Path) -> Iterator[Flat]:
 
     with ParquetFile(path) as file:
         for batch in file.iter_batches(batch_size=_BATCH_ROWS):
-            for flat in batch.to_pylist():
-                flat["attributes"] = dict(flat["attributes"])
-                yield flat
+            yield from _flats(batch)

@@ -4,8 +4,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from random import Random
 
+import pyarrow as pa
+
 from pullarm.domain.decision import hash_of, make_uid, pack_arms
-from pullarm.domain.log_row import KindCredit, LogRow
+from pullarm.domain.log_columns import schema
+from pullarm.domain.log_row import OF_KIND, OWN, KindCredit, LogRow, of_kind
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -55,3 +58,16 @@ def slate(random: Random, slots: int = 2, at: datetime = START) -> list[LogRow]:
         )
         for slot in range(1, slots + 1)
     ]
+
+
+def page(rows: Sequence[LogRow], kinds: Sequence[str]) -> pa.Table:
+    """Rows as a page of an export has them, by column."""
+    flat = []
+    for row in rows:
+        columns = {name: getattr(row, name) for name in OWN}
+        columns["attributes"] = list(row.attributes.items())
+        for kind in kinds:
+            came = row.rewards.get(kind)
+            columns |= {of_kind(kind, name): getattr(came, name, None) for name in OF_KIND}
+        flat.append(columns)
+    return pa.Table.from_pylist(flat, schema=schema(kinds))

@@ -1,7 +1,7 @@
 """One line of an exported decision log: what one slot of a decision was drawn from, and what came of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 
 
@@ -73,3 +73,16 @@ class LogRow:
     None, as is the floor, where the ledger has no such version: it was restored to an earlier state."""
     rewards: Mapping[str, KindCredit] = field(default_factory=dict)
     """By kind; a kind that brought none is missing."""
+
+
+OWN = tuple(each.name for each in fields(LogRow) if each.name != "rewards")
+"""Columns that every log has."""
+OF_KIND = tuple(each.name for each in fields(KindCredit))
+"""What every kind of reward has a column of, see `of_kind`."""
+OPTIONAL = ("arm_id", "floor", "candidates", "candidate_nos", "window_hours")
+"""Those of a log's own that may be null; those of kinds may all be."""
+
+
+def of_kind(kind: str, name: str) -> str:
+    """The column of a field of `KindCredit`."""
+    return f"reward_{kind}_{name}"

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from pullarm.domain.analysis import EVERYTHING
 from pullarm.domain.arm_rates import ArmRates
 from pullarm.domain.decision import Decision
 from pullarm.domain.experiment import (
@@ -25,6 +24,7 @@ from pullarm.storage.postgres.arm_rate_stage import PostgresArmRateStage
 from pullarm.storage.postgres.arm_rates import PostgresArmRates
 from pullarm.storage.postgres.export import PostgresExport
 from replay.explain import redo
+from replay.log_file import log_rows
 from tests.builders import ask, query
 from tests.ledger_events import HOUR_MS, START_MS, Event, draft
 from tests.publishing import Scene
@@ -103,10 +103,11 @@ class RateScene:
         """The same from the exported log and every decision redone, one at a time."""
         until = datetime.fromtimestamp((self.now_ms - MATURE_MS) / 1_000, UTC)
         log = PostgresExport(self.scene.database)
+        kinds = await log.kinds(self.experiment)
         rows = [
             row
-            async for page in log.pages(self.experiment, EVERYTHING)
-            for row in page
+            async for page in log.pages(self.experiment, kinds)
+            for row in log_rows(page)
             if row.slot == 1 and row.acting != "none" and not row.voided and not row.excluded
         ]
         counting = [row for row in rows if row.decided_at < until and not _tried_again(row, rows)]

@@ -139,9 +139,9 @@ async def test_log_has_the_arms_that_were_offered(scene: Scene) -> None:
             logged._replace(config_no=config_no, candidates=b"", all_arms=count, withheld=at)
         )
     export = PostgresExport(scene.database, page_decisions=2)
-    pages = export.pages(found)
-    offered = [row.candidate_nos async for page in pages for row in page]
-    assert offered == [(1, 2), (2,), (1, 2), (1, 2), (1,)]
+    pages = export.pages(found, [])
+    offered = [numbers async for page in pages for numbers in page["candidate_nos"].to_pylist()]
+    assert offered == [[1, 2], [2], [1, 2], [1, 2], [1]]
 
 
 async def test_database_refuses_two_versions_that_may_be_shown(

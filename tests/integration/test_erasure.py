@@ -24,6 +24,7 @@ from pullarm.storage.postgres import (
 )
 from pullarm.storage.postgres.export import PostgresExport
 from pullarm.storage.postgres.retention import PostgresRetention
+from replay.log_file import log_rows
 from tests.builders import experiment
 from tests.integration.ledger_scene import LedgerScene, ledger_scene
 from tests.ledger_events import HOUR_MS, START_MS, Event, Events, some_rewards
@@ -108,7 +109,8 @@ async def test_nothing_leads_to_the_user_and_every_sum_stays(scene: LedgerScene,
     assert await scene.ledger.posterior(number) == posterior
     assert await scene.summary(number) == summary
     await verified(scene, number)
-    rows = [row async for page in PostgresExport(scene.database).pages(made) for row in page]
+    pages = PostgresExport(scene.database).pages(made, [])
+    rows = [row async for page in pages for row in log_rows(page)]
     mine = [row for row in rows if row.unit == erased.known_as]
     assert mine
     assert {row.unit for row in rows} == {*USERS[1:], erased.known_as}

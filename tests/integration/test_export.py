@@ -15,6 +15,7 @@ from pullarm.domain.ports import Revision
 from pullarm.storage.postgres import Database, PostgresExperiments, PostgresLedger
 from pullarm.storage.postgres.export import PostgresExport
 from replay.check_log import LogCheck
+from replay.log_file import log_rows
 from tests.ledger_events import HOUR_MS, START_MS, Event, Events, batch, draft
 
 
@@ -44,8 +45,9 @@ class Scene:
     async def rows(
         self, experiment: Experiment, since: datetime | None = None, until: datetime | None = None
     ) -> list[LogRow]:
-        pages = self.export.pages(experiment, DecisionFilter(since=since, until=until))
-        return [row async for page in pages for row in page]
+        sought = DecisionFilter(since=since, until=until)
+        pages = self.export.pages(experiment, ["reward", "shown"], sought)
+        return [row async for page in pages for row in log_rows(page)]
 
 
 @pytest.fixture
@@ -235,12 +237,12 @@ async def test_arm_that_comes_while_the_log_is_read_has_its_name(scene: Scene) -
     make, number = scene.make, experiment.number
     early = [make.token(number, at_ms=START_MS + n) for n in range(4)]
     await scene.fold(*map(make.decision, early))
-    pages = scene.export.pages(experiment)
+    pages = scene.export.pages(experiment, [])
     assert len(await anext(pages)) == 3
     assert await scene.experiments.register_arms(number, ["fresh"], START_MS) == 1
     token = make.token(number, at_ms=START_MS + HOUR_MS, arms=[2])
     await scene.fold(make.decision(token)._replace(config_no=2))
-    rest = [row async for page in pages for row in page]
+    rest = [row async for page in pages for row in log_rows(page)]
     assert [row.arm_id for row in rest] == ["one", "fresh"]
 
 

@@ -327,8 +327,8 @@ async def test_export_says_from_when_on_it_has_rows(scene: RetentionScene) -> No
     assert await export.reaches_back_to() is None
     await scene.retention.remove(FIRST, START_MS)
     assert await export.reaches_back_to() == at(START_MS + DAY_MS)
-    (page,) = [p async for p in export.pages(experiment)]
-    assert [row.decided_at for row in page] == [at(START_MS + DAY_MS)]
+    (page,) = [p async for p in export.pages(experiment, [])]
+    assert page["decided_at"].to_pylist() == [at(START_MS + DAY_MS)]
 
 
 async def test_day_is_made_while_folds_are_open_and_folds_while_it_is_made(

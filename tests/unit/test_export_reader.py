@@ -14,14 +14,15 @@ from replay.errors import DatasetError
 from replay.log_file import LogFormat, log_writer
 from replay.readers.export import ExportReader
 from tests.log_columns import columns_of
-from tests.log_rows import START, slate
+from tests.log_rows import START, page, slate
 
 
 def export(folder: Path, rows: list[LogRow], form: LogFormat = LogFormat.PARQUET) -> Path:
     path = folder / f"front-page.{form}"
     with path.open("wb") as stream:
-        writer = log_writer(form, stream, sorted({kind for row in rows for kind in row.rewards}))
-        writer.write(rows)
+        kinds = sorted({kind for row in rows for kind in row.rewards})
+        writer = log_writer(form, stream, kinds)
+        writer.write(page(rows, kinds))
         writer.close()
     return path
 

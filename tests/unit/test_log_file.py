@@ -1,23 +1,27 @@
 """A log reads back as it was written, in every format; and what cannot be read is told."""
 
+import csv
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from random import Random
 
+import msgspec
 import pytest
 
 from pullarm.domain.errors import InvalidInput
-from pullarm.domain.log_row import LogRow
+from pullarm.domain.log_row import OF_KIND, OWN, LogRow, of_kind
 from replay.log_file import LogFormat, log_writer, read_log
-from tests.log_rows import slate
+from tests.log_rows import START, page, slate
 
 
 def written(path: Path, *pages: Sequence[LogRow], kinds: Sequence[str] = ("click", "b")) -> Path:
     with path.open("wb") as stream:
         writer = log_writer(LogFormat(path.suffix[1:]), stream, kinds)
-        for page in pages:
-            writer.write(page)
+        for rows in pages:
+            writer.write(page(rows, kinds))
         writer.close()
     return path
 
@@ -36,6 +40,41 @@ def test_log_comes_back_as_it_was_written(tmp_path: Path, log_format: LogFormat)
     rows[4:8] = [hashed, unlisted, empty, retracted]
     path = written(tmp_path / f"log.{log_format}", rows[:20], rows[20:21], rows[21:])
     assert list(read_log(path)) == rows
+
+
+def test_text_is_what_plain_writers_make_of_each_row(tmp_path: Path) -> None:
+    """Cells that need quotes or escapes, numbers at the ends of their range, times with and without milliseconds."""
+    random = Random(7)
+    rows = [
+        row for n in range(9) for row in slate(random, at=START + timedelta(milliseconds=n % 3))
+    ]
+    rows[1] = replace(rows[1], unit='a\rb\x01\x7f\\é"', arm_id="", propensity=1e-5, floor=1e22)
+    rows[2] = replace(rows[2], candidates=("a",), candidate_nos=(1,), attributes={}, rewards={})
+    rows[3] = replace(rows[3], candidates=None, candidate_nos=None, arm_id=None, floor=None)
+    rows[5] = replace(
+        rows[5], candidates=(None, None), candidate_nos=(0, 0), unit="x\ny", floor=1.0
+    )
+    flat = []
+    for row in rows:
+        credits = {of_kind("click", n): getattr(row.rewards.get("click"), n, None) for n in OF_KIND}
+        flat.append({name: getattr(row, name) for name in OWN} | credits)
+    lines = b"".join(msgspec.json.encode(each) + b"\n" for each in flat)
+    assert written(tmp_path / "log.jsonl", rows, kinds=["click"]).read_bytes() == lines
+    text = io.StringIO(newline="")
+    cells = ([plain(value) for value in each.values()] for each in flat)
+    csv.writer(text).writerows([list(flat[0]), *cells])
+    assert (
+        written(tmp_path / "log.csv", rows, kinds=["click"]).read_bytes()
+        == text.getvalue().encode()
+    )
+
+
+def plain(value: object) -> str:
+    """JSON without the quotes of text and times; nothing for None."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    text = msgspec.json.encode(value).decode()
+    return text.strip('"') if text.startswith('"') else text
 
 
 @pytest.mark.parametrize("log_format", LogFormat)

@@ -4,34 +4,38 @@ Every page is a short transaction of its own, because one long snapshot slows fo
 every row that they replace. So a log is not of one moment: each page is as the ledger was when it was read.
 """
 
-from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from functools import cached_property
 from itertools import accumulate
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import msgspec
-from asyncpg import Record
 
 from pullarm.domain.analysis import EVERYTHING, DecisionFilter
 from pullarm.domain.arms import statuses_at
-from pullarm.domain.assignment import MICRO
-from pullarm.domain.decision import Reason, hash_of, make_uid, pack_arms, unpack_arms
+from pullarm.domain.decision import make_uid
 from pullarm.domain.experiment import POLICY_NAMES, POLICY_NUMBERS, ArmStatus, Experiment, Spec
-from pullarm.domain.log_row import KindCredit, LogRow
 from pullarm.policies.registry import check
 from pullarm.storage.postgres.database import Connection, Database, queries
 from pullarm.storage.postgres.horizon import sealed
 from pullarm.storage.postgres.times import ms
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from pullarm.storage.postgres.export_columns import Page
+
 _SQL = queries("export")
-PAGE_DECISIONS = 1_000
+PAGE_DECISIONS = 4000
+_FIRST_PAGE = 250
+_PAGE_BYTES = 8 << 20
 _DAY = timedelta(days=1)
 _FIRST, _END = UUID(int=0), UUID(int=2**128 - 1)
-
-_Credits = Mapping[tuple[UUID, int], dict[str, KindCredit]]
 
 
 class PostgresExport:
@@ -54,30 +58,77 @@ class PostgresExport:
         return datetime.combine(removed + _DAY, time(), UTC) if removed else None
 
     async def pages(
-        self, experiment: Experiment, sought: DecisionFilter = EVERYTHING
-    ) -> AsyncIterator[list[LogRow]]:
-        """The slots of the decisions that are sought, by decision uid and slot.
+        self,
+        experiment: Experiment,
+        kinds: Sequence[str],
+        sought: DecisionFilter = EVERYTHING,
+    ) -> "AsyncIterator[pa.Table]":
+        """The slots of the decisions that are sought, by decision uid and slot, in columns as `schema` names them.
 
         Decisions that filled no slot have no row, nor have those of which only rewards have come; neither has what is
         folded after the page that it belongs to was read.
+
+        One page is read ahead, while the one before is written.
+
+        Args:
+            kinds: of rewards that have columns.
         """
+        async with aclosing(self._read(experiment, kinds, sought)) as pages:
+            coming = asyncio.ensure_future(anext(pages, None))
+            try:
+                while (page := await coming) is not None:
+                    coming = asyncio.ensure_future(anext(pages, None))
+                    yield page
+            finally:
+                coming.cancel()
+                await asyncio.gather(coming, return_exceptions=True)
+
+    async def _read(
+        self, experiment: Experiment, kinds: Sequence[str], sought: DecisionFilter
+    ) -> "AsyncGenerator[pa.Table, None]":
         start, end = uid_span(sought.since, sought.until)
-        fits = sought.policy, sought.arms, sought.cohort, sought.bucket
         versions: _Versions | None = None
+        limit = min(_FIRST_PAGE, self._page_decisions)
         while True:
             async with self._database.snapshot() as connection:
                 await connection.execute(_SQL["prepare"])
-                decisions = await connection.fetch(
-                    _SQL["page"], experiment.number, start, end, self._page_decisions, *fits
-                )
-                if not decisions:
+                page = await _page(connection, experiment.number, (start, end, limit), sought)
+                if page is None:
                     return
                 # Arms are registered with a new version, so this one's names are all there.
-                if versions is None or versions.newest < max(d["config_no"] for d in decisions):
+                if versions is None or versions.newest < page.newest:
                     versions = await _versions(connection, experiment)
-                credits = await _credits(connection, experiment.number, decisions)
-            yield versions.page(decisions, credits)
-            start = UUID(int=decisions[-1]["uid"].int + 1)
+                span = page.uids[0], page.uids[-1]
+                credits = await connection.fetch(
+                    _SQL["credits"], page.uids, experiment.number, *span
+                )
+            table = await asyncio.to_thread(page.table, versions, kinds, credits)
+            yield table
+            start = UUID(int=UUID(hex=span[1]).int + 1)
+            limit = _next_limit(limit, len(page.uids), table.nbytes, self._page_decisions)
+
+
+async def _page(
+    connection: Connection, number: int, keys: tuple[UUID, UUID, int], sought: DecisionFilter
+) -> "Page | None":
+    """The next decisions; None where there are no more."""
+    from pullarm.storage.postgres.export_columns import Page
+
+    copied = bytearray()
+
+    async def take(piece: bytes) -> None:
+        copied.extend(piece)
+
+    fits = sought.policy, sought.arms, sought.cohort, sought.bucket
+    status = await connection.copy_from_query(
+        _SQL["page"], number, *keys, *fits, output=take, format="csv", header=True
+    )
+    return None if status == "COPY 0" else await asyncio.to_thread(Page.read, bytes(copied))
+
+
+def _next_limit(limit: int, read: int, size: int, most: int) -> int:
+    """As many decisions as are some megabytes, going by the page before."""
+    return max(1, min(most, limit * 4, _PAGE_BYTES * read // max(size, 1)))
 
 
 def uid_span(since: datetime | None, until: datetime | None) -> tuple[UUID, UUID]:
@@ -88,21 +139,6 @@ def uid_span(since: datetime | None, until: datetime | None) -> tuple[UUID, UUID
 def _uid_at(moment: datetime | None, otherwise: UUID) -> UUID:
     """The smallest uid of a moment."""
     return otherwise if moment is None else UUID(bytes=make_uid(ms(moment), bytes(10)))
-
-
-async def _credits(connection: Connection, experiment: int, decisions: list[Record]) -> _Credits:
-    credits: defaultdict[tuple[UUID, int], dict[str, KindCredit]] = defaultdict(dict)
-    uids = [decision["uid"] for decision in decisions]
-    for row in await connection.fetch(_SQL["credits"], uids, experiment):
-        credits[row["uid"], row["slot"]][row["kind"]] = KindCredit(
-            credit=row["value"] / MICRO,
-            booked=row["booked"] / MICRO,
-            count=row["count"],
-            first_at=row["first_at"],
-            last_at=row["last_at"],
-            received_at=row["received_at"],
-        )
-    return credits
 
 
 async def _versions(connection: Connection, experiment: Experiment) -> "_Versions":
@@ -160,75 +196,9 @@ class _Versions:
         share = params.get("floor", params.get("epsilon"))
         return float(share) if share else None
 
-    def page(self, decisions: list[Record], credits: _Credits) -> list[LogRow]:
-        """A row for each slot of these decisions."""
-        offering_all = self.specs.keys() & {d["config_no"] for d in decisions if d["all_arms"]}
-        offered = {config_no: self._active(config_no) for config_no in offering_all}
-        return [row for each in decisions for row in self._rows(each, offered, credits)]
-
-    def _active(self, config_no: int) -> tuple[int, ...]:
-        """The numbers of the arms that were active in a version."""
+    def active(self, config_no: int) -> tuple[int, ...] | None:
+        """The numbers of the arms that were active in a version; None where the ledger has no such version."""
+        if config_no not in self.specs:
+            return None
         statuses = statuses_at(self.brought, self.moves, config_no)
         return tuple(arm for arm, status in statuses.items() if status is ArmStatus.ACTIVE)
-
-    def _rows(
-        self, decision: Record, offered: Mapping[int, tuple[int, ...]], credits: _Credits
-    ) -> list[LogRow]:
-        candidate_nos, candidates_hash = _candidates(decision, offered)
-        candidates = None if candidate_nos is None else tuple(map(self.arm_ids.get, candidate_nos))
-        slots = zip(decision["arms"], decision["weights"], decision["totals"], strict=True)
-        return [
-            LogRow(
-                decision_uid=decision["uid"].hex,
-                decided_at=decision["decided_at"],
-                experiment=self.experiment,
-                allocation_epoch=decision["allocation_epoch"],
-                config_no=decision["config_no"],
-                pub_no=decision["pub_no"],
-                kernel=decision["kernel"],
-                unit=decision["unit"],
-                bucket=decision["bucket"],
-                assigned=POLICY_NAMES[decision["assigned"]],
-                acting=POLICY_NAMES[decision["acting"]],
-                reason=Reason(decision["reason"]).name,
-                slot=slot,
-                arm_no=arm_no,
-                arm_id=self.arm_ids.get(arm_no),
-                weight=weight,
-                total=total,
-                propensity=weight / total,
-                floor=self.floor(decision["config_no"], decision["acting"]),
-                candidates=candidates,
-                candidate_nos=candidate_nos,
-                candidates_hash=candidates_hash,
-                attributes=decision["attributes"],
-                request_id=decision["request_id"],
-                voided=decision["voided"],
-                excluded=decision["excluded"],
-                window_hours=self.window_hours.get(decision["config_no"]),
-                rewards=credits.get((decision["uid"], slot), {}),
-            )
-            for slot, (arm_no, weight, total) in enumerate(slots, start=1)
-        ]
-
-
-def _candidates(
-    decision: Record, offered: Mapping[int, tuple[int, ...]]
-) -> tuple[tuple[int, ...] | None, str]:
-    """The arm numbers that were offered, None where only their hash is logged, or not even that; and the hash.
-
-    `offered` has those of each version where a decision offered all, unless the ledger has no such version.
-    """
-    hashed = decision["candidates_hash"]
-    if hashed is not None:
-        return None, _hex(hashed)
-    numbers = unpack_arms(decision["candidates"])
-    if decision["all_arms"]:
-        if decision["config_no"] not in offered:
-            return None, ""
-        numbers = offered[decision["config_no"]]
-    return numbers, _hex(hash_of(pack_arms(numbers)))
-
-
-def _hex(signed: int) -> str:
-    return f"{signed % 2**64:016x}"
