@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _JSON = ("candidates", "candidate_nos", "attributes")
-_GROUP_BYTES = 32 << 20
+_GROUP_BYTES = 16 << 20
 _BATCH_ROWS = 1_000
 Flat = dict[str, Any]
 
@@ -142,7 +142,7 @@ def _csv(path: Path) -> Iterator[Flat]:
 
 
 class _ParquetWriter:
-    """Row groups of some 32 MB: the file's footer, which is kept until the end, has an entry for each."""
+    """Row groups of some 16 MB: the file's footer, which is kept until the end, has an entry for each."""
 
     def __init__(self, stream: BinaryIO, kinds: Sequence[str]) -> None:
         from pyarrow.parquet import ParquetWriter
