@@ -36,7 +36,7 @@ class LogWriter(Protocol):
     """Writes the rows of a log to a stream, a page at a time."""
 
     def write(self, page: "pa.Table") -> None:
-        """Append rows; `pullarm.domain.log_columns` has their columns."""
+        """Append rows; `pullarm.storage.log_columns` has their columns."""
 
     def close(self) -> None:
         """Write what is left; the stream stays open."""
@@ -111,7 +111,7 @@ def _jsonl(path: Path) -> Iterator[Flat]:
 
 class _CsvWriter:
     def __init__(self, stream: BinaryIO, kinds: Sequence[str]) -> None:
-        from pullarm.domain.log_columns import schema
+        from pullarm.storage.log_columns import schema
         from replay.log_text import csv_head
 
         self._stream = stream
@@ -147,7 +147,7 @@ class _ParquetWriter:
     def __init__(self, stream: BinaryIO, kinds: Sequence[str]) -> None:
         from pyarrow.parquet import ParquetWriter
 
-        from pullarm.domain.log_columns import schema
+        from pullarm.storage.log_columns import schema
 
         self._writer = ParquetWriter(stream, schema(kinds), compression="zstd")
         self._pages: list[pa.Table] = []

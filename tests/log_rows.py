@@ -7,8 +7,8 @@ from random import Random
 import pyarrow as pa
 
 from pullarm.domain.decision import hash_of, make_uid, pack_arms
-from pullarm.domain.log_columns import schema
 from pullarm.domain.log_row import OF_KIND, OWN, KindCredit, LogRow, of_kind
+from pullarm.storage.log_columns import schema
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

@@ -15,8 +15,8 @@ from pyarrow import csv
 
 from pullarm.domain.decision import ARM_BYTES, Reason, hash_of, pack_arms
 from pullarm.domain.experiment import POLICY_NAMES
-from pullarm.domain.log_columns import schema
 from pullarm.domain.log_row import OF_KIND, of_kind
+from pullarm.storage.log_columns import schema
 
 _TYPES = {
     **dict.fromkeys(("decision_uid", "unit", "offered", "attributes", "request_id"), pa.string()),
