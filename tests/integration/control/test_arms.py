@@ -34,6 +34,7 @@ async def test_arms_are_added_and_listed(client: AsyncClient) -> None:
     arms = arms_of(listed)
     assert arms["c", 1] == {
         "figures": [],
+        "rates": [],
         "id": "c",
         "label": "C",
         "arm_no": 4,
