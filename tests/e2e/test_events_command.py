@@ -21,6 +21,8 @@ async def test_decisions_are_printed_as_they_come_until_it_is_interrupted(
     here = ("--control-url", platform.http_url, "--state", str(platform.settings.state))
     await client.select(experiment, "[early]", ["a", "b"])  # not markup
     await folded(api, experiment, "[early]")
+    # A run in the background may have been started with interrupts ignored, and its commands would be too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     async with started("events", experiment, "--follow", "-n", "1000", *here) as following:
         assert following.stdout is not None
         async with asyncio.timeout(PATIENCE_S):

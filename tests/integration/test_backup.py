@@ -117,7 +117,8 @@ async def test_restore_that_fails_half_way_changes_nothing(
     content = bytearray(whole.read_bytes())
     content[size // 2 : size // 2 + 100] = bytes(100)
     damaged.write_bytes(content)
-    with pytest.raises(ToolFailed, match="failed with status"):
+    # Which of its readers meets the damage depends on what lies in the middle.
+    with pytest.raises((ToolFailed, InvalidInput), match="failed with status"):
         await restore(database_url, damaged, NOW, force=True)
     await scene.execute("DROP FUNCTION open_incarnation")
     backup(database_url, whole)
