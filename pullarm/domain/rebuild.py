@@ -68,7 +68,7 @@ class Rebuilt:
     weighed_after: Weighed = field(repr=False)
     credits: int
     """How many credits (of a decision, slot and kind of reward) changed."""
-    held_ms: int = 0
+    held_ms: int = field(default=0, compare=False)
     """For how long folds of the experiment waited while it was swapped in."""
 
     @property
