@@ -4,17 +4,16 @@ import asyncio
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import httpx
 import numpy as np
 
 from benchmarks import history, machine
 from benchmarks.compare import Report
+from benchmarks.history import Past
 from benchmarks.site import Site
 from benchmarks.sla import Limit
-from pullarm.domain.errors import PullarmError
-from pullarm.storage.postgres import Database
 
 EXPORTED = 1_000_000
 LIMITS = (
@@ -26,7 +25,6 @@ _ASKED = 40
 """Times that each is asked."""
 _PAUSE_S = 0.03  # a token may ask 50 times a second
 _LOOK_S = 0.05
-_PUBLISHED_WITHIN_S = 120.0
 
 
 @dataclass(kw_only=True)
@@ -36,6 +34,8 @@ class Measured:
     decisions: int
     p95_ms: dict[str, float] = field(default_factory=dict)
     """By endpoint."""
+    cpu_ms: dict[str, float] = field(default_factory=dict)
+    """Likewise, a request: of the control plane and of PostgreSQL, whatever else that does meanwhile."""
     rows_per_s: float = 0.0
     """Of a CSV export."""
     resident_mb: float = 0.0
@@ -52,38 +52,44 @@ class Measured:
     def table(self) -> str:
         """A line for each endpoint, the slowest first."""
         by_time = sorted(self.p95_ms.items(), key=lambda each: -each[1])
-        return "\n".join(f"{ms:8.1f} ms p95  {name}" for name, ms in by_time)
+        return "\n".join(
+            f"{ms:8.1f} ms p95  {self.cpu_ms[name]:6.1f} ms CPU  {name}" for name, ms in by_time
+        )
 
     def as_json(self) -> Mapping[str, object]:
         return asdict(self)
 
 
-async def measure(site: Site, decisions: int, report: Report) -> Measured:
-    """On a platform of its own."""
-    now = datetime.now(UTC)
-    report(f"writing {decisions:,} decisions of two weeks")
-    async with Database(site.environment["DATABASE_URL"]) as database:
-        experiment = await history.write(database, decisions, until=now)
-    measured = Measured(decisions=decisions)
-    path = f"{site.http_url}/api/experiments/{experiment.id}"
+async def measure(site: Site, past: Past, report: Report) -> Measured:
+    """On a platform with a past and no traffic."""
+    measured = Measured(decisions=past.decisions)
+    path = f"{site.http_url}/api/experiments/{past.experiment}"
     headers = {"Authorization": f"Bearer {site.token}"}
     async with httpx.AsyncClient(headers=headers, timeout=60, trust_env=False) as client:
         report("exporting")
         # First, because other answers bring the policies' compiled code into memory.
-        share = min(1.0, EXPORTED / decisions)
-        since = now - share * timedelta(days=history.DAYS)
+        share = min(1.0, EXPORTED / past.decisions)
+        since = past.until - share * timedelta(days=history.DAYS)
         await _export(client, f"{path}/export", since, site.pids["control"], measured)
         report("asking")
-        await _published(client, path)
+        await history.published(client, path)
         for name, url in _endpoints(path):
+            before = _cpu_s(site)
             took_ms = [await _took_ms(client, url) for _ in range(_ASKED)]
             measured.p95_ms[name] = float(np.percentile(took_ms, 95))
+            measured.cpu_ms[name] = (_cpu_s(site) - before) * 1_000 / _ASKED
     return measured
+
+
+def _cpu_s(site: Site) -> float:
+    pids = (site.pids[name] for name in ("control", "postgres"))
+    return machine.cpu_s(pids, children=True)
 
 
 def _endpoints(path: str) -> Iterator[tuple[str, str]]:
     for name in (
-        *("summary", "timeseries", "timeseries?grain=day", "timeseries?arm=arm-7"),
+        *("summary", "summary?policy=ucb", "summary?arm=arm-7"),
+        *("timeseries?grain=hour", "timeseries?grain=day", "timeseries?arm=arm-7"),
         *("arms", "cohorts", "latency", "allocation", "regret", "policies", "epochs"),
         *("events?limit=100", "events?bucket=17", "events?arm=arm-7&policy=ucb"),
     ):
@@ -96,14 +102,6 @@ async def _took_ms(client: httpx.AsyncClient, url: str) -> float:
     began = time.perf_counter()
     (await client.get(url)).raise_for_status()
     return (time.perf_counter() - began) * 1_000
-
-
-async def _published(client: httpx.AsyncClient, path: str) -> None:
-    deadline = time.monotonic() + _PUBLISHED_WITHIN_S
-    while not (await client.get(f"{path}/policies")).json()["posterior_version"]:
-        if time.monotonic() > deadline:
-            raise PullarmError("the history is not published; see the worker's log")
-        await asyncio.sleep(0.5)
 
 
 async def _export(

@@ -15,6 +15,7 @@ from benchmarks.generator import Load
 from benchmarks.site import Site
 from benchmarks.traffic import Traffic
 from pullarm.domain.errors import PullarmError
+from pullarm.tls import Trust
 from pullarm.v1 import selection_pb2 as pb
 
 Report = Callable[[str], None]
@@ -65,6 +66,8 @@ class Side:
     address: str
     pids: Callable[[], Mapping[str, Sequence[int]]]
     """Processes whose CPU counts; `serving` are the servers themselves."""
+    trust: Trust | None = None
+    """Where it has TLS."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,9 +140,9 @@ class Comparer:
             in_flight=in_flight,
         )
 
-    async def alone(self, address: str, plan: Plan) -> Result:
+    async def alone(self, address: str, plan: Plan, trust: Trust | None = None) -> Result:
         """Measure a server that is not ours to start, stop or look into."""
-        side = Side(name="target", address=address, pids=dict)
+        side = Side(name="target", address=address, pids=dict, trust=trust)
         in_flight = await self._in_flight([side], plan, None)
         self._report(_said(plan))
         measured = await self.slice(side, plan, in_flight, 1, slices=1)
@@ -164,6 +167,7 @@ class Comparer:
             warm_up_s=plan.warm_up_s,
             duration_s=plan.duration_s / (slices or plan.slices),
             seed=plan.seed,
+            trust=side.trust,
         )
         begin = await asyncio.to_thread(self._fleet.prepare, load)
         await asyncio.sleep(begin + load.warm_up_s - time.perf_counter())

@@ -1,8 +1,9 @@
-"""The yardstick: servers made as ours are, which parse the same messages and answer one constant.
+"""The yardstick: grpcio's asyncio server, which parses the same messages and answers one constant.
 
-The server's options come from serving's own `make_server` and the loop is the one our processes run on, so that what is
-left between the two is our work. A process is `python -m benchmarks.echo` and is told by one line of JSON on standard
-input what to answer; it ends when that input does.
+It has the options of serving's and runs on the loop that our processes run on: what one would write who had nothing to
+do for a call. Ours takes its calls another way (serving/transport.py), which is part of what is compared. A process is
+`python -m benchmarks.echo` and is told by one line of JSON on standard input what to answer; it ends when that input
+does.
 """
 
 import asyncio
@@ -22,7 +23,7 @@ from pullarm import event_loop
 from pullarm.domain.errors import PullarmError
 from pullarm.free_port import free_port
 from pullarm.v1 import selection_pb2 as pb
-from serving.server import make_server
+from serving.transport import OPTIONS
 
 _MESSAGES: dict[str, tuple[type[Message], type[Message]]] = {
     traffic.SELECT: (pb.SelectRequest, pb.SelectResponse),
@@ -100,7 +101,7 @@ class EchoServers:
 
 def server(address: str, answers: Mapping[str, bytes]) -> grpc.aio.Server:
     """An echo server bound to an address, not started: calls by path, each with the answer's bytes."""
-    made = make_server()
+    made = grpc.aio.server(options=OPTIONS)
     handlers = {path.rpartition("/")[2]: _handler(path, answer) for path, answer in answers.items()}
     made.add_generic_rpc_handlers(
         (grpc.method_handlers_generic_handler(traffic.SERVICE, handlers),)

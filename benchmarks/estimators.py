@@ -6,38 +6,32 @@ The log is made as it is read, so that no disk is timed; what that takes is meas
 import resource
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
 from benchmarks.sla import Limit
-from replay.evaluation import Settings, evaluate
+from replay.evaluating import evaluate
+from replay.evaluation import Settings
 from replay.log import BanditLog, LogBatch, LogHead, batch
+from replay.log_table import BATCH_ROWS, PART_ROWS
 from replay.targets import Uniform
 
 ROWS = 10_000_000
 USERS = 1_000_000
 LIMITS = (
-    Limit(figure="seconds", at_most=15, unit="s"),
-    Limit(figure="peak_mb", at_most=500, unit="MB"),
+    Limit(figure="estimators seconds", at_most=15, unit="s"),
+    Limit(figure="estimators peak_mb", at_most=500, unit="MB"),
 )
-_BATCH = 1 << 16
 _PROPENSITIES = np.array([0.5, 0.3, 0.2])
 
 
 def measure(*, seed: int, rows: int = ROWS) -> dict[str, float]:
     """Seconds of every estimator, interval and gate over so many rows, and this process's peak memory in 10^6 bytes."""
     started = time.perf_counter()
-    made = sum(len(each) for each in _batches(rows, seed))
+    log = _log(rows, seed)
+    made = sum(len(each) for each in log.batches())
     making_s = time.perf_counter() - started
-    head = LogHead(
-        name="made",
-        arms=("a", "b", "c"),
-        policies=("logger",),
-        rows=made,
-        offered="every",
-        users_known=True,
-    )
-    log = BanditLog(head, lambda: _batches(rows, seed))
     started = time.perf_counter()
     evaluation = evaluate(
         log, Uniform(), logged_by=["logger"], settings=Settings(seed=seed), done=lambda _: None
@@ -46,17 +40,31 @@ def measure(*, seed: int, rows: int = ROWS) -> dict[str, float]:
     seconds = time.perf_counter() - started - making_s
     peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
-        "seconds": seconds,
-        "peak_mb": peak_kib * 1024 / 1e6,
-        "rows": float(made),
-        "estimates": float(len(report.estimates)),
+        "estimators seconds": seconds,
+        "estimators peak_mb": peak_kib * 1024 / 1e6,
+        "estimators rows": float(made),
+        "estimators estimates": float(len(report.estimates)),
     }
 
 
-def _batches(rows: int, seed: int) -> Iterator[LogBatch]:
-    rng = np.random.default_rng(seed)
-    for first in range(0, rows, _BATCH):
-        n = min(_BATCH, rows - first)
+def _log(rows: int, seed: int) -> BanditLog:
+    head = LogHead(
+        name="made",
+        arms=("a", "b", "c"),
+        policies=("logger",),
+        rows=rows,
+        offered="every",
+        users_known=True,
+    )
+    firsts = range(0, rows, PART_ROWS)
+    parts = [partial(_part, first, min(first + PART_ROWS, rows), seed) for first in firsts]
+    return BanditLog(head, parts)
+
+
+def _part(first: int, end: int, seed: int) -> Iterator[LogBatch]:
+    rng = np.random.default_rng((seed, first))
+    for start in range(first, end, BATCH_ROWS):
+        n = min(BATCH_ROWS, end - start)
         action = rng.choice(3, size=n, p=_PROPENSITIES)
         yield batch(
             action=action,

@@ -28,7 +28,9 @@ from pullarm.policies.posterior import Posterior
 from pullarm.policies.warm import warm_up
 from pullarm.storage import events
 from pullarm.storage.postgres import Database, PostgresLedger
+from pullarm.storage.postgres import facts as postgres_facts
 from pullarm.storage.redis import RedisBoard, RedisEventSink, connect, keys
+from pullarm.storage.redis import facts as redis_facts
 from serving import requests
 from serving.decider import Answer, decide
 from serving.refresher import Refresher
@@ -102,6 +104,10 @@ class Folded:
     """Decisions and rewards that the ledger does not have."""
     differences: int
     """That verify finds between the ledger's rows and its posteriors."""
+    waiting_bytes: int
+    """Of Redis' memory, by all of it in the stream."""
+    ledger_bytes: int
+    """By which the database grew."""
     cpu_s: dict[str, float]
     """Meanwhile, by process."""
 
@@ -114,7 +120,11 @@ class Folded:
         """The fields, and CPU in microseconds an event by process."""
         numbers = {name: value for name, value in asdict(self).items() if name != "cpu_s"}
         used = {f"{name}_cpu_us": s / self.events * 1e6 for name, s in self.cpu_s.items()}
-        return {"events_per_s": self.events_per_s, **numbers, **used}
+        each = {
+            f"{name}_bytes_an_event": numbers[f"{name}_bytes"] / self.events
+            for name in ("waiting", "ledger")
+        }
+        return {"events_per_s": self.events_per_s, **numbers, **each, **used}
 
     def table(self) -> str:
         """The figures in two lines."""
@@ -124,7 +134,8 @@ class Folded:
         return (
             f"{self.events:,} events ({self.megabytes:.0f} MB) committed in {self.committed_s:.1f} s, "
             f"published in {self.published_s:.1f} s: {self.events_per_s:,.0f} events/s\n"
-            f"CPU us/event meanwhile: {used}"
+            f"CPU us/event meanwhile: {used}; bytes/event: {self.waiting_bytes / self.events:.0f} waiting in Redis, "
+            f"{self.ledger_bytes / self.events:.0f} in PostgreSQL"
         )
 
 
@@ -135,6 +146,7 @@ async def measure(platform: Site, count: int, seed: int, report: Report) -> Fold
     await site.seen(platform.address, experiment)
     await site.settled(platform, experiment)
     await asyncio.to_thread(warm_up)
+    dsn = platform.environment["DATABASE_URL"]
     async with connect(platform.environment["REDIS_URL"]) as redis:
         board = RedisBoard(redis)
         refresher = Refresher(board)
@@ -146,11 +158,14 @@ async def measure(platform: Site, count: int, seed: int, report: Report) -> Fold
         sink = RedisEventSink(redis)
         with _standing_still(platform.pids["worker"]):
             report(f"filling the stream with {count:,} events")
+            empty_bytes = (await redis_facts.look(redis)).used_bytes
+            old_bytes = (await postgres_facts.look(dsn)).size_bytes
             source = stream(snapshot, experiment, count, seed)
             for packed in entries(source, made):
                 await sink.append(packed)
                 size += len(packed)
             await sink.aclose()
+            waiting_bytes = (await redis_facts.look(redis)).used_bytes - empty_bytes
             before = _cpu_s(platform)
             began = time.perf_counter()
         report("folding")
@@ -162,7 +177,8 @@ async def measure(platform: Site, count: int, seed: int, report: Report) -> Fold
         published_s = time.perf_counter() - began
         after = _cpu_s(platform)
     report("verifying")
-    async with Database(platform.environment["DATABASE_URL"], max_connections=1) as database:
+    ledger_bytes = (await postgres_facts.look(dsn)).size_bytes - old_bytes
+    async with Database(dsn, max_connections=1) as database:
         ledger = PostgresLedger(database)
         return Folded(
             events=made.events,
@@ -171,6 +187,8 @@ async def measure(platform: Site, count: int, seed: int, report: Report) -> Fold
             published_s=published_s,
             missing=await ledger.missing(made.decided, made.rewarded),
             differences=len(await ledger.verify(number)),
+            waiting_bytes=waiting_bytes,
+            ledger_bytes=ledger_bytes,
             cpu_s={name: after[name] - before[name] for name in before},
         )
 

@@ -22,6 +22,7 @@ from benchmarks import traffic, wire
 from benchmarks.histogram import Histogram
 from benchmarks.traffic import Arrivals, Traffic
 from pullarm.domain.errors import Unavailable
+from pullarm.tls import Trust
 from pullarm.v1 import selection_pb2 as pb
 
 CALL_LIMIT_S = 10.0
@@ -50,6 +51,8 @@ class Load:
     """Sent first, and not counted."""
     duration_s: float = 1.0
     seed: int = 1
+    trust: Trust | None = None
+    """Where the server has TLS."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,7 +204,7 @@ class Generator:
         return self._connections[place]
 
     def _connect(self) -> wire.Connection:
-        return wire.Connection(self._load.host, self._load.port)
+        return wire.Connection(self._load.host, self._load.port, trust=self._load.trust)
 
     def _flush(self) -> None:
         for each in self._connections:

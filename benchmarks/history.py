@@ -5,13 +5,19 @@ their sum and the roll-ups are worked out by the statistics stage, so `pullarm v
 Weights are of no policy's making: decisions are logged and counted, and not redone.
 """
 
+import asyncio
+import time
 from collections import defaultdict
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
 from struct import pack
 
+import httpx
+
 from pullarm.domain.assignment import allocate
 from pullarm.domain.decision import pack_arms
+from pullarm.domain.errors import PullarmError
 from pullarm.domain.experiment import Arm, Experiment, PolicySpec, Spec, State, policy_weights
 from pullarm.domain.ports import NewExperiment, Revision
 from pullarm.statistics.sketch import LatencySketch
@@ -22,6 +28,7 @@ from pullarm.storage.postgres import (
     PostgresStatistics,
 )
 from pullarm.storage.postgres.database import Connection
+from pullarm.storage.postgres.latency import PostgresLatency
 from pullarm.storage.postgres.publications import CELL
 
 DAYS = 14
@@ -38,6 +45,7 @@ _POLICIES = ("control", "thompson", "egreedy", "ucb")
 _PROCESSES = ("serving-0", "serving-1")
 _UNITS = 200_000
 _PIECE = 500_000
+_PUBLISHED_WITHIN_S = 120.0
 
 _PREPARE = """
 CREATE TEMP TABLE offered (set_no integer PRIMARY KEY, arms integer[], packed bytea)
@@ -97,7 +105,8 @@ ON CONFLICT (experiment_id) DO UPDATE SET fold_no = excluded.fold_no
 _PUBLICATIONS = """
 INSERT INTO publication (experiment_id, pub_no, incarnation, fold_no, config_no, as_of, grid_no, kernel)
 SELECT $1::integer, n, (SELECT incarnation FROM ledger), least(n * $4::bigint, $5::bigint),
-       $6::integer, $2::timestamptz + n * $3::interval, 0, 2
+       $6::integer, $2::timestamptz + n * $3::interval,
+       (SELECT coalesce(max(grid_no), 0) FROM grid WHERE experiment_id = $1::integer), 2
 FROM generate_series(1, ($5::bigint + $4::bigint - 1) / $4::bigint) AS n
 ON CONFLICT DO NOTHING -- a worker may have published already
 """
@@ -115,6 +124,15 @@ SELECT $1::integer, policy, minute, process, 1, $5::bigint, 0, 0, 0, $6::jsonb, 
 FROM generate_series($2::integer, $3::integer - 1) AS minute, generate_series(1, 4) AS policy,
      unnest($4::text[]) AS process
 """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    """What was written."""
+
+    experiment: str
+    decisions: int
+    until: datetime
 
 
 async def write(
@@ -148,19 +166,33 @@ async def write(
         await connection.execute("ANALYZE decision, reward, credit")
         await connection.execute(_POSTERIOR, number)
         await connection.execute(_FOLDS, number, started, step * _FOLD, folds)
-        await connection.execute(_HEADS, number, folds)
         await connection.execute("SELECT setval('batch_no', $1)", folds)
-        await connection.execute(
-            _PUBLICATIONS,
-            *(number, started, step * _FOLD * _PUBLICATION),
-            *(_PUBLICATION, folds, experiment.config_no),
-        )
-        await _keep_checkpoints(connection, number, folds)
+        # A worker that saw the folds before their publications and checkpoints would make both itself.
+        async with connection.transaction():
+            await connection.execute(_HEADS, number, folds)
+            await connection.execute(
+                _PUBLICATIONS,
+                *(number, started, step * _FOLD * _PUBLICATION),
+                *(_PUBLICATION, folds, experiment.config_no),
+            )
+            await _keep_checkpoints(connection, number, folds)
         await _serve(connection, number, started, until)
         await connection.execute("RESET synchronous_commit")
-    statistics = PostgresStatistics(database)
-    await statistics.rebuild(number)
+    await PostgresLatency(database).add_up(until)
+    await PostgresStatistics(database).rebuild(number)
     return experiment
+
+
+async def published(client: httpx.AsyncClient, path: str) -> None:
+    """Return once a worker has published the experiment's posteriors; `path` is its address in the API.
+
+    Raises PullarmError where that takes too long.
+    """
+    deadline = time.monotonic() + _PUBLISHED_WITHIN_S
+    while not (await client.get(f"{path}/policies")).json()["posterior_version"]:
+        if time.monotonic() > deadline:
+            raise PullarmError("the history is not published; see the worker's log")
+        await asyncio.sleep(0.5)
 
 
 async def _experiment(database: Database, started: datetime) -> Experiment:

@@ -53,6 +53,13 @@ def resident_mb(pid: int) -> float:
     return int(_field(_PROC / str(pid) / "status", "VmRSS").split()[0]) * 1024 / 1e6
 
 
+def private_mb(pid: int) -> float:
+    """Memory in MB that a process and its children hold and share with no file, nor with one another."""
+    status = _PROC / str(pid) / "status"
+    own = int((_field(status, "RssAnon") or "0").split()[0]) * 1024 / 1e6
+    return own + sum(private_mb(child) for child in _children(pid))
+
+
 def _children(pid: int) -> list[int]:
     return [
         int(child)

@@ -6,8 +6,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.run import Finding, Suite
 from benchmarks.sla import Check
-from benchmarks.suites import Finding, Suite
 
 Measured = Sequence[tuple[Suite, Finding, list[Check]]]
 _ROWS = (

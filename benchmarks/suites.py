@@ -2,12 +2,9 @@
 
 import asyncio
 import multiprocessing
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import AsyncExitStack
-from dataclasses import dataclass, field, replace
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from benchmarks import (
     analytics,
@@ -15,128 +12,17 @@ from benchmarks import (
     fold,
     freshness,
     kernel,
+    pages,
     refresh,
     replaying,
-    sla,
     startup,
-    traffic,
 )
-from benchmarks.compare import Comparer, Plan, Report, Result
-from benchmarks.fleet import Fleet
-from benchmarks.site import Host, Site, seen
-from benchmarks.sla import Check, Limit
+from benchmarks.compare import Plan
+from benchmarks.run import Finding, Run, Suite, compared
+from benchmarks.sla import Limit
 from benchmarks.traffic import Traffic
 
 ARMS = 1_000
-HISTORY = 10_000_000
-"""Decisions that analytics are measured over."""
-EXPERIMENT = "bench"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """How a run measures."""
-
-    clients: int
-    serving: int = 1
-    duration_s: float | None = None
-    """On each side of a comparison; None: each suite's own."""
-    seed: int = 1
-    history: int = HISTORY
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """What a suite measured."""
-
-    figures: Mapping[str, float | None]
-    echo: Mapping[str, float | None] = field(default_factory=dict)
-    details: Any
-    """All of it, for JSON."""
-    text: str = ""
-    """A table of its own."""
-
-
-class Run:
-    """One run: `async with Run(host, settings, report) as run:`; platforms start when a suite first asks for them."""
-
-    def __init__(self, host: Host, settings: Settings, report: Report) -> None:
-        self.host, self.settings, self.report = host, settings, report
-        self._fleet = Fleet(settings.clients)
-        self.comparer = Comparer(self._fleet, report)
-        self._site: tuple[int, Site] | None = None
-        self._platform_stack = AsyncExitStack()
-        self._launched = 0
-
-    async def __aenter__(self) -> Self:
-        self._fleet.__enter__()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        try:
-            await self.close_platform()
-        finally:
-            self._fleet.__exit__(kind, error, trace)
-
-    async def compare(self, plan: Plan, *, serving: int | None = None) -> Result:
-        """Measure a plan on an experiment of its own, beside the echo."""
-        count = serving or self.settings.serving
-        site = await self._platform(count)
-        self._launched += 1
-        self.report("starting an experiment")
-        names = traffic.arm_names(plan.traffic.arms)
-        experiment = await site.launch(f"{EXPERIMENT} {self._launched}", names)
-        await seen(site.address, experiment)
-        asked = replace(plan.traffic, experiments=(experiment,))
-        return await self.comparer.compare(site, count, replace(plan, traffic=asked))
-
-    async def _platform(self, serving: int) -> Site:
-        """One platform at a time, so that nothing else runs beside it."""
-        if self._site is None or self._site[0] != serving:
-            await self.close_platform()
-            self.report("starting the platform")
-            opened = await self._platform_stack.enter_async_context(self.host.platform(serving))
-            self._site = serving, opened
-        return self._site[1]
-
-    async def close_platform(self) -> None:
-        """Stop the platform, where one runs: the next measurement wants the machine for itself."""
-        self._site = None
-        await self._platform_stack.aclose()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Suite:
-    """One entry of the registry."""
-
-    name: str
-    description: str
-    limits: tuple[Limit, ...]
-    measure: Callable[[Run], Awaitable[Finding]]
-
-    async def run(self, run: Run) -> tuple[Finding, list[Check]]:
-        """Measure and compare with the limits."""
-        found = await self.measure(run)
-        return found, sla.checks(self.limits, found.figures, found.echo, suite=self.name)
-
-
-def compared(result: Result, text: str = "") -> Finding:
-    """A comparison's figures by name: ours, and the ratios as `NAME / echo`."""
-    details = result.as_json()
-    ours, echo = result.comparison.ours.as_json(), result.comparison.echo
-    ratio = {f"{name} / echo": value for name, value in result.comparison.ratio().items()}
-    undecided = {name: n for name, n in ours["reasons"].items() if name != "ASSIGNED"}
-    return Finding(
-        figures={**ours, **ratio, "answers without a policy": float(sum(undecided.values()))},
-        echo={} if echo is None else echo.as_json(),
-        details=details,
-        text=text,
-    )
 
 
 def _plan(
@@ -228,9 +114,14 @@ async def _freshness(run: Run) -> Finding:
 
 
 async def _analytics(run: Run) -> Finding:
-    await run.close_platform()
-    async with run.host.platform(1) as site:
-        measured = await analytics.measure(site, run.settings.history, run.report)
+    site, past = await run.past()
+    measured = await analytics.measure(site, past, run.report)
+    return Finding(figures=measured.figures(), details=measured.as_json(), text=measured.table())
+
+
+async def _pages(run: Run) -> Finding:
+    site, past = await run.past()
+    measured = await pages.measure(site.http_url, site.token, past, run.report)
     return Finding(figures=measured.figures(), details=measured.as_json(), text=measured.table())
 
 
@@ -241,18 +132,14 @@ async def _apart(work: Callable[..., Any], *args: object, **named: object) -> An
         return await asyncio.wrap_future(pool.submit(work, *args, **named))
 
 
-async def _estimators(run: Run) -> Finding:
-    await run.close_platform()
-    run.report(f"estimating from {estimators.ROWS:,} rows")
-    found = await _apart(estimators.measure, seed=run.settings.seed)
-    return Finding(figures=found, details=found)
-
-
 async def _replay(run: Run) -> Finding:
     await run.close_platform()
     run.report(f"replaying {len(replaying.POLICIES)} policies, {replaying.RUNS} runs each")
-    found = await _apart(replaying.measure, seed=run.settings.seed)
-    return Finding(figures=found, details=found)
+    replayed = await _apart(replaying.measure, seed=run.settings.seed)
+    run.report(f"estimating from {estimators.ROWS:,} rows")
+    estimated = await _apart(estimators.measure, seed=run.settings.seed)
+    found = replayed | estimated
+    return Finding(figures=found, details=found, text=replaying.table(found))
 
 
 _SOUND = (Limit(figure="errors", at_most=0), Limit(figure="answers without a policy", at_most=0))
@@ -334,15 +221,16 @@ SUITES: Sequence[Suite] = (
         measure=_analytics,
     ),
     Suite(
-        name="estimators",
-        description="Every off-policy estimator over 10 million rows, and the report",
-        limits=estimators.LIMITS,
-        measure=_estimators,
+        name="pages",
+        description="The dashboard in a real browser with nothing in its cache, over two weeks of history",
+        limits=pages.LIMITS,
+        measure=_pages,
     ),
     Suite(
         name="replay",
-        description="Four policies x 20 runs in the truth way on all cores, and a million events by rejection",
-        limits=replaying.LIMITS,
+        description="Ratings of ml-1m's size: loaded, four policies x 20 runs in the truth way on all cores, a million "
+        "events by rejection; every off-policy estimator over 10 million rows",
+        limits=(*replaying.LIMITS, *estimators.LIMITS),
         measure=_replay,
     ),
 )

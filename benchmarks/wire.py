@@ -1,12 +1,13 @@
 """The lightest gRPC client that can time unary calls: HTTP/2 on a bare socket, bytes in and bytes out.
 
 It exists because load and server share the machine: a call costs it less than half of what it costs grpc.aio
-(docs/benchmarks.md has the figures), so that more of what is measured is the server. No TLS, compression or streaming.
+(docs/benchmarks.md has the figures), so that more of what is measured is the server. No compression or streaming.
 Source: RFC 9113 (frames, flow control), RFC 7541 (headers, by hpack) and gRPC's "PROTOCOL-HTTP2".
 """
 
 import select
 import socket
+import ssl
 import struct
 import time
 from collections import deque
@@ -16,11 +17,13 @@ from functools import lru_cache
 import hpack
 
 from pullarm.domain.errors import Unavailable
+from pullarm.tls import Trust
 
 OK = "OK"
 Done = Callable[[str, bytes], None]
 """Told a call's status by its gRPC name and the response's bytes, empty unless OK."""
 
+_NOT_YET = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _DATA, _HEADERS, _RESET, _SETTINGS, _PING, _GOAWAY, _WINDOW = 0, 1, 3, 4, 6, 7, 8
 _ACK = _END_STREAM = 1
@@ -56,7 +59,9 @@ class _Sending:
 class Connection:
     """One connection; its owner waits for it, calls `read`, and then `flush`, which sends what has to go."""
 
-    def __init__(self, host: str, port: int, timeout_s: float = 5.0) -> None:
+    def __init__(
+        self, host: str, port: int, timeout_s: float = 5.0, *, trust: Trust | None = None
+    ) -> None:
         self._calls: dict[int, Done] = {}
         self._answers: dict[int, bytes] = {}
         self._next_stream = 1
@@ -64,6 +69,7 @@ class Connection:
         self._told: set[str] = set()
         self._encoder = hpack.Encoder()
         self._authority = f"{host}:{port}"
+        self._scheme = "https" if trust else "http"
         self._out = bytearray()
         self._in = bytearray()
         self._window = self._stream_window = _FIRST_WINDOW
@@ -73,9 +79,11 @@ class Connection:
         """Whether the server has gone: every call fails from then on."""
         try:
             self._socket = socket.create_connection((host, port), timeout_s)
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if trust is not None:
+                self._socket = _secured(self._socket, host, trust)
         except OSError as error:
             raise Unavailable(f"{host}:{port} takes no connection: {error}") from error
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket.setblocking(False)
         # No header table for the server: its headers then mean the same wherever they are seen, and are cached.
         settings = struct.pack("!HIHI", 1, 0, _INITIAL_WINDOW_SETTING, _OURS)
@@ -116,7 +124,7 @@ class Connection:
         if self._out:
             try:
                 sent = self._socket.send(self._out)
-            except BlockingIOError:
+            except _NOT_YET:
                 return
             except OSError:
                 self._fail()
@@ -126,8 +134,10 @@ class Connection:
     def read(self) -> None:
         """Take in what has come and finish the calls it answers."""
         try:
-            data = self._socket.recv(262_144)
-        except BlockingIOError:
+            data = self._socket.recv(
+                262_144
+            )  # more than a record of TLS, of which none is kept back
+        except _NOT_YET:
             return
         except OSError:
             data = b""
@@ -232,7 +242,7 @@ class Connection:
             return known
         headers = [
             (":method", "POST"),
-            (":scheme", "http"),
+            (":scheme", self._scheme),
             (":path", path),
             (":authority", self._authority),
             ("te", "trailers"),
@@ -249,10 +259,16 @@ class Connection:
         return block
 
 
-def connect(address: str) -> Connection:
-    """A connection to host:port; raises Unavailable."""
+def connect(address: str, trust: Trust | None = None) -> Connection:
+    """A connection to host:port, over TLS where told whom to trust; raises Unavailable."""
     host, _, port = address.rpartition(":")
-    return Connection(host.strip("[]"), int(port))
+    return Connection(host.strip("[]"), int(port), trust=trust)
+
+
+def _secured(plain: socket.socket, host: str, trust: Trust) -> ssl.SSLSocket:
+    context = trust.context()
+    context.set_alpn_protocols(["h2"])
+    return context.wrap_socket(plain, server_hostname=trust.name or host)
 
 
 def ask(connection: Connection, path: str, request: bytes, timeout_s: float = 10.0) -> bytes:

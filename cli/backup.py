@@ -10,11 +10,16 @@ from typing import Annotated
 
 from typer import Argument, Option
 
+from cli.account import user
 from cli.embedded import Wanted, embedded_services
 from cli.postgres_tools import find_tools
 from cli.state import read_environment
+from pullarm.clock import system_clock
+from pullarm.domain.audit import Author
 from pullarm.domain.errors import ConfigurationError, invalid
 from pullarm.storage.postgres import Database
+from pullarm.storage.postgres.facts import note_backup
+from pullarm.storage.postgres.times import at
 
 OURS = ("--schema=public", "--no-owner", "--no-privileges")
 _MIB = 1024 * 1024
@@ -43,8 +48,10 @@ def command(
 
 
 async def _backup(file: Path, state: Path) -> int:
-    async with ledger_of(state) as url:
-        return await asyncio.to_thread(backup, await _checked(url), file)
+    async with ledger_of(state) as url, Database(url, max_connections=1) as database:
+        size = await asyncio.to_thread(backup, url, file)
+        await note_backup(database, Author(user(), "command"), at(system_clock()), size)
+        return size
 
 
 @asynccontextmanager
@@ -56,12 +63,6 @@ async def ledger_of(state: Path) -> AsyncIterator[str]:
         return
     async with embedded_services(state, Wanted(valkey=False), lambda _: None) as addresses:
         yield addresses["DATABASE_URL"]
-
-
-async def _checked(url: str) -> str:
-    """Raises ConfigurationError where the database is not this version's."""
-    async with Database(url, max_connections=1):
-        return url
 
 
 def backup(url: str, file: Path) -> int:

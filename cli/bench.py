@@ -14,8 +14,9 @@ from typer import BadParameter, Option
 
 from benchmarks import machine, report, results, sla
 from benchmarks.compare import Plan
+from benchmarks.run import HISTORY, Finding, Run, Settings, Suite, compared
 from benchmarks.sla import Check
-from benchmarks.suites import ARMS, HISTORY, SUITES, Finding, Run, Settings, Suite, compared
+from benchmarks.suites import ARMS, SUITES
 from benchmarks.traffic import MODES, Traffic
 from cli import process
 from cli.embedded import Wanted, embedded_services
@@ -23,6 +24,7 @@ from cli.platform import Platform
 from cli.platform import Settings as PlatformSettings
 from cli.remote import ControlPlane
 from cli.temporary import temporary_state
+from pullarm.tls import Trust
 
 _NAMES = [suite.name for suite in SUITES]
 _RATE = 1_000.0
@@ -70,7 +72,9 @@ def command(
     ] = None,
     history: Annotated[
         int,
-        Option(min=1_000, max=100_000_000, help="Decisions that the suite analytics reads."),
+        Option(
+            min=1_000, max=100_000_000, help="Decisions that the suites analytics and pages read."
+        ),
     ] = HISTORY,
     seed: Annotated[int, Option(min=0, help="Of arrivals, users and candidates.")] = 1,
     keep: Annotated[
@@ -167,7 +171,7 @@ class _Bench:
             if target is None:
                 result = await run.compare(plan)
             else:
-                result = await run.comparer.alone(target, plan)
+                result = await run.comparer.alone(target, plan, Trust.from_environment(os.environ))
         found = compared(result)
         checks = sla.checks(limits, found.figures)
         if not self._as_json:

@@ -16,6 +16,7 @@ from cli.moments import moment
 from cli.remote import DEFAULT_STATE, DEFAULT_URL, ControlPlane, ControlUrl, TokenState
 from cli.verify import database_url
 from pullarm.domain.errors import NotFound
+from pullarm.domain.numerals import numeral
 from pullarm.storage.postgres import Database, PostgresExperiments
 from pullarm.storage.postgres.verdicts import PostgresVerdicts
 
@@ -92,7 +93,11 @@ def _print(told: Mapping[str, Any], *, json: bool) -> None:
         f"split p = {verdict['split_p']:.3f}",
         soft_wrap=True,
     )
+    if verdict["known_users"]:
+        known = f"lifts are less what {verdict['known_users']:,} users did before it began; as observed: "
+        lifts = (f"{n} {_percent(p['observed_lift'], '+')}" for n, p in verdict["policies"].items())
+        console.print(known + ", ".join(lifts), soft_wrap=True)
 
 
 def _percent(share: float | None, sign: str = "") -> str:
-    return "-" if share is None else f"{share:{sign}.2%}".replace("%", " %")
+    return "-" if share is None else numeral(share, f"{sign}.2%").replace("%", " %")

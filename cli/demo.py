@@ -71,7 +71,7 @@ def command(
     grpc_port: Annotated[int, Option(min=0, max=65535, help="Port of serving; 0: any.")] = 50051,
     http_port: Annotated[int, Option(min=0, max=65535, help="Port of control; 0: any.")] = 8000,
     metrics_port: Annotated[
-        int, Option(min=0, max=65472, help="Metrics of the first serving process; 0: any.")
+        int, Option(min=0, max=65456, help="Metrics of the first serving process; 0: any.")
     ] = 9464,
 ) -> None:
     """Start the platform, run an experiment on it, show how it goes; until Ctrl-C, or --exit.
@@ -131,10 +131,15 @@ class _Demo:
         self._tell(summary(self.platform))
         self._tell(f"\nTraffic: {wish.traffic.label}")
         experiment = await self._start()
-        self._tell(f"Experiment {experiment}: {self.platform.http_url}/experiments/{experiment}\n")
+        self._tell(f"Experiment {experiment}: {self.platform.page_url}/experiments/{experiment}\n")
         await self._seen(experiment)
         driver = Driver(
-            self.platform.grpc_address, experiment, wish.traffic, self._tally, token=self._token
+            self.platform.grpc_address,
+            experiment,
+            wish.traffic,
+            self._tally,
+            token=self._token,
+            trust=self.platform.trust,
         )
         async with demo_report.progress(self._console, self._tally):
             await self._drive(driver)
@@ -159,7 +164,8 @@ class _Demo:
         }
 
         def launch() -> str:
-            with ControlPlane(self.platform.http_url, self.platform.token) as control:
+            platform = self.platform
+            with ControlPlane(platform.http_url, platform.token, platform.trust) as control:
                 reference: str = control.create(body)["id"]
                 control.start(reference)
                 caller = {"name": "demo", "role": "caller", "experiments": [reference]}
@@ -173,7 +179,10 @@ class _Demo:
         deadline = time.monotonic() + _SEEN_WITHIN_S
         for _ in range(_LOOKS):
             async with Client(
-                self.platform.grpc_address, token=self._token, timeout_s=5.0
+                self.platform.grpc_address,
+                token=self._token,
+                trust=self.platform.trust,
+                timeout_s=5.0,
             ) as client:
                 while not await _runs(client, experiment):
                     if time.monotonic() > deadline:

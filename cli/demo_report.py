@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.tally import Tally
+from pullarm.domain.numerals import numeral
 from pullarm.domain.summary import PolicyFigures
 
 _EVERY_S = 0.5
@@ -129,7 +130,7 @@ def show(console: Console, outcome: Outcome) -> None:
         table.add_column(column, justify="left" if column == "policy" else "right")
     for name, figures in outcome.policies.items():
         rate, error = figures.rate or 0.0, figures.standard_error or 0.0
-        above = f"{(rate - offered) / error:+.1f} s.e." if error else ""
+        above = f"{numeral((rate - offered) / error, '+.1f')} s.e." if error else ""
         table.add_row(
             name,
             f"{figures.users:,}",

@@ -3,8 +3,8 @@
 import asyncio
 import heapq
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -14,6 +14,7 @@ from cli.tally import Tally
 from pullarm.client import Client
 from pullarm.clock import FileClock
 from pullarm.domain.errors import PullarmError, Unavailable
+from pullarm.tls import Trust
 from replay.traffic import Traffic, Visit
 
 CONNECTIONS = 4
@@ -46,10 +47,18 @@ class Driver:
     """Sends one experiment's traffic and keeps the tally."""
 
     def __init__(
-        self, address: str, experiment: str, traffic: Traffic, tally: Tally, *, token: str = ""
+        self,
+        address: str,
+        experiment: str,
+        traffic: Traffic,
+        tally: Tally,
+        *,
+        token: str = "",
+        trust: Trust | None = None,
     ) -> None:
         self._address = address
         self._token = token
+        self._trust = trust
         self._experiment = experiment
         self._visits = traffic.visits()
         self._tally = tally
@@ -109,6 +118,7 @@ class Driver:
             try:
                 return await call()
             except Unavailable as error:
+                self._tally.retries += 1
                 self._tally.problem = str(error)
                 await asyncio.sleep(0.1 * 2**attempt)
             except PullarmError as error:
@@ -117,28 +127,16 @@ class Driver:
         self._tally.failures += 1
         return None
 
-    def _clients(self) -> "_Clients":
-        return _Clients(self._address, self._token)
-
-
-class _Clients:
-    """CONNECTIONS clients, opened and closed together."""
-
-    def __init__(self, address: str, token: str) -> None:
-        self._address = address
-        self._token = token
-        self._stack = AsyncExitStack()
-
-    async def __aenter__(self) -> list[Client]:
-        return [
-            await self._stack.enter_async_context(
-                Client(self._address, token=self._token, timeout_s=5.0)
-            )
-            for _ in range(CONNECTIONS)
-        ]
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._stack.aclose()
+    @asynccontextmanager
+    async def _clients(self) -> AsyncIterator[list[Client]]:
+        """CONNECTIONS clients, opened and closed together."""
+        async with AsyncExitStack() as stack:
+            yield [
+                await stack.enter_async_context(
+                    Client(self._address, token=self._token, trust=self._trust, timeout_s=5.0)
+                )
+                for _ in range(CONNECTIONS)
+            ]
 
 
 class _Steps:

@@ -5,21 +5,29 @@ import os
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
+from cli.log_format import formatter
 from pullarm import event_loop
 from pullarm.domain.errors import ConfigurationError
 from pullarm.environment import optional
+from pullarm.secrets import Mask, Masked
 
 LOG_LEVEL = "PULLARM_LOG_LEVEL"
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 Settings = TypeVar("Settings")
 
 
 def run(process: Callable[[Settings], Coroutine[Any, Any, None]], settings: Settings) -> None:
     """Run a process to its end; PullarmError is told in one line by `main`."""
-    logging.basicConfig(level=log_level(os.environ), format=_FORMAT)
+    lines = logging.StreamHandler()
+    lines.setFormatter(Masked(formatter(os.environ), Mask(os.environ)))
+    logging.basicConfig(level=log_level(os.environ), handlers=[lines])
     logging.getLogger("arq").setLevel(logging.WARNING)
+    for talkative in (
+        "opentelemetry.exporter",
+        "opentelemetry.trace",
+    ):  # of each retry, of callers' headers
+        logging.getLogger(talkative).setLevel(logging.ERROR)
     event_loop.run(process(settings))
 
 

@@ -24,3 +24,7 @@ def command(
         f"{erased['decisions']} decisions and {erased['rewards']} rewards are {erased['known_as']}'s now"
         + (", who is given nothing to look at any more" if erased["forced"] else "")
     )
+    if days := erased["archived_days"]:
+        print(
+            f"workers take them out of the files of {days} removed days within the hour, `pullarm archive erase` now"
+        )

@@ -1,7 +1,9 @@
 """`pullarm events`: the newest decisions of an experiment, and those that follow."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, Any
 
 from rich.console import Console
@@ -12,8 +14,11 @@ from cli.remote import DEFAULT_STATE, DEFAULT_URL, ControlPlane, ControlUrl, Tok
 
 _LOOK_EVERY_S = 1.0
 _PAGE = 1_000
-_REMEMBERED = 20_000
-"""Decisions are folded in about the order in which they were made: the newest page is looked at again."""
+_AGAIN_MS = 5_000
+"""Decisions are folded in about the order in which they were made: those so much older than the newest are looked at
+again. What comes later still, from a spool, is not told."""
+
+_Event = Mapping[str, Any]
 
 
 def command(
@@ -31,21 +36,63 @@ def command(
     console = Console()
     filters = {"policy": policy, "arm": arm}
     with ControlPlane.found(control_url, state) as control:
-        newest = control.events(experiment, limit=lines, **filters)["events"]
-        _print(console, newest)
-        printed = dict.fromkeys(event["uid"] for event in newest)
+        log = Following(partial(control.events, experiment), filters)
+        _print(console, log.newest(lines))
         try:
             while follow:
                 time.sleep(_LOOK_EVERY_S)
-                page = control.events(experiment, limit=_PAGE, **filters)["events"]
-                oldest = min(printed, default="")
-                fresh = [e for e in page if e["uid"] not in printed and e["uid"] > oldest]
-                _print(console, fresh)
-                printed |= dict.fromkeys(event["uid"] for event in fresh)
-                for uid in sorted(printed)[:-_REMEMBERED]:
-                    del printed[uid]
+                _print(console, log.fresh())
         except KeyboardInterrupt:
             return
+
+
+class Following:
+    """An experiment's decisions as they come to the ledger."""
+
+    def __init__(
+        self, page: Callable[..., Mapping[str, Any]], filters: Mapping[str, object]
+    ) -> None:
+        """`page` answers the route `events`, with the parameters it is given."""
+        self._page = page
+        self._filters = filters
+        self._since_ms = 0
+        self._first = ""
+        """The uid that it begins with."""
+        self._told: set[str] = set()
+
+    def newest(self, number: int) -> list[_Event]:
+        """At most so many of those that fit, newest first."""
+        self._since_ms = self._upto_ms() - _AGAIN_MS
+        found: list[_Event] = self._page(limit=number, **self._filters)["events"]
+        self._told = {event["uid"] for event in found}
+        self._first = min(self._told, default="")
+        return found
+
+    def fresh(self) -> list[_Event]:
+        """All that have come since, newest first, however many."""
+        upto_ms = self._upto_ms()
+        found = list(self._walk())
+        fresh = [e for e in found if e["uid"] not in self._told and e["uid"] > self._first]
+        self._told = {event["uid"] for event in found}
+        self._since_ms = max(self._since_ms, upto_ms - _AGAIN_MS)
+        return fresh
+
+    def _walk(self) -> Iterator[_Event]:
+        since, cursor = None, None
+        if self._since_ms > 0:
+            since = datetime.fromtimestamp(self._since_ms / 1_000, UTC).isoformat()
+        while True:
+            page = self._page(limit=_PAGE, since=since, cursor=cursor, **self._filters)
+            yield from page["events"]
+            cursor = page["next"]
+            if cursor is None:
+                return
+
+    def _upto_ms(self) -> int:
+        """When the newest decision was made that was looked at, fitting or not; 0 where there is none."""
+        page = self._page(limit=1)
+        uid = page["events"][0]["uid"] if page["events"] else page["next"]
+        return int(uid[:12], 16) if uid else 0  # it begins with its time
 
 
 def _print(console: Console, newest_first: Iterable[Mapping[str, Any]]) -> None:

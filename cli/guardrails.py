@@ -8,6 +8,7 @@ from rich.text import Text
 from typer import Argument
 
 from cli.remote import DEFAULT_STATE, DEFAULT_URL, ControlPlane, ControlUrl, TokenState
+from pullarm.domain.numerals import numeral
 
 
 def command(
@@ -22,7 +23,9 @@ def command(
     console.print(
         f"{told['id']} is {told['state']}, guard epoch {told['guard_epoch']}: {told['verdict']}"
     )
-    table = Table("guardrail", "verdict", "action", "policy", box=None)
+    table = Table(box=None)
+    for head in ("guardrail", "verdict", "action", "policy"):
+        table.add_column(head, no_wrap=True)
     for head in ("value", "warning", "limit", "sample"):
         table.add_column(head, justify="right")
     table.add_column("checked")
@@ -35,14 +38,15 @@ def command(
         )
     console.print(table)
     for name, check in told["guardrails"].items():
-        if check["verdict"] not in ("pass", "off"):
-            console.print(Text(f"{name}: {check['why']}"), soft_wrap=True)
+        if check["uncertain"] or check["verdict"] not in ("pass", "off"):
+            unsure = "; this may still be chance" if check["uncertain"] else ""
+            console.print(Text(f"{name}: {check['why']}{unsure}"), soft_wrap=True)
     for rollback in told["rollbacks"]:
         console.print(Text(_said(rollback)), soft_wrap=True)
 
 
 def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4g}"
+    return "-" if value is None else numeral(value, ".4g")
 
 
 def _said(rollback: dict[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """The `pullarm` command; a command's own module is imported only when it is the one called."""
 
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
@@ -8,10 +9,12 @@ from keyword import iskeyword
 import typer
 
 from pullarm.domain.errors import PullarmError
+from pullarm.secrets import Mask, read_files
 
 COMMANDS = {
     "up": "Start PostgreSQL, Valkey, serving, control and a worker, until Ctrl-C.",
     "demo": "Start the platform and drive it as an upstream recommender would.",
+    "doctor": "Check what has to be right before a launch, and say what to mend.",
     "launch": "Create an experiment and start it.",
     "status": "Show experiments and how their policies do.",
     "events": "Print an experiment's decisions with what came of them, and follow them.",
@@ -32,12 +35,16 @@ COMMANDS = {
     "check-log": "Check an exported log for what an estimate needs of it; fails on a finding.",
     "replay": "What a policy would have earned: data sets, windows, offline evaluation.",
     "republish": "Give serving everything anew: configurations, posteriors and halts, from PostgreSQL.",
+    "archive": "List, check and rewrite the files of days that retention removed.",
     "retention": "Remove the decisions of days that are old enough; the posterior stays proved.",
     "backup": "Write the ledger as of one moment to a file, while everything runs.",
     "restore": "Put the ledger back to what a backup has, in a new life of its own.",
     "token": "Make, list and revoke tokens.",
+    "keys": "Rotate the keys that decision ids are signed with, while everything runs.",
     "bench": "Measure what the project promises, beside an echo server.",
+    "capacity": "Say how many processes and how large servers a load needs, from measured unit costs.",
     "soak": "Kill every part again and again under load, and prove that nothing acknowledged is lost.",
+    "drill": "Rehearse an upgrade or a disaster, on a platform made for it.",
     "serve": "Run one serving process.",
     "control": "Run the control plane.",
     "work": "Run one worker.",
@@ -86,10 +93,15 @@ def _group(
 
 
 def main() -> None:
+    """Run the command that is called; nothing that it says of an error has a secret in it."""
+    mask = Mask(os.environ)
     try:
+        os.environ.update(read_files(os.environ))
+        mask = Mask(os.environ)
+        sys.excepthook = lambda *error: print(mask.trace(*error), end="", file=sys.stderr)
         build(*sys.argv[1:3])()
     except PullarmError as error:
-        sys.exit(f"pullarm: {error}")
+        sys.exit(mask(f"pullarm: {error}"))
 
 
 if __name__ == "__main__":

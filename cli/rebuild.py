@@ -1,7 +1,6 @@
 """`pullarm rebuild`: un-learning. Posteriors made anew from the ledger, with rows of it left out."""
 
 import asyncio
-import os
 import sys
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +14,7 @@ from typer import Argument, Option
 from cli.account import user
 from cli.moments import moment
 from cli.rebuild_report import JsonReport, TableReport
-from cli.state import read_environment
+from cli.state import surroundings
 from cli.verify import database_url
 from pullarm.clock import clock_from
 from pullarm.domain.audit import Author
@@ -72,7 +71,7 @@ def command(
 
     Folding goes on meanwhile, but for a moment at the end. Times without a zone are UTC.
     """
-    environment = read_environment(state) | {k: v for k, v in os.environ.items() if v}
+    environment = surroundings(state)
     now = at(clock_from(environment.get("PULLARM_CLOCK", "system"))())
     conditions = (until, exclude_source, exclude_window)
     alone = "--list" if listed else "--restore" if restore is not None else None

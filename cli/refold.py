@@ -15,7 +15,8 @@ from pullarm.domain.ports import NewExperiment
 from pullarm.storage import events
 from pullarm.storage.postgres import Database, PostgresExperiments, PostgresLedger, migrate
 from pullarm.storage.postgres.recall import recall
-from pullarm.storage.redis import RedisEventSink, RedisEventSource, connect, keys
+from pullarm.storage.redis import RedisEventSink, RedisEventSource, keys, reach
+from pullarm.storage.redis.cluster import on
 from workers.consumer import Consumer
 
 Posterior = dict[tuple[int, int, int], tuple[int, int]]
@@ -27,6 +28,8 @@ _TWICE = 0.1
 """Of the entries, which come a second time."""
 _LONGEST_ENTRY = 200
 _LOOK_S = 0.05
+_OWN_SHARDS = 1_000
+"""Streams from here on are none of a platform's."""
 
 
 async def refold(
@@ -39,30 +42,32 @@ async def refold(
     async with AsyncExitStack() as stack:
         source = await stack.enter_async_context(Database(database_url, max_connections=2))
         url = await stack.enter_async_context(_another(source, database_url, f"refold_{workers}"))
-        redis = await stack.enter_async_context(connect(redis_url, timeout_s=30.0))
+        redis = reach(redis_url, timeout_s=30.0)
+        await stack.enter_async_context(redis)
         target = await stack.enter_async_context(Database(url, max_connections=2))
         number = await _copy(experiment, target)
-        consumers = []
+        consumers, shards = [], (_OWN_SHARDS + workers,)
+        key = keys.events(shards[0])
         for name in range(workers):
             own = await stack.enter_async_context(Database(url, max_connections=2))
-            claims = RedisEventSource(redis, str(name), shard=workers)
+            claims = RedisEventSource(redis, str(name), shards)
             stores = PostgresLedger(own), PostgresExperiments(own)
             consumers.append(Consumer(claims, *stores, system_clock))
         async with asyncio.TaskGroup() as group:
             for consumer in consumers:
                 group.create_task(consumer.run())
-            sink = RedisEventSink(redis, shard=workers)
+            sink = RedisEventSink(redis, shards=shards)
             random = Random(seed)
             async for batch in recall(source, experiment.number):
                 for entry in _entries(batch, number, random):
                     await _append(sink, entry)
             began = time.monotonic()
-            while await redis.xlen(keys.events(workers)):
+            while await on(redis, key, lambda server: server.xlen(key)):
                 await look(began, "the second fold")
             for consumer in consumers:
                 consumer.stop()
         await sink.aclose()
-        await redis.delete(keys.events(workers))
+        await on(redis, key, lambda server: server.delete(key))
         return await PostgresLedger(target).posterior(number)
 
 

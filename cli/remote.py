@@ -11,24 +11,48 @@ from urllib.parse import quote, urlencode, urlsplit
 import httpx
 from typer import Option
 
-from cli.state import State
+from cli.state import State, surroundings
+from control.settings import ADDRESS
 from pullarm.domain.errors import ConfigurationError, PullarmError, Unavailable
+from pullarm.environment import host_and_port, optional
+from pullarm.tls import SERVER, Trust
 
 TIMEOUT_S = 30.0
 TOKEN = "PULLARM_TOKEN"
 """Holds the token that the commands show, and curl by the README's lines."""
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+"""What listens at all addresses is asked at one."""
 
 ControlUrl = Annotated[
-    str, Option("--control-url", envvar="PULLARM_CONTROL_URL", help="Where the control plane is.")
+    str,
+    Option(
+        "--control-url",
+        envvar="PULLARM_CONTROL_URL",
+        help="Where the control plane is; else this machine's.",
+    ),
 ]
-DEFAULT_URL = "http://127.0.0.1:8000"
+DEFAULT_URL = ""
+"""That of the platform on the state folder, or of PULLARM_HTTP_ADDRESS; see `control_url`."""
 
 TokenState = Annotated[
     Path,
     Option("--state", help=f"State folder whose admin token is used where {TOKEN} is not set."),
 ]
 DEFAULT_STATE = Path(".pullarm")
+
+
+def control_url(environment: Mapping[str, str]) -> str:
+    """Where a control plane with these settings is found from its own machine."""
+    address = optional(environment, ADDRESS, "127.0.0.1:8000")
+    host, port = host_and_port(ADDRESS, address)
+    scheme = "https" if environment.get(SERVER[0]) else "http"
+    host = _ANY.get(host, host)
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _is_here(url: str) -> bool:
+    return not url or urlsplit(url).hostname in _LOOPBACK
 
 
 class RequestRefused(PullarmError):
@@ -41,7 +65,7 @@ def find_token(url: str, state: Path) -> str:
     """The token of the environment; else, for a control plane of this machine, the state folder's; else none."""
     token, kept = os.environ.get(TOKEN, ""), State(folder=state).admin_token
     # Never to another machine: whoever answers there need not be who it should be.
-    if not token and urlsplit(url).hostname in _LOOPBACK and kept.exists():
+    if not token and _is_here(url) and kept.exists():
         return kept.read_text(encoding="utf-8").strip()
     return token
 
@@ -49,25 +73,32 @@ def find_token(url: str, state: Path) -> str:
 class ControlPlane:
     """`with ControlPlane(url, token) as control:`; every method answers JSON as it came."""
 
-    def __init__(self, url: str, token: str) -> None:
+    def __init__(self, url: str, token: str, trust: Trust | None = None) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ConfigurationError(
-                f"--control-url {url!r} is no address, such as {DEFAULT_URL}; PULLARM_CONTROL_URL sets it too"
+                f"--control-url {url!r} is no address, such as http://127.0.0.1:8000; PULLARM_CONTROL_URL sets it too"
             )
-        self.url = url.rstrip("/")
+        if parts.scheme == "http":
+            trust = None
+        self.url = (trust.known_as(url) if trust else url).rstrip("/")
+        """For people: under the name that its certificate is for."""
+        self._extensions = {"sni_hostname": trust.name} if trust and trust.name else {}
         # A proxy from the environment cannot reach a control plane on this machine.
         self._http = httpx.Client(
-            base_url=self.url,
+            base_url=url,
             timeout=TIMEOUT_S,
             trust_env=parts.hostname not in _LOOPBACK,
+            verify=trust.context() if trust else True,
             headers={"Authorization": f"Bearer {token}"} if token else {},
         )
 
     @classmethod
     def found(cls, url: str, state: Path) -> Self:
-        """With the token that there is for it."""
-        return cls(url, find_token(url, state))
+        """With the token that there is for it, and what its certificate is believed by; "": this machine's."""
+        known = surroundings(state) if _is_here(url) else os.environ
+        token = find_token(url, state)
+        return cls(url or control_url(known), token, Trust.from_environment(known))
 
     def __enter__(self) -> Self:
         return self
@@ -138,9 +169,10 @@ class ControlPlane:
         """The newest checks of an experiment's guardrails."""
         return self._call("GET", f"/experiments/{_quoted(reference)}/guardrails")
 
-    def rollback(self, reference: str) -> dict[str, Any]:
+    def rollback(self, reference: str, note: str = "") -> dict[str, Any]:
         """Give everybody control."""
-        return self._call("POST", f"/experiments/{_quoted(reference)}/rollback")
+        body = {"note": note} if note else None
+        return self._call("POST", f"/experiments/{_quoted(reference)}/rollback", body)
 
     def resume(self, reference: str) -> dict[str, Any]:
         """Let it go on after a rollback."""
@@ -158,7 +190,9 @@ class ControlPlane:
         self, method: str, path: str, body: Mapping[str, object] | None = None
     ) -> dict[str, Any]:
         try:
-            answer = self._http.request(method, f"/api{path}", json=body)
+            answer = self._http.request(
+                method, f"/api{path}", json=body, extensions=self._extensions
+            )
         except httpx.HTTPError as error:
             raise Unavailable(
                 f"the control plane at {self.url} does not answer ({error}); is `pullarm up` running? "

@@ -2,16 +2,15 @@
 
 import asyncio
 import logging
-import os
 from pathlib import Path
 from typing import Annotated
 
 from typer import Option
 
-from cli.state import read_environment
+from cli.state import surroundings
 from pullarm.clock import clock_from
 from pullarm.storage.postgres import Database, PostgresPublications
-from pullarm.storage.redis import RedisBoard, connect
+from pullarm.storage.redis import RedisBoard, reach
 from workers.publisher import Publisher
 from workers.settings import Settings
 
@@ -27,14 +26,13 @@ def command(
     goes on meanwhile, and takes over each experiment as it comes.
     """
     logging.basicConfig(level=logging.ERROR, format="%(message)s")
-    own = {name: value for name, value in os.environ.items() if value}
-    settings = Settings.from_environment(read_environment(state) | own)
+    settings = Settings.from_environment(surroundings(state))
     count = asyncio.run(_connected(settings))
     print(f"{count} experiments republished")
 
 
 async def _connected(settings: Settings) -> int:
-    redis = connect(settings.redis_url)
+    redis = reach(settings.redis_url)
     try:
         async with Database(settings.database_url, max_connections=2) as database:
             publications, board = PostgresPublications(database), RedisBoard(redis)

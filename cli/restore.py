@@ -1,7 +1,6 @@
 """`pullarm restore`: the ledger as a backup has it, in a new life of its own."""
 
 import asyncio
-import os
 import re
 from datetime import datetime
 from pathlib import Path
@@ -11,7 +10,7 @@ from typer import Argument, Option
 
 from cli.backup import OURS, ledger_of
 from cli.postgres_tools import ToolFailed, Tools, find_tools
-from cli.state import read_environment
+from cli.state import surroundings
 from pullarm.clock import clock_from
 from pullarm.domain.errors import Conflict, invalid
 from pullarm.storage.postgres import Database, migrate
@@ -39,7 +38,7 @@ def command(
     """
     if not file.is_file():
         raise invalid(str(file), "is no file")
-    environment = read_environment(state) | {k: v for k, v in os.environ.items() if v}
+    environment = surroundings(state)
     now = at(clock_from(environment.get("PULLARM_CLOCK", "system"))())
     found = asyncio.run(_restore(file, state, now, force=force))
     until = f"folded until {found.folded_at:%Y-%m-%d %H:%M:%S}Z" if found.folded_at else "no folds"

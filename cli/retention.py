@@ -8,11 +8,13 @@ from typing import Annotated
 
 from typer import Option
 
-from cli.verify import database_url, platform_clock
+from cli.verify import database_url, platform_clock, platform_setting
 from pullarm.clock import Clock
 from pullarm.domain.errors import invalid
+from pullarm.environment import ARCHIVE
 from pullarm.storage.postgres import Database
 from pullarm.storage.postgres.retention import PostgresRetention
+from workers.archive import Archiving
 from workers.retention import due, remove_old
 from workers.settings import RETENTION, retention_days
 
@@ -32,22 +34,25 @@ def command(
     """Remove decisions, rewards and credits of whole days, and what only they could need.
 
     Posteriors and arms stay: what the removed rows had brought is kept, so that verify goes on proving them. Decisions
-    of removed days can no longer be explained or exported. Workers do this every hour where PULLARM_RETENTION_DAYS is
-    set.
+    of removed days can no longer be explained. Where PULLARM_ARCHIVE is set they are written to files first, which
+    `export` reads; else they cannot be exported either. Workers do this hourly where PULLARM_RETENTION_DAYS is set.
     """
     told = days or retention_days(os.environ)
     if told is None:
         raise invalid("--days", f"is needed where {RETENTION} is not set")
     clock = platform_clock(state)
-    removed = asyncio.run(_remove(database_url(state), told, clock, dry_run=dry_run))
+    places = database_url(state), platform_setting(ARCHIVE, state)
+    removed = asyncio.run(_remove(places, told, clock, dry_run=dry_run))
     print(f"{removed} days {'would be ' if dry_run else ''}removed")
 
 
-async def _remove(url: str, days: int, clock: Clock, *, dry_run: bool) -> int:
+async def _remove(places: tuple[str, str], days: int, clock: Clock, *, dry_run: bool) -> int:
+    url, archive = places
     async with Database(url, max_connections=2) as database:
         retention = PostgresRetention(database)
         if not dry_run:
-            return await remove_old(retention, days, clock, _tell)
+            archiving = Archiving(database, archive)
+            return await remove_old(retention, archiving, days, clock, _tell)
         found = await due(retention, days, clock())
         for stored in found:
             _tell(stored.day, stored.bytes)

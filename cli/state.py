@@ -4,7 +4,7 @@ lock                 held while a platform runs; names its process
 environment          the addresses and settings every process gets, for a shell or other commands
 admin.token          what the commands show the control plane
 decision_keys.json   what decision ids are signed with
-*.password           of the embedded servers
+*.password           of the embedded servers, and of PostgreSQL's users for workers and control
 clock                the simulated time of a platform that has one
 relocated            where root keeps PostgreSQL's part, when its account cannot enter this folder
 postgres/ valkey/    the embedded servers' data
@@ -13,7 +13,6 @@ logs/ run/           one log, one note of the process id and one ready file for 
 
 import fcntl
 import hashlib
-import json
 import os
 import secrets
 import shlex
@@ -26,8 +25,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pullarm.domain.errors import ConfigurationError
+from pullarm.domain.key_rotation import Keys
 
 RELOCATED = "relocated"
+DECISION_KEYS = "decision_keys.json"
 SOCKET_PATH_LIMIT = 107 - len("/postgres/.s.PGSQL.5432")
 
 
@@ -52,6 +53,10 @@ class State:
     @property
     def admin_token(self) -> Path:
         return self.folder / "admin.token"
+
+    @property
+    def decision_keys(self) -> Path:
+        return self.folder / DECISION_KEYS
 
     @property
     def clock(self) -> Path:
@@ -140,11 +145,9 @@ def password(state: State, server: str) -> str:
 
 def decision_keys(state: State) -> Path:
     """The file with the deployment's id and signing keys, made on first use."""
-    path = state.folder / "decision_keys.json"
+    path = state.decision_keys
     if not path.exists():
-        keys = {"1": secrets.token_hex(32)}
-        content = {"deployment": secrets.token_hex(16), "sign": 1, "keys": keys}
-        write_private(path, json.dumps(content, indent=2) + "\n")
+        write_private(path, Keys.made().text())
     return path
 
 
@@ -152,6 +155,11 @@ def write_environment(state: State, values: Mapping[str, str]) -> None:
     """Leave the settings for `. STATE/environment` in a shell and for `read_environment`."""
     lines = [f"export {name}={shlex.quote(value)}\n" for name, value in sorted(values.items())]
     write_private(state.environment, "".join(lines))
+
+
+def surroundings(folder: Path) -> dict[str, str]:
+    """The settings of the platform that runs on the folder, if one does, and over them this command's own."""
+    return read_environment(folder) | {name: value for name, value in os.environ.items() if value}
 
 
 def read_environment(folder: Path) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """`pullarm status`: what experiments there are, and how the policies of one do."""
 
+from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any
@@ -24,19 +25,24 @@ def command(
     console = Console()
     with ControlPlane.found(control_url, state) as control:
         if experiment is None:
-            _show_list(console, control.list()["experiments"])
-            _show_events(console, control.system())
+            show_list(console, control.list()["experiments"])
+            system = control.system()
+            show_processes(console, system["instances"])
+            _show_events(console, system)
         else:
             summary = control.summary(experiment)
             _show_summary(console, summary)
             console.print(Text(control.page(summary["id"])), soft_wrap=True)
 
 
-def _show_list(console: Console, experiments: list[Mapping[str, Any]]) -> None:
+def show_list(console: Console, experiments: list[Mapping[str, Any]]) -> None:
+    """One line for each; ids and keys whole, however narrow it is."""
     if not experiments:
         console.print("There is no experiment yet; `pullarm launch --name ...` starts one.")
         return
-    table = Table("id", "key", "state", "traffic", "policies", "started", box=None)
+    table = Table(box=None)
+    for head in ("id", "key", "state", "traffic", "policies", "started"):
+        table.add_column(head, no_wrap=head in ("id", "key"))
     for each in experiments:
         table.add_row(
             each["id"],
@@ -44,7 +50,7 @@ def _show_list(console: Console, experiments: list[Mapping[str, Any]]) -> None:
             each["state"],
             _percent(each["traffic_pct"], 0),
             ", ".join(policy["name"] for policy in each["policies"]),
-            each["started_at"] or "-",
+            (each["started_at"] or "-")[:16].replace("T", " "),
         )
     console.print(table)
 
@@ -69,7 +75,28 @@ def _show_summary(console: Console, summary: Mapping[str, Any]) -> None:
     console.print(f"{summary['decisions']:,} decisions, posterior {summary['posterior_version']}")
 
 
+def show_processes(console: Console, instances: list[Mapping[str, Any]] | None) -> None:
+    """How many live of each part, and what is wrong with those that are not ready."""
+    if instances is None:
+        console.print("Redis is away: which processes live is not known")
+        return
+    parts = Counter(each["part"] for each in instances if each["status"] != "silent")
+    told = ", ".join(f"{number} {part}" for part, number in sorted(parts.items()))
+    console.print(f"processes that live: {told or 'none'}")
+    for each in instances:
+        if each["status"] != "ready":
+            silent = f" for {each['silent_s']:.0f} s" if each["status"] == "silent" else ""
+            why = "; ".join(each["reasons"])
+            text = (
+                f"{each['name']} of {each['host']} is {each['status']}{silent}{why and f': {why}'}"
+            )
+            console.print(Text(text), soft_wrap=True)
+
+
 def _show_events(console: Console, system: Mapping[str, Any]) -> None:
+    if system["events"] is None:
+        console.print("PostgreSQL is away: what has come of serving's events is not known")
+        return
     for process, missing in system["events"]["missing_by_process"].items():
         text = f"{missing:,} events of {process} have not come: on their way, in a spool, or lost"
         console.print(Text(text), soft_wrap=True)

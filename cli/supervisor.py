@@ -116,6 +116,17 @@ class Supervisor:
             asyncio.create_task(self._keep(each), name=each.program.name) for each in added
         ]
 
+    async def retire(self, *names: str) -> None:
+        """Stop some programs, which are not started again."""
+        going = [each for each in self._watched if each.program.name in names]
+        tasks = [task for task in self._tasks if task.get_name() in names]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._tasks = [task for task in self._tasks if task not in tasks]
+        self._watched = [each for each in self._watched if each not in going]
+        await asyncio.gather(*(self._stop_one(each) for each in going))
+
     async def watch(self) -> None:
         """Return never; raises SupervisionFailed once one of the programs started so far is left to itself."""
         dead, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)

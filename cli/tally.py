@@ -32,6 +32,8 @@ class Tally:
     select_ms: LatencySketch = field(default_factory=LatencySketch)
     policies: dict[str, PolicyTally] = field(default_factory=dict)
     offered: OfferedRate = field(default_factory=OfferedRate)
+    retries: int = 0
+    """Answers that were no answer: the platform was away, and was asked again."""
     failures: int = 0
     """Calls that failed however often they were tried."""
     problem: str = ""

@@ -19,7 +19,7 @@ def command(
     grpc_port: Annotated[int, Option(min=0, max=65535, help="Port of serving; 0: any.")] = 50051,
     http_port: Annotated[int, Option(min=0, max=65535, help="Port of control; 0: any.")] = 8000,
     metrics_port: Annotated[
-        int, Option(min=0, max=65472, help="Metrics of the first serving process; 0: any.")
+        int, Option(min=0, max=65456, help="Metrics of the first serving process; 0: any.")
     ] = 9464,
     postgres_port: Annotated[
         int, Option(min=0, max=65535, help="TCP port of the embedded PostgreSQL; 0: none.")
@@ -30,7 +30,8 @@ def command(
 ) -> None:
     """Start PostgreSQL, Valkey, serving, control and workers; stop all of them on Ctrl-C.
 
-    DATABASE_URL, REDIS_URL and QUEUE_REDIS_URL replace the embedded servers by your own.
+    DATABASE_URL, REDIS_URL and QUEUE_REDIS_URL replace the embedded servers by your own. PULLARM_TLS_CERTIFICATE and
+    PULLARM_TLS_KEY give serving and control TLS.
     """
     settings = Settings(
         state=state,
@@ -64,10 +65,12 @@ def say(message: str) -> None:
 def summary(platform: Platform) -> str:
     """Where to find what, for the terminal."""
     state = platform.settings.state.resolve()
+    secured = f"  TLS       for {platform.trust.name}\n" if platform.trust else ""
     return (
         "Pullarm is up. Ctrl-C stops it.\n"
-        f"  control   {platform.http_url}\n"
+        f"  control   {platform.page_url}\n"
         f"  gRPC      {platform.grpc_address} ({platform.settings.serving} processes)\n"
+        f"{secured}"
         f"  servers   . '{state}/environment' sets DATABASE_URL, REDIS_URL and PULLARM_TOKEN\n"
         f"  token     {state / 'admin.token'}, which `pullarm launch`, `status` and `stop` find by themselves\n"
         f"  logs      {state / 'logs'}"

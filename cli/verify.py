@@ -55,8 +55,12 @@ def database_url(state: Path) -> str:
 
 def platform_clock(state: Path) -> Clock:
     """The clock that PULLARM_CLOCK names, else that of the platform that runs on the state folder."""
-    name = "PULLARM_CLOCK"
-    return clock_from(os.environ.get(name) or read_environment(state).get(name, "system"))
+    return clock_from(platform_setting("PULLARM_CLOCK", state) or "system")
+
+
+def platform_setting(name: str, state: Path) -> str:
+    """A variable of the environment, else of the platform that runs on the state folder; "" where neither has it."""
+    return os.environ.get(name) or read_environment(state).get(name, "")
 
 
 async def _verify(dsn: str, reference: str | None, now_ms: int) -> int:

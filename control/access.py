@@ -50,6 +50,11 @@ PUBLIC: Final[dict[str, object]] = {_PUBLIC: True}
 """The `opt` of a route that is open to everybody."""
 
 
+def is_public(handler: BaseRouteHandler) -> bool:
+    """Whether a route is open to everybody."""
+    return bool(handler.opt.get(_PUBLIC))
+
+
 class Access:
     """Knows whom a token or a session stands for, and what a route lets them do."""
 
@@ -120,7 +125,7 @@ class Access:
 
     async def check(self, connection: AnyConnection, handler: BaseRouteHandler) -> None:
         """A guard of every route; raises Forbidden."""
-        if handler.opt.get(_PUBLIC):
+        if is_public(handler):
             return
         principal, need = connection.scope.get("user"), handler.opt.get(_NEED)
         if not isinstance(principal, Principal) or not isinstance(need, Need):
@@ -129,7 +134,7 @@ class Access:
             raise Forbidden("a session may change things from the dashboard's own pages only")
         if not principal.may(need.role):
             raise Forbidden(
-                f"that takes a token of role {need.role}; {principal.name!r} is a {principal.role}"
+                f"that takes a token of role {need.role}; {principal.name!r} has role {principal.role}"
             )
         if principal.experiments is not None and not need.filtered:
             await self._check_scope(connection, principal)

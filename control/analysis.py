@@ -3,10 +3,9 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate
-from operator import add
 from typing import Any
 
 from litestar.di import NamedDependency, Provide
@@ -27,9 +26,21 @@ from control.analysis_views import (
     PointView,
     TimeseriesView,
 )
-from control.filters import Since, Until, aligned, grained, window
+from control.filters import (
+    OfArm,
+    OfCohort,
+    OfPolicy,
+    Since,
+    Until,
+    aligned,
+    arm_numbers,
+    cohort_number,
+    grained,
+    policy_number,
+    window,
+)
 from control.problems import BadParameter
-from control.views import arm_view
+from control.views import arm_view, values
 from pullarm.clock import Clock
 from pullarm.domain.assignment import MICRO
 from pullarm.domain.decision import GRACE_MS, UNLISTED
@@ -51,10 +62,32 @@ class Asked:
 
     experiment: Experiment
     span: Span
-    whole: bool
-    """Whether no time is asked for."""
+    bounded: tuple[bool, bool]
+    """Whether a beginning, and whether an end was asked for."""
     as_of: datetime
     data_cut: DataCut
+
+    @property
+    def whole(self) -> bool:
+        """Whether no time is asked for."""
+        return not any(self.bounded)
+
+    def reach(self, grain: Grain) -> Span:
+        """The span in whole buckets, to be added up: in days, which are far fewer, at an end that was not asked for.
+
+        Beyond such an end there is nothing.
+        """
+        inner, outer = aligned(self.span, grain), aligned(self.span, Grain.DAY)
+        since, until = self.bounded
+        return Span(
+            since=inner.since if since else outer.since,
+            until=inner.until if until else outer.until,
+        )
+
+    @property
+    def baseline(self) -> str:
+        """The policy that the others are compared with."""
+        return self.experiment.spec.decision.baseline
 
     @property
     def mature_before(self) -> datetime:
@@ -81,16 +114,20 @@ class Analysis:
         self.readers = readers
         self._clock = clock
 
+    def now(self) -> datetime:
+        """As the experiments see it."""
+        return datetime.fromtimestamp(self._clock() / 1000, UTC)
+
     async def ask(
-        self, reference: str, since: datetime | None = None, until: datetime | None = None
+        self, reference: str, since: str | None = None, until: str | None = None
     ) -> Asked:
         """Raises InvalidInput where there is nothing of that time."""
         experiment = await self._lifecycle.find(reference)
-        now = datetime.fromtimestamp(self._clock() / 1000, UTC)
+        now = self.now()
         return Asked(
             experiment=experiment,
             span=window(experiment, since, until, now),
-            whole=since is None and until is None,
+            bounded=(since is not None, until is not None),
             as_of=now,
             data_cut=await self.readers.summary.data_cut(experiment.number),
         )
@@ -154,8 +191,8 @@ class Analysis:
         self, asked: Asked, *, policy: int | None, arms: Sequence[int] | None
     ) -> ArmsView:
         """Every version of every arm, or of one."""
-        span = aligned(asked.span, Grain.HOUR)
-        found = await self.readers.series.arms(asked.experiment.number, span)
+        reach = asked.reach(Grain.HOUR)
+        found = await self.readers.series.arms(asked.experiment.number, reach)
         slots: defaultdict[tuple[int, int], int] = defaultdict(int)
         for each in found:
             slots[each.policy, each.first_slot] += each.counts.serves
@@ -166,7 +203,7 @@ class Analysis:
         adaptive = await self.readers.arm_rates.read(asked.experiment.number)
         rates = await asyncio.to_thread(arm_rates.rates, asked.experiment, adaptive, policy)
         return ArmsView(
-            **asked.framed(span),
+            **asked.framed(aligned(asked.span, Grain.HOUR)),
             maturity=await self.maturity(asked),
             rate_note=NAIVE,
             interval_note=NOT_BY_ARM,
@@ -174,7 +211,7 @@ class Analysis:
             adaptive_cut=arm_rates.cut(adaptive),
             arms=tuple(
                 ArmWithFigures(
-                    **asdict(arm_view(arm)),
+                    **values(arm_view(arm)),
                     figures=tuple(told[arm.arm_no]),
                     rates=tuple(rates[arm.arm_no]),
                 )
@@ -222,12 +259,14 @@ def _intervals(
 ) -> Iterable[tuple[Interval | None, Interval | None]]:
     """Of each bucket's rate and of that of all until then; of none where one of them has no sums."""
     told = [sums for sums in several if sums is not None]
-    if len(told) < len(several):
+    if not told or len(told) < len(several):
         return [(None, None)] * len(several)
-    by_bucket, cumulated = jackknife.rates(told), jackknife.rates(list(accumulate(told, add)))
+    by_bucket = GroupSums.of_each(told)
     return [
         (own.interval if own else None, whole.interval if whole else None)
-        for own, whole in zip(by_bucket, cumulated, strict=True)
+        for own, whole in zip(
+            jackknife.rates(by_bucket), jackknife.rates(by_bucket.cumulated()), strict=True
+        )
     ]
 
 
@@ -253,4 +292,22 @@ async def ask(
     return await analysis.ask(reference, since, until)
 
 
-BY_TIME = {"asked": Provide(ask)}
+def _policy(policy: OfPolicy = None) -> int | None:
+    return policy_number(policy)
+
+
+def _arms(asked: NamedDependency[Asked], arm: OfArm = None) -> tuple[int, ...] | None:
+    return arm_numbers(asked.experiment, arm)
+
+
+def _cohort(asked: NamedDependency[Asked], cohort: OfCohort = None) -> int | None:
+    return cohort_number(asked.experiment, cohort)
+
+
+FILTERED = {
+    "asked": Provide(ask),
+    "of_policy": Provide(_policy, sync_to_thread=False),
+    "of_arms": Provide(_arms, sync_to_thread=False),
+    "of_cohort": Provide(_cohort, sync_to_thread=False),
+}
+"""A route takes the filters that it asks for, as they are stored; the others are refused."""

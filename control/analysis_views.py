@@ -194,6 +194,29 @@ class Lift:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Compared(Figures):
+    """One policy beside the baseline."""
+
+    lift: Lift | None
+    """Over the baseline; None for the baseline, and before both have earned."""
+    mature_lift: Lift | None
+    """The same of decisions whose rewards have all come."""
+    best: float | None
+    """The probability that its rate is the highest; None while that cannot be told."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartView(Framed):
+    """What came of each policy in a part of an experiment: a time, a cohort, some arms."""
+
+    baseline: str
+    maturity: Maturity
+    interval_note: str
+    policies: dict[str, Compared]
+    """By assigned policy; by acting policy, of first slots and without lifts, where an arm is asked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SharePoint:
     """One bucket of time."""
 
@@ -218,11 +241,13 @@ class Concentration:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleRatio:
-    """Whether users were split as configured, by Pearson's chi-square on users."""
+    """Whether users were split as configured: Pearson's chi-square on users, each counted in the epoch that first
+    showed them anything, with its shares."""
 
     users: dict[str, int]
+    """Of all epochs."""
     expected: dict[str, float]
-    """Shares of the buckets."""
+    """Shares of these users."""
     p_value: float
     sound: bool
     """Whether it is above 0.001."""
@@ -246,13 +271,9 @@ class AllocationView(Framed):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PolicyRegret(Figures):
+class PolicyRegret(Compared):
     """One policy beside the others."""
 
-    lift: Lift | None
-    """Over the baseline; None for the baseline, and before both have earned."""
-    mature_lift: Lift | None
-    """The same of decisions whose rewards have all come."""
     gap_to_best: float | None
     """The best policy's rate less this one's: at least 0 by construction, and above it by noise alone."""
     missed_reward: float | None

@@ -7,28 +7,22 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, QueryParameter
 
 from control.access import needs
-from control.analysis import BY_TIME, Analysis, Asked
+from control.analysis import FILTERED, Analysis, Asked
 from control.analysis_views import (
     AllocationView,
     EpochsView,
+    PartView,
     RegretView,
     TimeseriesView,
 )
 from control.cohort_figures import CohortsView, told
 from control.comparison import Comparison
 from control.experiments import PATH
-from control.filters import (
-    InBuckets,
-    OfArm,
-    OfCohort,
-    OfPolicy,
-    arm_numbers,
-    cohort_number,
-    only_declared,
-    policy_number,
-)
+from control.filters import InBuckets, OfArm, OfPolicy, arm_numbers
+from control.overview import Overview
 from control.posteriors import PoliciesView, Posteriors
 from control.serving_figures import LatencyView, latency
+from control.views import SummaryView
 from pullarm.domain.access import Role
 
 Limit = Annotated[
@@ -42,26 +36,36 @@ class Analytics(Controller):
     path = f"{PATH}/{{reference:str}}"
     tags = ("Analytics",)
     opt = needs(Role.VIEWER)
-    guards = (only_declared,)
-    dependencies = BY_TIME
+    dependencies = FILTERED
+
+    @get("/summary")
+    async def summary(
+        self,
+        asked: NamedDependency[Asked],
+        overview: NamedDependency[Overview],
+        comparison: NamedDependency[Comparison],
+        of_policy: NamedDependency[int | None],
+        of_arms: NamedDependency[tuple[int, ...] | None],
+        of_cohort: NamedDependency[int | None],
+    ) -> SummaryView | PartView:
+        """Show what came of each policy so far; with a filter, what came of that part."""
+        if asked.whole and (of_policy, of_arms, of_cohort) == (None, None, None):
+            return await overview.of(asked.experiment.id)
+        return await comparison.part(asked, policy=of_policy, arms=of_arms, cohort=of_cohort)
 
     @get("/timeseries")
     async def timeseries(
         self,
         asked: NamedDependency[Asked],
         analysis: NamedDependency[Analysis],
+        of_policy: NamedDependency[int | None],
+        of_arms: NamedDependency[tuple[int, ...] | None],
+        of_cohort: NamedDependency[int | None],
         grain: InBuckets = None,
-        policy: OfPolicy = None,
-        arm: OfArm = None,
-        cohort: OfCohort = None,
     ) -> TimeseriesView:
         """Show serves, rewards and rate of each policy over time, by bucket and cumulated."""
         return await analysis.timeseries(
-            asked,
-            grain,
-            policy=policy_number(policy),
-            arms=arm_numbers(asked.experiment, arm),
-            cohort=cohort_number(asked.experiment, cohort),
+            asked, grain, policy=of_policy, arms=of_arms, cohort=of_cohort
         )
 
     @get("/cohorts")
@@ -69,23 +73,22 @@ class Analytics(Controller):
         self,
         asked: NamedDependency[Asked],
         analysis: NamedDependency[Analysis],
-        policy: OfPolicy = None,
-        cohort: OfCohort = None,
+        of_policy: NamedDependency[int | None],
+        of_cohort: NamedDependency[int | None],
     ) -> CohortsView:
         """Show what came of each cohort under each policy, by whole days, and how unequal they are."""
-        number = cohort_number(asked.experiment, cohort)
-        return await told(analysis, asked, policy=policy_number(policy), cohort=number)
+        return await told(analysis, asked, policy=of_policy, cohort=of_cohort)
 
     @get("/latency")
     async def latency(
         self,
         asked: NamedDependency[Asked],
         analysis: NamedDependency[Analysis],
+        of_policy: NamedDependency[int | None],
         grain: InBuckets = None,
-        policy: OfPolicy = None,
     ) -> LatencyView:
         """Show how long Select took and how often it failed."""
-        return await latency(analysis.readers.latency, asked, grain, policy_number(policy))
+        return await latency(analysis.readers.latency, asked, grain, of_policy)
 
     @get("/allocation")
     async def allocation(
@@ -102,10 +105,11 @@ class Analytics(Controller):
         self,
         asked: NamedDependency[Asked],
         comparison: NamedDependency[Comparison],
-        cohort: OfCohort = None,
+        of_policy: NamedDependency[int | None],
+        of_cohort: NamedDependency[int | None],
     ) -> RegretView:
-        """Show each policy's lift over control and its gap to the best; without a time, of the newest epoch."""
-        return await comparison.regret(asked, cohort_number(asked.experiment, cohort))
+        """Show each policy's lift over the baseline and its gap to the best; without a time, of the newest epoch."""
+        return await comparison.regret(asked, policy=of_policy, cohort=of_cohort)
 
     @get("/epochs")
     async def epochs(

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from litestar import Litestar, Router
@@ -19,13 +19,15 @@ from control.analytics import Analytics
 from control.arms import Arms
 from control.audit import Audit, AuditController
 from control.comparison import Comparison
-from control.dashboard import dashboard, find_web
+from control.dashboard import dashboard
 from control.decisions import DecisionController
 from control.described import Described
 from control.erasure import Erase, Erasing, Erasures
 from control.experiments import Experiments
 from control.explained import Decisions
+from control.filters import only_declared
 from control.forced import ForcedUsers
+from control.glance import GlanceController
 from control.groups import GroupController, Groups
 from control.guardrails import Guarding, GuardrailController, GuardrailStore
 from control.health import Health, Probe, Probes
@@ -36,19 +38,29 @@ from control.overview import Overview
 from control.posteriors import Posteriors
 from control.problems import HANDLERS, AnyRequest
 from control.recommendations import Movies, Serving
+from control.replays import Replays
 from control.sessions import SessionController, Sessions
 from control.settings import Limits
-from control.system import AskIntake, System, SystemFigures
+from control.system import AskBacklog, AskIntake, Measured, System, SystemFigures
 from control.tokens import TokenController, Tokens
+from control.traffic import Traffic
 from pullarm.clock import Clock, system_clock
 from pullarm.domain.access import Principal, Role
 from pullarm.domain.audit import Author
-from pullarm.domain.ports import AuditTrail, ExperimentStore, GroupStore, SessionStore, TokenStore
+from pullarm.domain.ports import (
+    AuditTrail,
+    ExperimentStore,
+    GroupStore,
+    InstanceBoard,
+    SessionStore,
+    TokenStore,
+)
 from pullarm.domain.summary import Summaries
 from pullarm.judging import Judge
 from pullarm.lifecycle import Halts, Lifecycle
 from pullarm.storage.postgres.readers import PostgresReaders
 from pullarm.storage.postgres.verdicts import PostgresVerdicts
+from replay.reports import Reports
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +80,13 @@ class Stores:
     sessions: SessionStore
     probes: Mapping[str, Probe]
     intake: AskIntake
+    backlog: AskBacklog
+    instances: InstanceBoard
     upstream: Serving
+    replays: Path | None = None
+    """The folder of replay reports."""
+    traffic: Traffic = field(default_factory=Traffic)
+    """What was counted around the application."""
 
 
 def create_app(
@@ -78,11 +96,12 @@ def create_app(
     monotonic: Callable[[], float] = time.monotonic,
     access_clock: Clock = system_clock,
     limits: Limits | None = None,
-    web: Path | None = None,
+    web: Path | None,
     closing: asyncio.Event | None = None,
 ) -> Litestar:
     """The control plane over these stores; a simulated clock neither opens nor closes it to anybody.
 
+    `web` is the folder of the dashboard's files; None: there is no dashboard.
     `closing` ends the streams, which would otherwise hold up whoever waits for answers to end.
     """
     limits = limits or Limits()
@@ -98,7 +117,11 @@ def create_app(
     comparison = Comparison(analysis)
     posteriors = Posteriors(stores.halts)
     probes = Probes(stores.probes)
-    figures = SystemFigures(stores.intake, stores.guardrails.states, clock)
+    figures = SystemFigures(
+        stores.intake, stores.guardrails.states, stores.backlog, stores.instances, clock
+    )
+    measured = Measured(figures, probes, stores.traffic)
+    reports = Reports(stores.replays)
     access = Access(stores.tokens, stores.sessions, stores.experiments, access_clock)
     tokens = Tokens(stores.tokens, stores.experiments, access_clock)
     sessions = Sessions(stores.sessions, access, access_clock, lifetime_s=limits.session_s)
@@ -106,6 +129,7 @@ def create_app(
     return Litestar(
         route_handlers=[
             Experiments,
+            GlanceController,
             DecisionController,
             Arms,
             AuditController,
@@ -117,12 +141,13 @@ def create_app(
             Decisions,
             LiveStreams,
             Movies,
+            Replays,
             GuardrailController,
             TokenController,
             SessionController,
             Health,
             System,
-            *dashboard(web or find_web()),
+            *([] if web is None else [dashboard(web)]),
         ],
         dependencies={
             "lifecycle": Provide(lambda: lifecycle, sync_to_thread=False),
@@ -132,6 +157,7 @@ def create_app(
             "overview": Provide(lambda: overview, sync_to_thread=False),
             "analysis": Provide(lambda: analysis, sync_to_thread=False),
             "comparison": Provide(lambda: comparison, sync_to_thread=False),
+            "reports": Provide(lambda: reports, sync_to_thread=False),
             "posteriors": Provide(lambda: posteriors, sync_to_thread=False),
             "live": Provide(lambda: live, sync_to_thread=False),
             "upstream": Provide(lambda: stores.upstream, sync_to_thread=False),
@@ -139,6 +165,7 @@ def create_app(
             "guardrails": Provide(lambda: stores.guardrails, sync_to_thread=False),
             "probes": Provide(lambda: probes, sync_to_thread=False),
             "figures": Provide(lambda: figures, sync_to_thread=False),
+            "measured": Provide(lambda: measured, sync_to_thread=False),
             "tokens": Provide(lambda: tokens, sync_to_thread=False),
             "sessions": Provide(lambda: sessions, sync_to_thread=False),
             "principal": Provide(_principal, sync_to_thread=False),
@@ -150,7 +177,7 @@ def create_app(
             DefineMiddleware(Authentication, access=access),
             *hardening.by_token(limits.per_token),
         ],
-        guards=[access.check],
+        guards=[access.check, only_declared],
         stores={hardening.STORE: store},
         before_send=[hardening.add_headers],
         after_response=forget,

@@ -8,11 +8,10 @@ from litestar.params import FromPath
 
 from control import bodies
 from control.access import needs
-from control.analysis import BY_TIME, Analysis, Asked
+from control.analysis import FILTERED, Analysis, Asked
 from control.analysis_views import ArmsView
 from control.arm_list import moving, read_list, stating
 from control.experiments import PATH, IfMatch, expected
-from control.filters import OfArm, OfPolicy, arm_numbers, only_declared, policy_number
 from control.problems import AnyRequest
 from control.views import ArmList, ArmView, arm_list, arm_view
 from pullarm.domain.access import Role
@@ -29,17 +28,16 @@ class Arms(Controller):
     tags = ("Arms",)
     opt = needs(Role.OPERATOR)
 
-    @get(opt=needs(Role.VIEWER), guards=(only_declared,), dependencies=BY_TIME)
+    @get(opt=needs(Role.VIEWER), dependencies=FILTERED)
     async def list(
         self,
         asked: NamedDependency[Asked],
         analysis: NamedDependency[Analysis],
-        policy: OfPolicy = None,
-        arm: OfArm = None,
+        of_policy: NamedDependency[int | None],
+        of_arms: NamedDependency[tuple[int, ...] | None],
     ) -> Response[ArmsView]:
         """List every version of every arm, retired ones included, and what came of each under each policy."""
-        arms = arm_numbers(asked.experiment, arm)
-        view = await analysis.arms(asked, policy=policy_number(policy), arms=arms)
+        view = await analysis.arms(asked, policy=of_policy, arms=of_arms)
         return Response(view, headers=_tag(asked.experiment))
 
     @post(operation_class=bodies.StateArms, status_code=HTTPStatus.OK)

@@ -10,6 +10,7 @@ from litestar.params import FromPath, QueryParameter
 from control.access import needs
 from control.entries import EntryList, entry_view
 from control.experiments import PATH
+from control.paging import cut
 from pullarm.domain.access import Role
 from pullarm.domain.audit import AuditEntry
 from pullarm.domain.ports import AuditTrail, ExperimentStore
@@ -45,11 +46,9 @@ class Audit:
 
 
 def _list(found: Sequence[AuditEntry], count: int, ids: Mapping[int, str]) -> EntryList:
-    page = found[:count]
-    return EntryList(
-        entries=tuple(entry_view(each, ids.get(each.experiment or 0)) for each in page),
-        next=page[-1].audit_no if len(found) > count else None,
-    )
+    page, following = cut(found, count, lambda each: each.audit_no)
+    entries = tuple(entry_view(each, ids.get(each.experiment or 0)) for each in page)
+    return EntryList(entries=entries, next=following)
 
 
 class AuditController(Controller):

@@ -115,6 +115,14 @@ class Stop(Operation):
 
 
 @dataclass
+class Rollback(Operation):
+    """Documents the body of a rollback."""
+
+    def __post_init__(self) -> None:
+        self.request_body = _body({"note": "support has complaints"}, required=False)
+
+
+@dataclass
 class CreateGroup(Operation):
     """Documents the body of a new group."""
 

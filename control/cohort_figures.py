@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from control.analysis import Analysis, Asked, of_counts
 from control.analysis_views import BY_GROUPS, Figures, Framed, Lift, Maturity
-from control.comparison import BASELINE
 from control.filters import aligned
 from control.intervals import lift_of_groups, of_rate
 from pullarm.domain.experiment import POLICY_NAMES, POLICY_NUMBERS, Experiment
@@ -75,10 +74,10 @@ async def told(
         **asked.framed(span),
         maturity=await analysis.maturity(asked),
         interval_note=BY_GROUPS,
-        baseline=BASELINE,
+        baseline=asked.baseline,
         least_serves=LEAST_IMPRESSIONS,
         cohorts=tuple(
-            _figures(asked.experiment, each, sums) for each in rows if cohort in (None, each.cohort)
+            _figures(asked, each, sums) for each in rows if cohort in (None, each.cohort)
         ),
         fairness=tuple(
             _fairness(asked.experiment, each, sums)
@@ -87,10 +86,9 @@ async def told(
     )
 
 
-def _figures(experiment: Experiment, found: CohortCounts, sums: _Sums) -> CohortFigures:
-    own, name = sums.get((found.policy, found.cohort)), experiment.cohort(found.cohort)
-    control = sums.get((POLICY_NUMBERS[BASELINE], found.cohort))
-    baseline = POLICY_NAMES[found.policy] == BASELINE
+def _figures(asked: Asked, found: CohortCounts, sums: _Sums) -> CohortFigures:
+    own, name = sums.get((found.policy, found.cohort)), asked.experiment.cohort(found.cohort)
+    baseline = POLICY_NUMBERS[asked.baseline]
     fields = of_counts(found.counts, of_rate(own))
     return CohortFigures(
         **fields | ({"rate": None} if own is None else {}),
@@ -99,7 +97,9 @@ def _figures(experiment: Experiment, found: CohortCounts, sums: _Sums) -> Cohort
         attribute=name.attribute if name else None,
         value=name.value if name else None,
         withheld=own is None,
-        lift=None if baseline else lift_of_groups(own, control),
+        lift=None
+        if found.policy == baseline
+        else lift_of_groups(own, sums.get((baseline, found.cohort))),
     )
 
 

@@ -1,7 +1,7 @@
 """Policies beside each other: how traffic was split between them, and what each earned less than the best."""
 
-from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from math import log
 from typing import Any, TypeVar
@@ -9,44 +9,39 @@ from typing import Any, TypeVar
 from control.analysis import Analysis, Asked, of_counts
 from control.analysis_views import (
     BY_GROUPS,
+    NOT_BY_ARM,
     AllocationView,
+    Compared,
     Concentration,
     EpochPolicy,
     EpochsView,
     EpochView,
-    Figures,
     Lift,
+    PartView,
     PolicyRegret,
     RegretView,
     SampleRatio,
     SharePoint,
 )
 from control.filters import aligned, grained
-from control.intervals import lift_of_groups, lift_of_users, of_rate
-from control.views import interval_of
+from control.intervals import best_of, lift_of_groups, lift_of_users, of_rate, relative_error
+from control.problems import BadParameter
+from control.views import interval_of, values
 from pullarm.domain.analysis import Epoch
-from pullarm.domain.assignment import BUCKETS
-from pullarm.domain.experiment import POLICY_NAMES, POLICY_NUMBERS, Experiment
-from pullarm.domain.rollup import ArmCounts, Grain, Point, Span
-from pullarm.domain.summary import PolicyFigures
+from pullarm.domain.experiment import POLICY_NAMES, Experiment
+from pullarm.domain.rollup import ArmCounts, Counts, Grain, Point, Span
+from pullarm.domain.summary import FirstExposures, PolicyFigures
 from pullarm.statistics import srm
 from pullarm.statistics.jackknife import GroupSums
 from pullarm.statistics.ratio import Sums
+from pullarm.storage.figures import shares
 
-BASELINE = "control"
 _GAP = (
     "the best policy is picked for having earned most, so that gaps are at least 0, and above it by noise alone: "
     "look at lift and its interval first"
 )
-_SEVERAL_EPOCHS = (
-    "weights were changed, and users keep the policy of their first exposure: there is no one split "
-    "to compare with"
-)
-_ONE_POLICY = "there are not two policies with traffic to split users between"
+_NO_SPLIT = "nobody was shown anything yet while there were two policies to split users between"
 
-_Lifts = tuple[Lift | None, Lift | None]
-"""Of everything, and of what is mature."""
-_Compared = tuple[Figures, _Lifts]
 _Kind = TypeVar("_Kind", Sums, GroupSums)
 
 
@@ -62,64 +57,75 @@ class Comparison:
         span, grain = grained(asked.span, grain)
         experiment = asked.experiment
         points = await self._readers.series.timeseries(experiment.number, span, grain)
-        arms = await self._readers.series.arms(experiment.number, aligned(asked.span, Grain.HOUR))
-        serves: defaultdict[str, int] = defaultdict(int)
+        arms = await self._readers.series.arms(experiment.number, asked.reach(Grain.HOUR))
+        serves: Counter[str] = Counter()
         for point in points:
             serves[POLICY_NAMES[point.policy]] += point.counts.serves
-        configured = shares(experiment.buckets)
-        ratio, note = await self._sample_ratio(asked, configured)
+        ratio = _sample_ratio(await self._readers.summary.first_exposures(experiment.number))
         return AllocationView(
             **asked.framed(span),
             grain=grain,
             traffic_pct=experiment.spec.traffic_pct,
-            configured=configured,
+            configured=shares(experiment.buckets),
             serves=dict(serves),
             observed=_normalised(serves),
             points=_share_points(points),
             concentration=_concentrations(experiment, arms),
             sample_ratio=ratio,
-            sample_ratio_note=note,
+            sample_ratio_note=None if ratio else _NO_SPLIT,
         )
 
-    async def _sample_ratio(
-        self, asked: Asked, configured: Mapping[str, float]
-    ) -> tuple[SampleRatio | None, str | None]:
-        if asked.experiment.allocation_epoch > 1:
-            return None, _SEVERAL_EPOCHS
-        if len(configured) < 2:
-            return None, _ONE_POLICY
-        epoch = (await self._readers.epochs.figures(asked.experiment.number)).get(1, {})
-        users = {name: epoch[name].users if name in epoch else 0 for name in configured}
-        p_value = srm.p_value(list(users.values()), list(configured.values()))
-        ratio = SampleRatio(
-            users=users,
-            expected=dict(configured),
-            p_value=p_value,
-            sound=p_value > srm.DAILY_ALPHA,
+    async def part(
+        self,
+        asked: Asked,
+        *,
+        policy: int | None,
+        arms: Sequence[int] | None,
+        cohort: int | None,
+    ) -> PartView:
+        """By hours, or by days where a cohort is asked for; raises InvalidInput for a cohort of an arm."""
+        if arms is not None and cohort is not None:
+            raise BadParameter("cohort", "is not kept by arm: ask for one of the two")
+        span = aligned(asked.span, Grain.HOUR if cohort is None else Grain.DAY)
+        if arms is None:
+            compared = await self._of_part(asked, span, cohort)
+        else:
+            compared = await self._of_arms(asked, arms)
+        return PartView(
+            **asked.framed(span),
+            baseline=asked.baseline,
+            maturity=await self._analysis.maturity(asked),
+            interval_note=BY_GROUPS if arms is None else NOT_BY_ARM,
+            policies={
+                name: each
+                for name, each in compared.items()
+                if policy is None or name == POLICY_NAMES[policy]
+            },
         )
-        return ratio, None
 
-    async def regret(self, asked: Asked, cohort: int | None = None) -> RegretView:
+    async def regret(
+        self, asked: Asked, *, policy: int | None = None, cohort: int | None = None
+    ) -> RegretView:
         """Of the newest allocation epoch; of a part of the time or a cohort, where one is asked for."""
         whole = asked.whole and cohort is None
         span = aligned(asked.span, Grain.MINUTE)
         if not whole:
             span = await self._part(asked, Grain.HOUR if cohort is None else Grain.DAY)
-        counted = await (self._of_users(asked) if whole else self._of_part(asked, span, cohort))
-        rates = {name: each[0].rate for name, each in counted.items()}
-        earned = {name: rate for name, rate in rates.items() if rate is not None}
+        compared = await (self._of_users(asked) if whole else self._of_part(asked, span, cohort))
+        earned = {name: each.rate for name, each in compared.items() if each.rate is not None}
         best = max(earned, key=lambda name: (earned[name], name)) if earned else None
         return RegretView(
             **asked.framed(span),
             allocation_epoch=asked.experiment.allocation_epoch,
-            baseline=BASELINE,
+            baseline=asked.baseline,
             best=best,
             maturity=await self._analysis.maturity(asked),
             interval_note=None if whole else BY_GROUPS,
             gap_note=_GAP,
             policies={
-                name: _regret(each, lifts, earned[best] if best else None)
-                for name, (each, lifts) in counted.items()
+                name: _regret(each, earned[best] if best else None)
+                for name, each in compared.items()
+                if policy is None or name == POLICY_NAMES[policy]
             },
         )
 
@@ -135,19 +141,22 @@ class Comparison:
         )
         return aligned(Span(since=began_at, until=asked.span.until), grain)
 
-    async def _of_users(self, asked: Asked) -> dict[str, _Compared]:
+    async def _of_users(self, asked: Asked) -> dict[str, Compared]:
         epochs = await self._readers.epochs.figures(asked.experiment.number)
         found = epochs.get(asked.experiment.allocation_epoch, {})
         sums, mature = await self._sums(asked)
+        best = best_of({name: (each.rate, _error(sums, name)) for name, each in found.items()})
         return {
-            name: (
-                Figures(**of_users(each)),
-                (_over(name, sums, lift_of_users), _over(name, mature, lift_of_users)),
+            name: Compared(
+                **of_users(each),
+                lift=_over(asked.baseline, name, sums, lift_of_users),
+                mature_lift=_over(asked.baseline, name, mature, lift_of_users),
+                best=best.get(name),
             )
             for name, each in found.items()
         }
 
-    async def _of_part(self, asked: Asked, span: Span, cohort: int | None) -> dict[str, _Compared]:
+    async def _of_part(self, asked: Asked, span: Span, cohort: int | None) -> dict[str, Compared]:
         number, series = asked.experiment.number, self._readers.series
         if cohort is None:
             counts = await series.policies(number, span)
@@ -159,12 +168,33 @@ class Comparison:
         begins = min(span.until, asked.mature_before - grain.width + timedelta(microseconds=1))
         mature = Span(since=span.since, until=max(span.since, begins))
         sums, matured = [await self._groups(number, each, cohort) for each in (span, mature)]
+        named = {POLICY_NAMES[policy]: each for policy, each in counts.items()}
+        best = best_of({name: (each.rate, _error(sums, name)) for name, each in named.items()})
         return {
-            name: (
-                Figures(**of_counts(each, of_rate(sums.get(name)))),
-                (_over(name, sums, lift_of_groups), _over(name, matured, lift_of_groups)),
+            name: Compared(
+                **of_counts(each, of_rate(sums.get(name))),
+                lift=_over(asked.baseline, name, sums, lift_of_groups),
+                mature_lift=_over(asked.baseline, name, matured, lift_of_groups),
+                best=best.get(name),
             )
-            for name, each in ((POLICY_NAMES[policy], each) for policy, each in counts.items())
+            for name, each in named.items()
+        }
+
+    async def _of_arms(self, asked: Asked, arms: Sequence[int]) -> dict[str, Compared]:
+        """By acting policy, in the first slot; users are not told apart."""
+        grain = Grain.DAY if asked.whole else Grain.HOUR
+        found = await self._readers.series.arms_timeseries(
+            asked.experiment.number, aligned(asked.span, grain), grain, arms
+        )
+        counts: dict[int, Counts] = {}
+        for each in found:
+            before = counts.get(each.policy)
+            counts[each.policy] = before + each.counts if before else each.counts
+        return {
+            POLICY_NAMES[policy]: Compared(
+                **of_counts(each, None), lift=None, mature_lift=None, best=None
+            )
+            for policy, each in counts.items()
         }
 
     async def _groups(self, number: int, span: Span, cohort: int | None) -> dict[str, GroupSums]:
@@ -200,10 +230,25 @@ class Comparison:
         )
 
 
-def shares(buckets: bytes) -> dict[str, float]:
-    """Of the units in traffic, by policy name."""
-    found = {name: buckets.count(number) / BUCKETS for name, number in POLICY_NUMBERS.items()}
-    return {name: share for name, share in found.items() if share}
+def _sample_ratio(exposures: Sequence[FirstExposures]) -> SampleRatio | None:
+    """None where nobody was shown anything while there were two policies."""
+    tested = [each for each in exposures if len(each.shares) > 1]
+    users: Counter[str] = Counter()
+    expected: defaultdict[str, float] = defaultdict(float)
+    for each in tested:
+        counts, _ = each.counts_and_shares()
+        users.update(dict(zip(each.shares, counts, strict=True)))
+        for policy, share in each.shares.items():
+            expected[policy] += share * sum(counts)
+    if not users.total():
+        return None
+    p_value = srm.stratified_p_value(each.counts_and_shares() for each in tested)
+    return SampleRatio(
+        users=dict(users),
+        expected={name: each / users.total() for name, each in expected.items()},
+        p_value=p_value,
+        sound=p_value > srm.DAILY_ALPHA,
+    )
 
 
 def _normalised(counts: Mapping[str, int]) -> dict[str, float]:
@@ -253,42 +298,32 @@ def of_users(found: PolicyFigures) -> dict[str, Any]:
     }
 
 
-def _regret(counted: Figures, lifts: _Lifts, best: float | None) -> PolicyRegret:
-    gap = None if best is None or counted.rate is None else best - counted.rate
-    lift, mature_lift = lifts
+def _regret(compared: Compared, best: float | None) -> PolicyRegret:
+    gap = None if best is None or compared.rate is None else best - compared.rate
     return PolicyRegret(
-        serves=counted.serves,
-        rewarded=counted.rewarded,
-        reward=counted.reward,
-        rate=counted.rate,
-        interval=counted.interval,
-        lift=lift,
-        mature_lift=mature_lift,
+        **values(compared),
         gap_to_best=gap,
-        missed_reward=None if gap is None else gap * counted.serves,
+        missed_reward=None if gap is None else gap * compared.serves,
     )
 
 
+def _error(sums: Mapping[str, Sums] | Mapping[str, GroupSums], name: str) -> float | None:
+    found = sums.get(name)
+    return None if found is None else relative_error(found)
+
+
 def _over(
+    baseline: str,
     name: str,
     sums: Mapping[str, _Kind],
     lift: Callable[[_Kind | None, _Kind | None], Lift | None],
 ) -> Lift | None:
-    return None if name == BASELINE else lift(sums.get(name), sums.get(BASELINE))
+    return None if name == baseline else lift(sums.get(name), sums.get(baseline))
 
 
 def _epoch(epoch: Epoch, ended_at: datetime | None) -> EpochView:
-    return EpochView(
-        allocation_epoch=epoch.allocation_epoch,
-        guard_epoch=epoch.guard_epoch,
-        config_no=epoch.config_no,
-        action=epoch.action,
-        state=epoch.state,
-        began_at=epoch.began_at,
-        ended_at=ended_at,
-        traffic_pct=epoch.traffic_pct,
-        shares=shares(epoch.buckets),
-    )
+    known = values(epoch, but=("buckets",))
+    return EpochView(**known, ended_at=ended_at, shares=shares(epoch.buckets))
 
 
 def _epoch_policy(found: PolicyFigures) -> EpochPolicy:

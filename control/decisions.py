@@ -7,13 +7,14 @@ from typing import Annotated
 
 from litestar import Controller, Response, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery, QueryParameter
+from litestar.params import FromPath, QueryParameter
 
 from control import bodies
 from control.access import needs
 from control.drafts import read_object
 from control.experiments import PATH, IfMatch, answer, expected
 from control.fields import Fields, Problems
+from control.paging import cut
 from control.problems import AnyRequest
 from control.views import ExperimentView
 from pullarm.domain.access import Role
@@ -22,7 +23,6 @@ from pullarm.domain.experiment import Experiment, State
 from pullarm.domain.looks import next_due, unjudged
 from pullarm.domain.verdict import Criteria, PolicyDetails, StoredVerdict, Verdict
 from pullarm.judging import Judge
-from pullarm.lifecycle import Lifecycle
 
 MOST = 400
 _LIVES = (State.RUNNING, State.ROLLED_BACK, State.STOPPED)
@@ -79,7 +79,7 @@ class DecisionController(Controller):
         self,
         reference: FromPath[str],
         judge: NamedDependency[Judge],
-        before: FromQuery[int | None] = None,
+        before: Annotated[int | None, QueryParameter(ge=1, le=2**31 - 1)] = None,
         limit: Annotated[int, QueryParameter(ge=1, le=MOST)] = 30,
     ) -> VerdictsView:
         """Show the verdicts of an experiment with their evidence, newest first."""
@@ -89,6 +89,7 @@ class DecisionController(Controller):
         )[:1]
         final = any(each.verdict.final for each in newest)
         day = newest[0].verdict.day if newest else 0
+        page, following = cut(found, limit, lambda each: each.verdict_no)
         return VerdictsView(
             id=experiment.id,
             state=experiment.state.value,
@@ -96,8 +97,8 @@ class DecisionController(Controller):
             final=final,
             next_at=None if final else _next_at(experiment, day),
             no_verdict_because=unjudged(experiment),
-            verdicts=tuple(map(_view, found[:limit])),
-            next=found[limit - 1].verdict_no if len(found) > limit else None,
+            verdicts=tuple(map(_view, page)),
+            next=following,
         )
 
     @post("/{reference:str}/decisions", status_code=HTTPStatus.OK)
@@ -110,7 +111,6 @@ class DecisionController(Controller):
         self,
         reference: FromPath[str],
         request: AnyRequest,
-        lifecycle: NamedDependency[Lifecycle],
         judge: NamedDependency[Judge],
         author: NamedDependency[Author],
         if_match: IfMatch = None,
@@ -122,19 +122,9 @@ class DecisionController(Controller):
         policy = given.text("policy", "", limit_bytes=64, empty="policy" not in given)
         note = given.text("note", "", limit_bytes=1_000, empty=True)
         problems.raise_if_any()
-        warnings = []
-        if not policy:
-            policy = await judge.best(reference)
-        else:
-            _, newest = await judge.page(reference, before=None, count=1)
-            said = newest[0].verdict.outcome.value if newest else "none yet"
-            if not newest or newest[0].verdict.policy != policy:
-                warnings.append(
-                    f"{policy} was shipped without a verdict that says so: it is {said}"
-                )
         author = author._replace(note=note)
-        shipped = await lifecycle.ship(reference, policy, author, expected(if_match))
-        return answer(shipped, warnings=tuple(warnings))
+        shipped, warnings = await judge.ship(reference, policy, author, expected(if_match))
+        return answer(shipped, warnings=warnings)
 
 
 def _next_at(experiment: Experiment, day: int) -> datetime | None:

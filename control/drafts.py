@@ -66,7 +66,11 @@ _CHANGEABLE = (
     "decision",
     *REWARD_FIELDS,
 )
-_FIXED = ("key", "arms")
+_FIXED = {
+    "key": "is fixed when the experiment is created; create a new one",
+    "arms": "change by POST .../arms, and by pause, resume and retire of each",
+}
+"""What PATCH does not change, and why."""
 _CANDIDATE_LOGS = {kind.value: kind for kind in CandidateLog}
 _CATALOGUES = {kind.value: kind for kind in Catalogue}
 _DELAYS = {delay.value: delay for delay in Delay}
@@ -103,9 +107,9 @@ def read_change(
     problems = Problems()
     given = Fields(raw, problems)
     given.only((*_CHANGEABLE, *_FIXED))
-    for name in _FIXED:
+    for name, why in _FIXED.items():
         if name in raw:
-            given.note(name, "is fixed when the experiment is created; create a new one")
+            given.note(name, why)
     if "name" in raw and raw["name"] is None:
         given.note("name", "must not be null")
     spec = _read_spec(given, _with_defaults(current, raw), now, started_at)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from control.views import values
 from pullarm.domain.audit import AuditEntry
 
 
@@ -40,15 +41,4 @@ class EntryList:
 
 def entry_view(entry: AuditEntry, experiment: str | None) -> EntryView:
     """One change of the experiment with this id."""
-    return EntryView(
-        audit_no=entry.audit_no,
-        at=entry.at,
-        actor=entry.actor,
-        origin=entry.origin,
-        address=entry.address,
-        experiment=experiment,
-        config_no=entry.config_no,
-        action=entry.action,
-        before=entry.before,
-        after=entry.after,
-    )
+    return EntryView(**values(entry) | {"experiment": experiment})

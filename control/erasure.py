@@ -38,6 +38,8 @@ class ErasedView:
     rewards: int
     forced: bool
     """Whether they were given a policy or an arm; they are not any more."""
+    archived_days: int
+    """Of how many removed days there are files of the experiment: workers take the user out of those soon."""
 
 
 class Erasing:
@@ -66,6 +68,7 @@ class Erasing:
             decisions=erased.decisions,
             rewards=erased.rewards,
             forced=erased.forced,
+            archived_days=erased.archived_days,
         )
 
 

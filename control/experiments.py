@@ -12,13 +12,11 @@ from control import bodies
 from control.access import needs
 from control.drafts import editing, read_clone, read_draft, read_note
 from control.listing import Wish, page, read_states
-from control.overview import Overview
 from control.problems import AnyRequest
 from control.views import (
     ExperimentList,
     ExperimentView,
     Preview,
-    SummaryView,
     listed,
     preview,
     whole,
@@ -39,7 +37,7 @@ IfMatch = Annotated[
 Sort = Literal["created", "-created", "updated", "-updated", "name", "-name", "state", "-state"]
 
 
-def _wish(
+def read_wish(
     states: Annotated[
         str, QueryParameter(name="state", description="States with commas between, or all.")
     ] = "",
@@ -52,6 +50,7 @@ def _wish(
     ] = "",
     limit: Annotated[int, QueryParameter(ge=1, le=1000, description="How many at most.")] = 1000,
 ) -> Wish:
+    """What a list of experiments goes by."""
     return Wish(states=read_states(states), search=search, sort=sort, after=after, limit=limit)
 
 
@@ -81,7 +80,7 @@ class Experiments(Controller):
 
     @get(
         opt=needs(Role.VIEWER, filtered=True),
-        dependencies={"wish": Provide(_wish, sync_to_thread=False)},
+        dependencies={"wish": Provide(read_wish, sync_to_thread=False)},
     )
     async def list(
         self,
@@ -174,13 +173,6 @@ class Experiments(Controller):
         body = await bodies.read_json(request, default={})
         draft = read_clone(body, await lifecycle.find(reference), lifecycle.now())
         return _created(await lifecycle.create(draft, author))
-
-    @get("/{reference:str}/summary", opt=needs(Role.VIEWER))
-    async def summary(
-        self, reference: FromPath[str], overview: NamedDependency[Overview]
-    ) -> SummaryView:
-        """Show what came of each policy so far."""
-        return await overview.of(reference)
 
 
 def expected(if_match: str | None) -> Expected:

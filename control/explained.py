@@ -63,7 +63,7 @@ async def explained(history: PostgresHistory, uid: bytes, principal: Principal) 
     if logged.decision is None:
         return stub_document(logged)
     published = await history.published(logged.token.experiment, logged.decision.pub_no)
-    redone = await asyncio.to_thread(redo, logged.decision, published)
+    redone = await asyncio.to_thread(redo, logged.decision, published, erased=logged.erased)
     return document(logged, logged.decision, published, redone)
 
 

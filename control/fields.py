@@ -16,6 +16,8 @@ T = TypeVar("T")
 MAX_PROBLEMS = 50
 _MAX_UNKNOWN = 20
 _LARGEST = 2**53  # up to here every integer is a double
+EARLIEST, LATEST = datetime(1970, 1, 2, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+"""Moments that can be meant; a length of time may be added to them."""
 _EXAMPLE = reprlib.Repr()
 _EXAMPLE.maxstring = _EXAMPLE.maxother = 60
 
@@ -25,6 +27,18 @@ def shown(value: object) -> str:
     if isinstance(value, int) and abs(value) > _LARGEST:
         return "a huge number"  # Python refuses to print the very large ones
     return _EXAMPLE.repr(value)
+
+
+NO_MOMENT = f"must be between {EARLIEST:%Y} and {LATEST:%Y}"
+
+
+def in_utc(moment: datetime) -> datetime | None:
+    """The moment in UTC, which it is in where it names no zone; None outside of [EARLIEST, LATEST)."""
+    try:
+        found = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except OverflowError:
+        return None
+    return found if EARLIEST <= found < LATEST else None
 
 
 def is_control(character: str, allowed: str = "") -> bool:
@@ -145,16 +159,18 @@ class Fields:
         return default
 
     def moment(self, name: str, default: datetime | None) -> datetime | None:
-        """A moment of ISO 8601, in UTC where it names no zone."""
+        """A moment of ISO 8601 in [EARLIEST, LATEST), in UTC where it names no zone."""
         if name not in self._raw:
             return default
         value = self._raw[name]
         try:
-            read = datetime.fromisoformat(value if isinstance(value, str) else "")
-            return (read if read.tzinfo else read.replace(tzinfo=UTC)).astimezone(UTC)
-        except (ValueError, OverflowError):
+            read = in_utc(datetime.fromisoformat(value if isinstance(value, str) else ""))
+        except ValueError:
             self.note(name, f"must be a moment such as 2026-03-01T09:00:00Z; got {shown(value)}")
             return default
+        if read is None:
+            self.note(name, f"{NO_MOMENT}; got {shown(value)}")
+        return read or default
 
     def choice(self, name: str, default: T, options: Mapping[str, T]) -> T:
         """One of a few words."""

@@ -8,8 +8,8 @@ from litestar.handlers import BaseRouteHandler
 from litestar.params import QueryParameter
 from litestar.utils.signature import ParsedSignature
 
-from control.access import AnyConnection
-from control.fields import shown
+from control.access import AnyConnection, is_public
+from control.fields import NO_MOMENT, in_utc, shown
 from control.problems import BadParameter
 from pullarm.domain.cohorts import MAX_NUMBERS
 from pullarm.domain.errors import invalid
@@ -20,21 +20,22 @@ MAX_BUCKETS = 2_000
 """Of a time series: a month and a half of hours."""
 _FINE_ENOUGH = ((timedelta(hours=6), Grain.MINUTE), (timedelta(days=14), Grain.HOUR))
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_FIRST, _LAST = datetime(1970, 1, 2, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 _DECLARED = "query parameters"
 
 PolicyName = Literal["control", "thompson", "egreedy", "ucb"]
 
 Since = Annotated[
-    datetime | None,
+    str | None,
     QueryParameter(
-        description="Decisions made from then on; without a zone it is UTC. Default: since the experiment began."
+        format="date-time",
+        description="Decisions made from then on; without a zone it is UTC. Default: since the experiment began.",
     ),
 ]
 Until = Annotated[
-    datetime | None,
+    str | None,
     QueryParameter(
-        description="Decisions made before then; without a zone it is UTC. Default: now."
+        format="date-time",
+        description="Decisions made before then; without a zone it is UTC. Default: now.",
     ),
 ]
 InBuckets = Annotated[
@@ -73,7 +74,12 @@ OfBucket = Annotated[
 
 
 def only_declared(connection: AnyConnection, handler: BaseRouteHandler) -> None:
-    """A guard: a filter that an endpoint cannot honour is refused, rather than left out unsaid."""
+    """A guard of every route that is not public.
+
+    A parameter that it cannot honour is refused, rather than left out unsaid; and one given twice.
+    """
+    if is_public(handler):
+        return
     if _DECLARED not in handler.opt:
         handler.opt[_DECLARED] = sorted(_declared(handler, handler.parsed_fn_signature))
     takes = handler.opt[_DECLARED]
@@ -83,6 +89,8 @@ def only_declared(connection: AnyConnection, handler: BaseRouteHandler) -> None:
                 name,
                 f"is nothing that {connection.scope['path']} can go by; it takes {_listed(takes)}",
             )
+        if len(connection.query_params.getall(name)) > 1:
+            raise BadParameter(name, "is given more than once")
 
 
 def _declared(handler: BaseRouteHandler, signature: ParsedSignature) -> Iterator[str]:
@@ -99,22 +107,29 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names) or "no parameters"
 
 
-def moment(name: str, given: datetime | None) -> datetime | None:
-    """A time in UTC; raises InvalidInput where it is before 1970 or far ahead."""
+def moment(name: str, given: str | None) -> datetime | None:
+    """A moment or date of ISO 8601 in UTC; raises BadParameter, InvalidInput where it is before 1970 or far ahead."""
     if given is None:
         return None
     try:
-        found = given.replace(tzinfo=UTC) if given.tzinfo is None else given.astimezone(UTC)
-    except OverflowError:
-        found = datetime.min.replace(tzinfo=UTC)
-    if not _FIRST <= found < _LAST:
-        raise invalid(name, f"must be between {_FIRST:%Y} and {_LAST:%Y}; got {shown(str(given))}")
+        read = _read_moment(given)
+    except ValueError:
+        said = "must be a moment such as 2026-08-01T12:00:00Z, or a date"
+        raise BadParameter(name, f"{said}; got {shown(given)}") from None
+    found = in_utc(read)
+    if found is None:
+        raise invalid(name, f"{NO_MOMENT}; got {shown(given)}")
     return found
 
 
-def window(
-    experiment: Experiment, since: datetime | None, until: datetime | None, now: datetime
-) -> Span:
+def _read_moment(given: str) -> datetime:
+    try:
+        return datetime.fromisoformat(given)
+    except ValueError:  # a plus that was not encoded comes as a blank
+        return datetime.fromisoformat("+".join(given.rsplit(" ", 1)))
+
+
+def window(experiment: Experiment, since: str | None, until: str | None, now: datetime) -> Span:
     """The time that is asked for; raises InvalidInput where there is none of it."""
     start = moment("since", since) or experiment.started_at or experiment.created_at
     end = moment("until", until) or max(now, start + timedelta(minutes=1))
@@ -163,11 +178,15 @@ def cohort_number(experiment: Experiment, cohort: str | None) -> int | None:
     """As it is stored; raises InvalidInput for one that the experiment does not have."""
     if cohort is None:
         return None
-    if cohort.isascii() and cohort.isdigit() and int(cohort) <= MAX_NUMBERS:
-        return int(cohort)
     rule = experiment.spec.cohorts
     named = [each for each in experiment.cohorts if f"{each.attribute}:{each.value}" == cohort]
     valued = [each for each in experiment.cohorts if each.value == cohort]
+    if cohort.isascii() and cohort.isdigit() and int(cohort) <= MAX_NUMBERS:
+        known = {0, *(each.cohort_no for each in experiment.cohorts)}
+        if valued and int(cohort) not in known:
+            said = f"{valued[0].attribute}:{cohort}"
+            raise invalid("cohort", f"is the number of none; for the value say {said}")
+        return int(cohort)
     ours = [each for each in valued if rule is not None and each.attribute == rule.attribute]
     found = named or ours or valued
     if not found:

@@ -87,7 +87,7 @@ def read_forced(body: object, experiment: Experiment) -> tuple[Forced, ...]:
         policy = one.choice("policy", "", policies)
         arm_id = one.text("arm", "", limit_bytes=_MAX_BYTES, empty="arm" not in one)
         if ("policy" in one) == ("arm" in one):
-            one.note("policy", "or arm: give one of them")
+            one.note("policy", "must be given, or arm instead, and not both")
         elif arm_id and arm_id not in arms:
             one.note("arm", f"{shown(arm_id)} is no arm of the experiment that can be shown")
         if user_id in found:

@@ -7,10 +7,15 @@ from typing import Annotated, Protocol, runtime_checkable
 
 from litestar import Controller, Response, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery, QueryParameter
+from litestar.params import FromPath, QueryParameter
 
+from control import bodies
 from control.access import needs
+from control.drafts import read_note
 from control.experiments import PATH, IfMatch, answer, expected
+from control.filters import moment
+from control.paging import cut
+from control.problems import AnyRequest
 from control.views import ExperimentView
 from pullarm.domain.access import Role
 from pullarm.domain.audit import Author
@@ -19,6 +24,9 @@ from pullarm.domain.guardrail import NAMES, Check, Rollback, StoredCheck, Verdic
 from pullarm.lifecycle import Lifecycle
 
 MOST = 1_000
+Before = Annotated[
+    str | None, QueryParameter(format="date-time", description="`next` of the page before.")
+]
 
 
 @runtime_checkable
@@ -54,6 +62,8 @@ class CheckView:
     value: float | None
     warning: float
     limit: float
+    uncertain: bool
+    """Whether the value lies beyond the limit, and that may still be chance."""
     log_e: float | None
     """ln of the e-value against "the limit is kept", where it is a test: it fails from `log_e_needed` on."""
     log_e_needed: float | None
@@ -125,14 +135,15 @@ class Guarding:
             id=experiment.id,
             state=experiment.state.value,
             guard_epoch=experiment.guard_epoch,
-            verdict=next((each for each in _WORST if each in verdicts), Verdict.UNKNOWN).value,
+            verdict=next((each for each in WORST if each in verdicts), Verdict.UNKNOWN).value,
             guardrails={each.check.guardrail: _check(each) for each in checks},
             rollbacks=tuple(map(_rollback, await self.store.rollbacks(experiment.number))),
             max_rollbacks=experiment.spec.guardrails.max_rollbacks,
         )
 
 
-_WORST = (Verdict.FAIL, Verdict.UNKNOWN, Verdict.WARN, Verdict.PASS, Verdict.OFF)
+WORST = (Verdict.FAIL, Verdict.UNKNOWN, Verdict.WARN, Verdict.PASS, Verdict.OFF)
+"""Verdicts, the one that tells most first."""
 
 
 class GuardrailController(Controller):
@@ -158,34 +169,31 @@ class GuardrailController(Controller):
         guardrail: FromPath[str],
         lifecycle: NamedDependency[Lifecycle],
         guardrails: NamedDependency[GuardrailStore],
-        before: FromQuery[datetime | None] = None,
+        before: Before = None,
         limit: Annotated[int, QueryParameter(ge=1, le=MOST)] = 100,
     ) -> HistoryView:
         """Show the checks of one guardrail, newest first."""
         if guardrail not in NAMES:
             raise invalid("guardrail", f"must be one of {', '.join(NAMES)}; got {guardrail[:60]!r}")
-        if before is not None and before.tzinfo is None:
-            raise invalid("before", "needs a time zone, such as 2026-01-31T12:00:00Z")
+        earlier_than = moment("before", before)
         experiment = await lifecycle.find(reference)
         found = await guardrails.history(
-            experiment.number, guardrail, before=before, count=limit + 1
+            experiment.number, guardrail, before=earlier_than, count=limit + 1
         )
-        more = len(found) > limit
-        return HistoryView(
-            guardrail=guardrail,
-            checks=tuple(map(_check, found[:limit])),
-            next=found[limit - 1].due_at if more else None,
-        )
+        page, following = cut(found, limit, lambda each: each.due_at)
+        return HistoryView(guardrail=guardrail, checks=tuple(map(_check, page)), next=following)
 
-    @post("/{reference:str}/rollback", status_code=HTTPStatus.OK)
+    @post("/{reference:str}/rollback", status_code=HTTPStatus.OK, operation_class=bodies.Rollback)
     async def rollback(
         self,
         reference: FromPath[str],
+        request: AnyRequest,
         lifecycle: NamedDependency[Lifecycle],
         author: NamedDependency[Author],
         if_match: IfMatch = None,
     ) -> Response[ExperimentView]:
         """Give everybody control until the experiment is resumed; again is harmless."""
+        author = author._replace(note=read_note(await bodies.read_json(request, default={})))
         experiment, warnings = await lifecycle.rollback(reference, author, expected(if_match))
         return answer(experiment, warnings=warnings)
 
@@ -213,6 +221,7 @@ def _check(stored: StoredCheck) -> CheckView:
         value=check.value,
         warning=check.configured.warning,
         limit=check.configured.limit,
+        uncertain=check.uncertain,
         log_e=check.log_e,
         log_e_needed=check.needed,
         sample=check.sample,

@@ -1,7 +1,7 @@
 """Headers that tell browsers to do nothing that our pages do not need, and limits on how often anybody may ask."""
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from litestar.datastructures import MutableScopeHeaders
@@ -16,10 +16,24 @@ from pullarm.domain.access import Principal
 STORE = "rate_limit"
 _FORGET_EVERY_S = 60.0
 
+UNLIMITED: Final[dict[str, object]] = {"unlimited": True}
+"""The `opt` of a route that may be asked any number of times: a page is many files."""
+
+
+def policy(inline: Sequence[str] = ()) -> str:
+    """What a page may do: nothing but with files of our own; no plug-ins, frames, foreign forms or other base.
+
+    `inline`: base64 SHA-256 of scripts that may stand within the page.
+    """
+    scripts = " ".join(["'self'", *[f"'sha256-{each}'" for each in inline]])
+    return (
+        f"default-src 'none'; script-src {scripts}; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    )
+
+
 HEADERS: Final = {
-    # Nothing but files of our own; no plug-ins, no frames, no forms that go elsewhere, no other base.
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-    "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+    "Content-Security-Policy": policy(),
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "same-origin",
@@ -54,6 +68,7 @@ def _limit(per_second: int, of: Callable[[AnyRequest], str]) -> list[DefineMiddl
         rate_limit=("second", per_second),
         identifier_for_request=of,
         check_throttle_handler=lambda request: bool(of(request)),
+        exclude_opt_key=next(iter(UNLIMITED)),
         store=STORE,
     )
     return [limit.middleware] if per_second else []

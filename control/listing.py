@@ -1,10 +1,11 @@
 """Which experiments a list shows, in which order, a page at a time."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from control.fields import shown
+from control.paging import cut
 from pullarm.domain.errors import invalid
 from pullarm.domain.experiment import Experiment, State
 
@@ -44,7 +45,7 @@ def read_states(text: str) -> tuple[State, ...]:
     return tuple(names[word] for word in text.split(","))
 
 
-def page(found: Iterable[Experiment], wish: Wish) -> tuple[list[Experiment], str | None]:
+def page(found: Iterable[Experiment], wish: Wish) -> tuple[Sequence[Experiment], str | None]:
     """The experiments to show, and what to give as `after` for the next ones; raises InvalidInput.
 
     A page goes on where the last one ended, also where its last experiment is no longer of those asked for.
@@ -58,8 +59,7 @@ def page(found: Iterable[Experiment], wish: Wish) -> tuple[list[Experiment], str
             raise invalid("after", f"there is no experiment {shown(wish.after)}")
         everything = everything[ids.index(wish.after) + 1 :]
     fitting = [each for each in everything if _fits(each, wish)]
-    shown_now = fitting[: wish.limit]
-    return shown_now, shown_now[-1].id if len(fitting) > wish.limit else None
+    return cut(fitting, wish.limit, lambda each: each.id)
 
 
 def _fits(experiment: Experiment, wish: Wish) -> bool:

@@ -21,7 +21,6 @@ from litestar.response import Stream
 
 from control.access import needs
 from control.experiments import PATH
-from control.filters import only_declared
 from control.guardrails import Guarding, GuardrailsView
 from control.overview import Overview
 from control.views import SummaryView
@@ -65,6 +64,8 @@ class _Watch:
     """Set, and replaced by another one, when anything is told anew."""
     watchers: int = 0
     looking: "asyncio.Task[None] | None" = None
+    failed: bool = False
+    """Whether looking came to an end that nobody foresaw: its streams end, and whoever comes back is told of it."""
 
 
 class Live:
@@ -95,7 +96,8 @@ class Live:
                 f"{self._pace.streams} streams are open, which is the limit; try again later"
             )
         first = await self._look(reference)
-        return self._stream(reference, first, _digests(seen), most)
+        known = {kind: digest for kind, digest in _digests(seen).items() if kind in first}
+        return self._stream(reference, first, known, most)
 
     async def _stream(
         self, reference: str, first: dict[str, Told], seen: dict[str, str], most: int | None
@@ -105,7 +107,7 @@ class Live:
         yield f"retry: {RETRY_MS}\n\n".encode()
         sent = 0
         with self._watching(reference, first) as watch:
-            while not self._closing.is_set() and loop.time() < ends_at:
+            while not (self._closing.is_set() or watch.failed) and loop.time() < ends_at:
                 news = watch.news
                 for kind, told in watch.told.items():
                     if seen.get(kind) != told.digest:
@@ -124,16 +126,30 @@ class Live:
         watch = self._watches.get(reference)
         if watch is None:
             watch = self._watches[reference] = _Watch(first)
-            watch.looking = asyncio.create_task(self._keep_looking(reference, watch))
+            watch.looking = asyncio.create_task(self._supervise(reference, watch))
         watch.watchers += 1
         try:
             yield watch
         finally:
             watch.watchers -= 1
             if not watch.watchers:
-                del self._watches[reference]
+                self._leave(reference, watch)
                 if watch.looking is not None:
                     watch.looking.cancel()
+
+    def _leave(self, reference: str, watch: _Watch) -> None:
+        """Let whoever comes next begin anew."""
+        if self._watches.get(reference) is watch:
+            del self._watches[reference]
+
+    async def _supervise(self, reference: str, watch: _Watch) -> None:
+        try:
+            await self._keep_looking(reference, watch)
+        except Exception:
+            _log.exception("%s cannot be looked at: its streams end", reference)
+            watch.failed = True
+            self._leave(reference, watch)
+            watch.news.set()
 
     async def _keep_looking(self, reference: str, watch: _Watch) -> None:
         while not self._closing.is_set():
@@ -210,7 +226,6 @@ class LiveStreams(Controller):
     path = f"{PATH}/{{reference:str}}/live"
     tags = ("Analytics",)
     opt = needs(Role.VIEWER)
-    guards = (only_declared,)
 
     @get(media_type="text/event-stream")
     async def live(

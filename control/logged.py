@@ -1,38 +1,35 @@
 """The log of an experiment over REST: its decisions as events, page by page, and all of them as a file."""
 
-import asyncio
 import io
-from collections.abc import AsyncIterator
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from litestar import Controller, get
 from litestar.di import NamedDependency, Provide
+from litestar.openapi.spec import OpenAPIResponse, Operation
 from litestar.params import QueryParameter
 from litestar.response import Stream
 
 from control.access import needs
-from control.analysis import BY_TIME, Analysis, Asked
+from control.analysis import FILTERED, Analysis, Asked
 from control.experiments import PATH
-from control.filters import (
-    OfArm,
-    OfBucket,
-    OfCohort,
-    OfPolicy,
-    arm_numbers,
-    cohort_number,
-    only_declared,
-    policy_number,
-)
+from control.filters import OfBucket
 from pullarm.domain.access import Role
 from pullarm.domain.analysis import DecisionFilter, LoggedEvent, Shown
 from pullarm.domain.assignment import MICRO
 from pullarm.domain.decision import Reason
 from pullarm.domain.experiment import POLICY_NAMES, Experiment
-from pullarm.storage.postgres.export import PostgresExport
+from pullarm.storage.postgres.export import PostgresExport, in_turn
 from replay.log_file import LogFormat, log_writer
 
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+_CSV = "text/csv"
 _TYPES = {
     LogFormat.CSV: "text/csv; charset=utf-8",
     LogFormat.JSONL: "application/x-ndjson",
@@ -110,9 +107,9 @@ class Sought:
 
 async def seek(
     asked: NamedDependency[Asked],
-    policy: OfPolicy = None,
-    arm: OfArm = None,
-    cohort: OfCohort = None,
+    of_policy: NamedDependency[int | None],
+    of_arms: NamedDependency[tuple[int, ...] | None],
+    of_cohort: NamedDependency[int | None],
     bucket: OfBucket = None,
 ) -> Sought:
     """For the routes that go by decision."""
@@ -121,15 +118,23 @@ async def seek(
         filter=DecisionFilter(
             since=None if asked.whole else asked.span.since,
             until=None if asked.whole else asked.span.until,
-            policy=policy_number(policy),
-            arms=arm_numbers(asked.experiment, arm),
-            cohort=cohort_number(asked.experiment, cohort),
+            policy=of_policy,
+            arms=of_arms,
+            cohort=of_cohort,
             bucket=bucket,
         ),
     )
 
 
-_DEPENDENCIES = {**BY_TIME, "sought": Provide(seek)}
+@dataclass
+class _Formats(Operation):
+    """Documents every format of a file."""
+
+    def __post_init__(self) -> None:
+        for answer in (self.responses or {}).values():
+            if isinstance(answer, OpenAPIResponse) and answer.content and _CSV in answer.content:
+                others = (kind for kind in _TYPES.values() if not kind.startswith(_CSV))
+                answer.content |= dict.fromkeys(others, answer.content[_CSV])
 
 
 class Log(Controller):
@@ -138,8 +143,7 @@ class Log(Controller):
     path = f"{PATH}/{{reference:str}}"
     tags = ("Log",)
     opt = needs(Role.VIEWER)
-    guards = (only_declared,)
-    dependencies = _DEPENDENCIES
+    dependencies = FILTERED | {"sought": Provide(seek)}
 
     @get("/events")
     async def events(
@@ -161,7 +165,7 @@ class Log(Controller):
             next=page.next.hex() if page.next else None,
         )
 
-    @get("/export", media_type="text/csv")
+    @get("/export", media_type=_CSV, operation_class=_Formats)
     async def export(
         self,
         sought: NamedDependency[Sought],
@@ -175,8 +179,11 @@ class Log(Controller):
         name = f"{sought.experiment.key}.{format}"
         return Stream(
             _file(analysis.readers.export, sought, format),
-            media_type=_TYPES[format],
-            headers={"Content-Disposition": f'attachment; filename="{name}"'},
+            # As a header, since a handler's own media type goes before that of what it returns.
+            headers={
+                "Content-Type": _TYPES[format],
+                "Content-Disposition": f'attachment; filename="{name}"',
+            },
         )
 
 
@@ -186,11 +193,14 @@ async def _file(
     written = _Written()
     kinds = await export.kinds(sought.experiment)
     writer = log_writer(log_format, written, kinds)
-    async for page in export.pages(sought.experiment, kinds, sought.filter):
-        await asyncio.to_thread(writer.write, page)
-        yield written.taken()
+    async with aclosing(export.pages(sought.experiment, kinds, sought.filter)) as pages:
+        async for page in pages:
+            await in_turn(writer.write, page)
+            for piece in written.taken():
+                yield piece
     writer.close()
-    yield written.taken()
+    for piece in written.taken():
+        yield piece
 
 
 class _Written(io.BytesIO):
@@ -198,18 +208,21 @@ class _Written(io.BytesIO):
 
     def __init__(self) -> None:
         super().__init__()
-        self._before = 0
+        self._pieces: deque[bytes] = deque()
+        self._length = 0
+
+    def write(self, piece: "Buffer", /) -> int:
+        self._pieces.append(bytes(piece))
+        self._length += len(self._pieces[-1])
+        return len(self._pieces[-1])
 
     def tell(self) -> int:
-        return self._before + super().tell()
+        return self._length
 
-    def taken(self) -> bytes:
-        """What was written since it was taken last."""
-        piece = self.getvalue()
-        self._before += len(piece)
-        self.seek(0)
-        self.truncate()
-        return piece
+    def taken(self) -> Iterator[bytes]:
+        """What was written since it was taken last, in the pieces that it was written in."""
+        while self._pieces:
+            yield self._pieces.popleft()
 
 
 def _event(event: LoggedEvent, names: dict[int, str]) -> EventView:

@@ -16,6 +16,8 @@ from pullarm.domain.experiment import POLICY_NUMBERS, Arm, ArmStatus, Experiment
 from pullarm.domain.publication import Head, Published
 
 Doubles = NDArray[np.float64]
+KEPT = 64
+"""Experiments whose posteriors are kept worked out; of ten thousand arms that is two megabytes each."""
 _TAILS = (0.025, 0.975)
 _UNIFORM = 1.0  # of policies that have no prior of their own
 
@@ -87,11 +89,13 @@ class _Learned:
 
 
 class Posteriors:
-    """Answers posteriors; what is worked out of a publication is kept until the next one."""
+    """Answers posteriors; what is worked out of a publication is kept until the next one, of so many experiments."""
 
-    def __init__(self, board: Board) -> None:
+    def __init__(self, board: Board, *, kept: int = KEPT) -> None:
         self._board = board
+        self._most = kept
         self._kept: dict[int, tuple[Head, dict[str, _Learned]]] = {}
+        """By experiment, those asked for last at the end."""
 
     async def of(
         self,
@@ -133,11 +137,13 @@ class Posteriors:
             ) from error
 
     async def _learned(self, experiment: Experiment, published: Published) -> dict[str, _Learned]:
-        kept = self._kept.get(experiment.number)
+        kept = self._kept.pop(experiment.number, None)
         if kept is None or kept[0] != published.head:
             # A second for ten thousand arms, of which others must not wait.
-            learned = await asyncio.to_thread(_learn, published)
-            kept = self._kept[experiment.number] = published.head, learned
+            kept = published.head, await asyncio.to_thread(_learn, published)
+        self._kept[experiment.number] = kept
+        for number in list(self._kept)[: -self._most]:
+            del self._kept[number]
         return kept[1]
 
 

@@ -33,7 +33,14 @@ RETRY_AFTER_S = "2"
 _HEADERS: Mapping[int, dict[str, str]] = {
     HTTPStatus.UNAUTHORIZED: {"WWW-Authenticate": 'Bearer realm="pullarm"'},
     HTTPStatus.SERVICE_UNAVAILABLE: {"Retry-After": RETRY_AFTER_S},
+    HTTPStatus.TOO_MANY_REQUESTS: {"Retry-After": "1"},
 }
+_DETAILS: Mapping[int, str] = {
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "the body is too large; PULLARM_MAX_BODY_MIB sets the limit, but for a log-in",
+    HTTPStatus.TOO_MANY_REQUESTS: "that was more than `RateLimit-Policy` says that this token or address may ask "
+    "a second; PULLARM_REQUESTS_PER_TOKEN and PULLARM_REQUESTS_PER_ADDRESS set it",
+}
+"""Where the framework's own word is too short."""
 
 AnyRequest = Request[object, object, State]
 _log = logging.getLogger(__name__)
@@ -104,10 +111,11 @@ def http_error(request: AnyRequest, error: HTTPException) -> Response[dict[str, 
     """What the framework refused: unknown paths, wrong methods, bodies that are no JSON or too large."""
     if error.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return unexpected(request, error)
+    problems = _parameters(error.extra)
+    said = "; ".join(f"{each['field']}: {each['detail']}" for each in problems)
+    detail = said or _DETAILS.get(error.status_code, error.detail)
     response = problem(
-        error.status_code,
-        f"{request.method} {request.url.path}: {error.detail}",
-        problems=_parameters(error.extra),
+        error.status_code, f"{request.method} {request.url.path}: {detail}", problems=problems
     )
     for name, value in (error.headers or {}).items():
         response.set_header(name, value)

@@ -9,10 +9,11 @@ from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 
 from control.access import needs
-from control.filters import only_declared
 from pullarm.domain.access import Principal, Role
-from pullarm.domain.errors import Forbidden
+from pullarm.domain.errors import Forbidden, NotFound
+from pullarm.domain.experiment import Experiment
 from pullarm.lifecycle import Lifecycle
+from pullarm.tls import Trust
 
 if TYPE_CHECKING:
     from pullarm.client import Client, Selection
@@ -29,12 +30,13 @@ Slots = Annotated[int, QueryParameter(ge=1, le=20, description="How many to reco
 class Serving:
     """Whom the recommendations are asked of.
 
-    `async with Serving(address) as serving:`; it connects when it is first asked.
+    `async with Serving(address) as serving:`; it connects when it is first asked, over TLS where told whom to trust.
     """
 
-    def __init__(self, address: str, token: str = "") -> None:
+    def __init__(self, address: str, token: str = "", trust: Trust | None = None) -> None:
         self._address = address
         self._token = token
+        self._trust = trust
         self._client: Client | None = None
 
     async def __aenter__(self) -> Self:
@@ -55,7 +57,7 @@ class Serving:
         from pullarm.client import Client
 
         if self._client is None:
-            self._client = Client(self._address, token=self._token)
+            self._client = Client(self._address, token=self._token, trust=self._trust)
         return await self._client.select(experiment, user, slots=slots)
 
 
@@ -88,7 +90,6 @@ class Movies(Controller):
     tags = ("Example",)
     # More than reading: every answer is a decision, which is logged and learned from.
     opt = needs(Role.OPERATOR, filtered=True)
-    guards = (only_declared,)
 
     @get()
     async def recommend(
@@ -101,9 +102,7 @@ class Movies(Controller):
         slots: Slots = 5,
     ) -> Recommendations:
         """Recommend films to a user out of an experiment's active arms: `Select`, over gRPC."""
-        experiment = await lifecycle.find(experiment_id)
-        if not principal.sees(experiment.number):
-            raise Forbidden(f"{principal.name!r} is not for an experiment {experiment_id[:80]!r}")
+        experiment = await _visible(lifecycle, principal, experiment_id)
         found = await upstream.select(experiment.id, user_id, slots=slots)
         return Recommendations(
             decision_id=found.decision_id,
@@ -114,3 +113,15 @@ class Movies(Controller):
                 for each in found.choices
             ),
         )
+
+
+async def _visible(lifecycle: Lifecycle, principal: Principal, reference: str) -> Experiment:
+    try:
+        experiment = await lifecycle.find(reference)
+        if principal.sees(experiment.number):
+            return experiment
+    except NotFound:
+        if principal.experiments is None:
+            raise
+    # Which others there are is not told: a key is a name, and may say what others plan.
+    raise Forbidden(f"{principal.name!r} is not for an experiment {reference[:80]!r}")

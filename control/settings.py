@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Self
 
 from pullarm.environment import (
-    Tls,
+    flag,
     host_and_port,
     number,
     optional,
@@ -15,8 +15,12 @@ from pullarm.environment import (
     refuse_exposure,
     required,
 )
+from pullarm.tls import Tls, Trust
+from pullarm.tracing import Wanted
 
 ADDRESS = "PULLARM_HTTP_ADDRESS"
+READ_URL = "DATABASE_READ_URL"
+REPLAYS = "PULLARM_REPLAYS"
 _MIB = 1024 * 1024
 
 
@@ -50,6 +54,8 @@ class Settings:
 
     database_url: str = field(repr=False)
     redis_url: str = field(repr=False)
+    read_url: str = field(default="", repr=False)
+    """Of a standby that figures and logs are read from; empty: the database itself."""
     host: str = "127.0.0.1"
     port: int = 8000
     tls: Tls | None = None
@@ -60,10 +66,17 @@ class Settings:
     """Of serving, which the example upstream asks."""
     upstream_token: str = field(default="", repr=False)
     """Of role caller, where serving requires one."""
+    upstream_trust: Trust | None = None
+    """Where serving has TLS."""
+    dashboard: bool = True
+    replays: Path | None = None
+    """The folder whose replay reports are listed."""
     clock: str = "system"
     process: str = "control"
     ready_file: Path | None = None
     """Touched once requests are answered."""
+    traces: Wanted | None = None
+    """None: no request is traced."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
@@ -75,6 +88,7 @@ class Settings:
         return cls(
             database_url=required(environment, "DATABASE_URL"),
             redis_url=required(environment, "REDIS_URL"),
+            read_url=optional(environment, READ_URL, ""),
             host=host,
             port=port,
             tls=tls,
@@ -82,7 +96,11 @@ class Settings:
             limits=Limits.from_environment(environment),
             grpc_address=optional(environment, "PULLARM_GRPC_ADDRESS", "127.0.0.1:50051"),
             upstream_token=optional(environment, "PULLARM_UPSTREAM_TOKEN", ""),
+            dashboard=flag(environment, "BANDIT_DASHBOARD_ENABLED", default=True),
+            replays=optional_path(environment, REPLAYS),
+            upstream_trust=Trust.from_environment(environment),
             clock=optional(environment, "PULLARM_CLOCK", "system"),
             process=optional(environment, "PULLARM_PROCESS", "control"),
             ready_file=optional_path(environment, "PULLARM_READY_FILE"),
+            traces=Wanted.from_environment(environment, "pullarm-control"),
         )

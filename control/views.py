@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from control import expectations
 from control.expectations import Expectation
@@ -24,6 +24,9 @@ from pullarm.domain.targeting import Targeting
 from pullarm.domain.transitions import difference
 from pullarm.domain.verdict import Criteria
 from pullarm.statistics import wilson
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,7 +261,7 @@ def _held_out(experiment: Experiment) -> float:
 def whole(experiment: Experiment, warnings: tuple[str, ...] = ()) -> ExperimentView:
     """An experiment with everything that is configured."""
     return ExperimentView(
-        **_values(listed(experiment)),
+        **values(listed(experiment)),
         arms=tuple(map(arm_view, experiment.live())),
         cohort_numbers=experiment.cohorts,
         warnings=(*warnings, *expectations.warnings(experiment)),
@@ -301,7 +304,7 @@ def arm_view(arm: Arm) -> ArmView:
 
 def summary_view(experiment: Experiment, summary: Summary, now: datetime) -> SummaryView:
     """An experiment's figures as of now."""
-    figures = _values(summary)
+    figures = values(summary)
     policies: dict[str, PolicyFigures] = figures.pop("policies")
     started, ended = experiment.started_at, experiment.end_at
     running = (ended or now) - started if started else timedelta()
@@ -320,7 +323,7 @@ def summary_view(experiment: Experiment, summary: Summary, now: datetime) -> Sum
             name: PolicySummary(
                 share=_share(experiment, name),
                 interval=interval_of(of_policy),
-                **_values(of_policy),
+                **values(of_policy),
             )
             for name, of_policy in policies.items()
         },
@@ -341,5 +344,7 @@ def interval_of(policy: PolicyFigures) -> tuple[float, float] | None:
     )
 
 
-def _values(record: ListedExperiment | Summary | PolicyFigures) -> dict[str, Any]:
-    return {each.name: getattr(record, each.name) for each in fields(record)}
+def values(record: "DataclassInstance", *, but: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The fields of a record by name, as they are; for another that has fields of the same names."""
+    names = (each.name for each in fields(record))
+    return {name: getattr(record, name) for name in names if name not in but}

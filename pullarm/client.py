@@ -1,5 +1,7 @@
 """What an upstream recommender imports: select a candidate, show it, report what came of it."""
 
+import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,6 +11,7 @@ from typing import Self
 
 import grpc
 from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
+from grpc_health.v1 import health_pb2
 
 from pullarm.domain.decision import RewardStatus
 from pullarm.domain.errors import (
@@ -19,6 +22,7 @@ from pullarm.domain.errors import (
     Unavailable,
     invalid,
 )
+from pullarm.tls import Trust
 from pullarm.v1 import selection_pb2 as pb
 from pullarm.v1.selection_pb2_grpc import SelectionServiceStub
 
@@ -51,6 +55,25 @@ class Selection:
         """The candidate for the first slot; empty when there was nothing to choose from."""
         return self.choices[0].arm_id if self.choices else ""
 
+
+_RETRIES = json.dumps(
+    {
+        "methodConfig": [
+            {
+                "name": [{"service": "pullarm.v1.SelectionService"}],
+                "retryPolicy": {
+                    "maxAttempts": 4,
+                    "initialBackoff": "0.005s",
+                    "maxBackoff": "0.1s",
+                    "backoffMultiplier": 4,
+                    "retryableStatusCodes": ["CANCELLED"],
+                },
+            }
+        ]
+    }
+)
+"""What a server that is stopping says to calls that reach it just then: they were not looked at, or what they decided
+is taken back. So to ask again, elsewhere, makes nothing twice."""
 
 _ERRORS: dict[grpc.StatusCode, type[PullarmError]] = {
     grpc.StatusCode.NOT_FOUND: NotFound,
@@ -94,8 +117,29 @@ def _name(kind: EnumTypeWrapper, number: int, prefix: str) -> str:
     return kind.Name(number).removeprefix(prefix)
 
 
+def _trace() -> tuple[tuple[str, str], ...]:
+    """What makes a call a part of its caller's trace, where the program has OpenTelemetry and is in a span."""
+    api = sys.modules.get(
+        "opentelemetry.trace"
+    )  # to import it costs those who have it and do not use it
+    span = api.get_current_span().get_span_context() if api else None
+    if span is None or not span.is_valid:
+        return ()
+    parent = f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags:02x}"
+    return (("traceparent", parent),)
+
+
+def _credentials(trust: Trust) -> grpc.ChannelCredentials:
+    files = (trust.server_ca, trust.key, trust.certificate)
+    return grpc.ssl_channel_credentials(
+        *(None if each is None else each.read_bytes() for each in files)
+    )
+
+
 class Client:
     """An asynchronous client: `async with Client("127.0.0.1:50051") as pullarm: ...`.
+
+    A call that is made within a span of OpenTelemetry's is a part of its trace.
 
     Calls raise InvalidInput, which names the field at fault; NotFound; Unauthenticated or Forbidden, where the token
     is not good, or not for that experiment; or Unavailable, which may be tried again.
@@ -106,23 +150,33 @@ class Client:
         address: str,
         *,
         token: str = "",
-        credentials: grpc.ChannelCredentials | None = None,
+        trust: Trust | None = None,
         timeout_s: float = 1.0,
     ) -> None:
         """A client of the serving processes at this address.
 
         Args:
             token: one of role caller, where serving requires tokens or rewards should name their source by it.
-            credentials: `grpc.ssl_channel_credentials()`, where serving has TLS.
+            trust: where serving has TLS: whom to believe, and the certificate that it may ask for.
         """
         # Channels share one connection by default, and with it one of the processes behind the address.
-        options = [("grpc.use_local_subchannel_pool", 1)]
-        if credentials is None:
+        options: list[tuple[str, int | str]] = [
+            ("grpc.use_local_subchannel_pool", 1),
+            ("grpc.service_config", _RETRIES),
+        ]
+        if trust is None:
             self._channel = grpc.aio.insecure_channel(address, options=options)
         else:
-            self._channel = grpc.aio.secure_channel(address, credentials, options=options)
+            if trust.name:
+                options.append(("grpc.ssl_target_name_override", trust.name))
+            self._channel = grpc.aio.secure_channel(address, _credentials(trust), options=options)
         self._metadata = (("authorization", f"Bearer {token}"),) if token else ()
         self._stub = SelectionServiceStub(self._channel)
+        self._health = self._channel.unary_unary(
+            "/grpc.health.v1.Health/Check",
+            request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+            response_deserializer=health_pb2.HealthCheckResponse.FromString,
+        )
         self._timeout_s = timeout_s
 
     async def __aenter__(self) -> Self:
@@ -135,6 +189,12 @@ class Client:
         trace: TracebackType | None,
     ) -> None:
         await self._channel.close()
+
+    async def ready(self) -> bool:
+        """Whether the process at the other end wants requests; raises Unavailable where nobody answers."""
+        with _statuses():
+            answer = await self._health(health_pb2.HealthCheckRequest(), timeout=self._timeout_s)
+        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
     async def select(
         self,
@@ -157,7 +217,7 @@ class Client:
         )
         with _statuses():
             response = await self._stub.Select(
-                request, timeout=self._timeout_s, metadata=self._metadata
+                request, timeout=self._timeout_s, metadata=self._metadata + _trace()
             )
         return Selection(
             decision_id=response.decision_id,
@@ -225,6 +285,6 @@ class Client:
     async def _reward(self, request: pb.RewardRequest) -> str:
         with _statuses():
             response = await self._stub.Reward(
-                request, timeout=self._timeout_s, metadata=self._metadata
+                request, timeout=self._timeout_s, metadata=self._metadata + _trace()
             )
         return _name(pb.RewardStatus, response.status, "REWARD_STATUS_")

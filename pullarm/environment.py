@@ -1,16 +1,19 @@
 """Variables of the environment; one that is set to nothing counts as unset, as shells and compose files leave it."""
 
-import os
 from collections.abc import Mapping
 from ipaddress import ip_address
 from math import nan
 from pathlib import Path
-from typing import NamedTuple, Self
 from urllib.parse import urlsplit
 
 from pullarm.domain.errors import ConfigurationError
 
 EXPOSE = "PULLARM_EXPOSE"
+ARCHIVE = "PULLARM_ARCHIVE"
+"""Where files of removed days are: a folder, or a URL that pyarrow's file systems take."""
+NO_ARCHIVE = "none"
+"""The value of who archived so far, and shall no more."""
+_FLAGS = {"1": True, "true": True, "0": False, "false": False}
 
 
 def required(environment: Mapping[str, str], name: str) -> str:
@@ -45,6 +48,15 @@ def optional_path(environment: Mapping[str, str], name: str) -> Path | None:
     return Path(value) if value else None
 
 
+def stamp(path: Path) -> tuple[int, ...]:
+    """What changes whenever the file is written, replaced or given to somebody; empty where it is missing."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    return found.st_ctime_ns, found.st_ino, found.st_size
+
+
 def number(
     environment: Mapping[str, str], name: str, default: float, *, least: float = 0.0, most: float
 ) -> float:
@@ -59,31 +71,12 @@ def number(
     return value
 
 
-def flag(environment: Mapping[str, str], name: str) -> bool:
-    """Whether the variable is 1; unset and 0 are not. Raises ConfigurationError for anything else."""
-    text = optional(environment, name, "0")
-    if text not in ("0", "1"):
+def flag(environment: Mapping[str, str], name: str, *, default: bool = False) -> bool:
+    """Whether the variable is 1 or true; 0 and false are not. Raises ConfigurationError for anything else."""
+    text = optional(environment, name, "1" if default else "0").lower()
+    if text not in _FLAGS:
         raise ConfigurationError(f"{name} is {text!r}; give 1 or 0")
-    return text == "1"
-
-
-class Tls(NamedTuple):
-    """A server's certificate, with the chain behind it, and its key: PEM files."""
-
-    certificate: Path
-    key: Path
-
-    @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> Self | None:
-        """None where neither is named; raises ConfigurationError where one is missing or cannot be read."""
-        names = ("PULLARM_TLS_CERTIFICATE", "PULLARM_TLS_KEY")
-        if not any(environment.get(name) for name in names):
-            return None
-        certificate, key = paths = [Path(required(environment, name)) for name in names]
-        for name, path in zip(names, paths, strict=True):
-            if not os.access(path, os.R_OK):
-                raise ConfigurationError(f"{name}: {path} cannot be read")
-        return cls(certificate, key)
+    return _FLAGS[text]
 
 
 def refuse_exposure(

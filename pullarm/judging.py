@@ -9,10 +9,18 @@ from zoneinfo import ZoneInfoNotFoundError
 
 from pullarm.domain.audit import Author
 from pullarm.domain.errors import Conflict, PullarmError, Unavailable
-from pullarm.domain.experiment import POLICY_NAMES, Experiment, State
-from pullarm.domain.looks import complete_from, due_at, ended_day, last_day, matured_day, unjudged
+from pullarm.domain.experiment import POLICY_NAMES, Experiment, State, next_state
+from pullarm.domain.looks import (
+    complete_from,
+    due_at,
+    ended_day,
+    last_day,
+    matured_day,
+    ran_out,
+    unjudged,
+)
 from pullarm.domain.verdict import Look, Outcome, StoredVerdict, Verdict
-from pullarm.lifecycle import Lifecycle
+from pullarm.lifecycle import Expected, Lifecycle
 from pullarm.statistics.verdicts.evidence import judge
 from pullarm.statistics.verdicts.rule import Question
 from pullarm.storage.postgres.verdicts import Material, Owed, PostgresVerdicts
@@ -88,13 +96,27 @@ class Judge:
         found = await self._verdicts.page(experiment.number, before=before, count=count)
         return experiment, found
 
-    async def best(self, reference: str) -> str:
-        """The policy that the verdict says to ship; raises Conflict where it says no such thing."""
-        _, newest = await self.page(reference, before=None, count=1)
-        if newest and newest[0].verdict.policy:
-            return newest[0].verdict.policy
+    async def ship(
+        self, reference: str, policy: str, author: Author, expected: Expected = None
+    ) -> tuple[Experiment, tuple[str, ...]]:
+        """Give everybody the policy that the verdict says to ship, or (where it runs) another one, with a warning.
+
+        Raises Conflict where no policy is named and the verdict says none, and where what has stopped would be shipped
+        without one.
+        """
+        experiment, newest = await self.page(reference, before=None, count=1)
+        next_state("ship", experiment.state)
+        best = newest[0].verdict.policy if newest else ""
         said = f"its verdict is {newest[0].verdict.outcome}" if newest else "it has no verdict"
-        raise Conflict(f"{said}; to ship all the same, name the policy")
+        if not (policy or best):
+            raise Conflict(f"{said}; to ship all the same, name the policy")
+        policy = policy or best
+        if policy == best:
+            return await self._lifecycle.ship(reference, policy, author, expected), ()
+        if experiment.state is State.STOPPED:
+            raise Conflict(f"it has stopped, and {said}: clone it to try {policy} anew")
+        shipped = await self._lifecycle.ship(reference, policy, author, expected)
+        return shipped, (f"{policy} was shipped without a verdict that says so: {said}",)
 
     async def _judge(self, experiment: Experiment) -> StoredVerdict:
         newest = await self._verdicts.page(experiment.number, count=1)
@@ -104,8 +126,9 @@ class Judge:
         started_at = experiment.started_at
         if started_at is None:
             raise Conflict("it has not started, so there is nothing to judge")
-        if experiment.state not in _JUDGED:
-            raise Conflict(f"it is {experiment.state}, and is judged no more")
+        if experiment.state not in _JUDGED or experiment.spec.shipped:
+            was = " since it was shipped" if experiment.spec.shipped else ""
+            raise Conflict(f"it is {experiment.state}, and is judged no more{was}")
         if why := unjudged(experiment):
             raise Conflict(f"it cannot be judged: {why}")
         now = self._lifecycle.now()
@@ -137,7 +160,9 @@ class Judge:
 
     async def _act(self, experiment: Experiment, stored: StoredVerdict) -> None:
         ships = stored.verdict.outcome is Outcome.SHIP and experiment.spec.decision.automatic_ship
-        if ships and experiment.state is State.RUNNING:
+        # What somebody has stopped, or shipped and taken back, is that person's.
+        waits = experiment.state is State.RUNNING or ran_out(experiment)
+        if ships and waits and not experiment.spec.shipped:
             author = DECISIONS._replace(note=stored.verdict.why)
             await self._lifecycle.ship(experiment.id, stored.verdict.policy, author)
 
@@ -175,6 +200,7 @@ def _question(
         last_day=last_day(experiment, started_at),
         over=end_at is not None and day >= ended_day(end_at, started_at),
         looks=looks.get(epoch, {}),
+        past=material.past,
         spent_before=sum(each[-1].spent for each in before),
         killed=[name for name, policy in calls.items() if policy.call is Outcome.KILL],
         rolled_back=_ROLLED_BACK if material.rolled_back else "",

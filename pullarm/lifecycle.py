@@ -38,8 +38,8 @@ Expected = frozenset[int] | None
 class Halts(Protocol):
     """The board, where a stop is written for serving to obey at once. Away, it raises Unavailable."""
 
-    async def halt(self, number: int, state: State, guard_epoch: int = 0) -> None:
-        """Make serving treat an experiment as stopped, or as rolled back in a guard epoch."""
+    async def halt(self, number: int, state: State, guard_epoch: int = 0, note: str = "") -> None:
+        """Make serving treat an experiment as stopped, or as rolled back in a guard epoch; the note says why."""
 
     async def release(self, number: int, guard_epoch: int) -> None:
         """End the halt of a rollback that was made before this guard epoch."""
@@ -122,8 +122,15 @@ class Lifecycle:
     async def ship(
         self, reference: str, policy: str, author: Author, expected: Expected = None
     ) -> Experiment:
-        """Give a policy to everybody whom the experiment is for; raises InvalidInput where it has none of that name."""
-        return await self.revise(reference, shipping(policy), author, expected)
+        """Give a policy to everybody whom the experiment is for; raises InvalidInput where it has none of that name.
+
+        What has stopped takes Redis too, where its stop is to be forgotten first: else a worker stores it anew.
+        """
+        plan, experiment = shipping(policy), await self.find(reference)
+        if experiment.state is State.STOPPED and plan(experiment):
+            await self._check_version(experiment, expected)
+            await self._halts.unhalt(experiment.number)
+        return await self.revise(reference, plan, author, expected)
 
     async def stop(
         self, reference: str, author: Author, expected: Expected = None
@@ -205,9 +212,11 @@ class Lifecycle:
         try:
             experiment = await self.revise(reference, taking(action), author, expected)
         except Unavailable as error:
-            return await self._halt_published(action, reference, expected, error)
+            return await self._halt_published(action, reference, author, expected, error)
         try:
-            await self._halts.halt(experiment.number, experiment.state, experiment.guard_epoch)
+            await self._halts.halt(
+                experiment.number, experiment.state, experiment.guard_epoch, author.note
+            )
         except Unavailable as error:
             warning = (
                 f"the {action} is stored, but serving could not be told ({error}); it goes on with what it last "
@@ -217,7 +226,7 @@ class Lifecycle:
         return experiment, ()
 
     async def _halt_published(
-        self, action: str, reference: str, expected: Expected, away: Unavailable
+        self, action: str, reference: str, author: Author, expected: Expected, away: Unavailable
     ) -> tuple[Experiment, tuple[str, ...]]:
         """Halt what the board has under this name; raises `away` where it has nothing."""
         experiment = await find_published(self._halts, reference)
@@ -227,7 +236,7 @@ class Lifecycle:
             raise _stale(experiment)
         state = next_state(action, experiment.state)
         if state is not experiment.state:
-            await self._halts.halt(experiment.number, state, experiment.guard_epoch)
+            await self._halts.halt(experiment.number, state, experiment.guard_epoch, author.note)
         warning = f"serving was told to {action}; that is stored once the ledger is back ({away})"
         return replace(experiment, state=state), (warning,)
 

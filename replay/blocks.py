@@ -1,30 +1,30 @@
-"""A log in the pieces that are evaluated one after the other."""
+"""A stretch of a log in the pieces that are evaluated one after the other."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from replay.log import BanditLog, Candidates, LogBatch
+from replay.log import Candidates, LogBatch, LogHead
 
 _FIRST = 16
 
 
 def blocks(
-    log: BanditLog, policies: frozenset[str]
+    batches: Iterable[LogBatch], head: LogHead, policies: frozenset[str]
 ) -> Iterator[tuple[LogBatch, Candidates | None]]:
-    """The rows that these policies chose, in order, with what they chose from, if that is known.
+    """The rows of batches that these policies chose, in order, with what they chose from, if that is known.
 
     A block has no more rows than came before it, or 16, so that a model that learns block by block is never far behind.
     """
-    places = [place for place, name in enumerate(log.head.policies) if name in policies]
-    every = np.arange(len(log.head.arms), dtype=np.int32)
+    places = [place for place, name in enumerate(head.policies) if name in policies]
+    every = np.arange(len(head.arms), dtype=np.int32)
     seen = 0
-    for whole in log.batches():
+    for whole in batches:
         batch = taken(whole, np.isin(whole.policy, places))
         start = 0
         while start < len(batch):
@@ -33,7 +33,7 @@ def blocks(
             seen += len(block)
             start = end
             candidates = block.candidates
-            if log.head.offered == "every":
+            if head.offered == "every":
                 candidates = _all(every, len(block))
             yield block, candidates
 

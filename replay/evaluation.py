@@ -1,15 +1,14 @@
-"""What a policy would have earned on a log: estimates, intervals and whether they may be believed, in one pass."""
+"""What a policy would have earned on a log: estimates, intervals and whether they may be believed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import copy
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from replay.blocks import blocks
-from replay.errors import DatasetError
 from replay.estimators import (
     base,
     clipped_ips,
@@ -26,12 +25,10 @@ from replay.gates import STANDARD, Diagnostics, Findings, Gates
 from replay.intervals import bootstrap, cressie_read, normal
 from replay.intervals.anytime import AsympCS, EmpiricalBernstein
 from replay.intervals.base import Bounds
-from replay.log import BanditLog, Candidates, LogBatch
+from replay.log import Candidates, LogBatch
 from replay.reward_model import RewardModel
-from replay.targets import First, Probabilities, Target
+from replay.targets import Probabilities
 
-NOT_LOGGING = frozenset({"control", "none"})
-"""Policies of ours whose rows support no other policy: they take the caller's first candidate."""
 WITHOUT_MODEL = ("ips", "clipped_ips", "snips")
 
 
@@ -84,18 +81,50 @@ class Report:
     """See `Evaluation.bounds`."""
 
 
-class Evaluation:
-    """A pass over a log in memory that does not grow with it."""
+class Models(NamedTuple):
+    """What is learnt of rewards as a log goes by."""
 
-    def __init__(self, *, n_arms: int, settings: Settings) -> None:
+    plain: RewardModel
+    robust: RewardModel
+    """For MRDR."""
+
+    @classmethod
+    def untaught(cls, *, n_arms: int) -> Self:
+        """Those of no rows."""
+        return cls(RewardModel(n_arms=n_arms), RewardModel(n_arms=n_arms))
+
+    def learn(self, batch: LogBatch, probabilities: Probabilities) -> None:
+        """Take in rows, unless it is not known what they chose from."""
+        if probabilities.offered is not None:
+            weight = mrdr.sample_weight(_rounds(batch, probabilities))
+            self.plain.learn(batch.action, batch.reward)
+            self.robust.learn(batch.action, batch.reward, weight)
+
+    def then(self, part: Models) -> Models:
+        """These of all before a part, after what others learnt in that part."""
+        return Models(self.plain.then(part.plain), self.robust.then(part.robust))
+
+
+class Evaluation:
+    """A pass over rows in memory that does not grow with them; `+` is the pass over those and what follows them.
+
+    Args:
+        models: what the rows before taught.
+    """
+
+    def __init__(self, *, n_arms: int, settings: Settings, models: Models | None = None) -> None:
         self._settings = settings
         self._snips = snips.Estimator(groups=settings.groups)
         self._estimators = settings.estimators() | {"snips": self._snips}
         self._modelled = True
         self._diagnostics = Diagnostics(n_arms=n_arms)
         self._bernstein: EmpiricalBernstein | None = EmpiricalBernstein()
-        self._model = RewardModel(n_arms=n_arms)
-        self._robust = RewardModel(n_arms=n_arms)
+        self.models = copy.deepcopy(models) if models else Models.untaught(n_arms=n_arms)
+
+    @property
+    def rows(self) -> int:
+        """How many were taken in."""
+        return int(self._snips.sums[0].sum())
 
     @property
     def estimators(self) -> dict[str, base.Estimator]:
@@ -112,19 +141,15 @@ class Evaluation:
         self, batch: LogBatch, candidates: Candidates | None, probabilities: Probabilities
     ) -> None:
         """Take in the next rows: guess their rewards from the rows before, and learn from them then."""
-        rounds = base.Rounds(
-            user=batch.user,
-            reward=batch.reward,
-            propensity=batch.propensity,
-            target=probabilities.action,
-        )
-        self._modelled &= candidates is not None and probabilities.offered is not None
+        rounds = _rounds(batch, probabilities)
         self._diagnostics.add(rounds, batch.action, candidates)
         guessed = robust = rounds
-        if self._modelled and candidates is not None and probabilities.offered is not None:
+        if candidates is not None and probabilities.offered is not None:
             offered = candidates, probabilities.offered
-            guessed = _guessed(rounds, batch.action, offered, self._model)
-            robust = _guessed(rounds, batch.action, offered, self._robust)
+            guessed = _guessed(rounds, batch.action, offered, self.models.plain)
+            robust = _guessed(rounds, batch.action, offered, self.models.robust)
+        else:
+            self._modelled = False
         for name, estimator in self.estimators.items():
             estimator.add(robust if name == "mrdr" else guessed)
         if self._bernstein is not None:
@@ -132,9 +157,20 @@ class Evaluation:
                 self._bernstein.add(rounds)
             else:
                 self._bernstein = None
-        if self._modelled:
-            self._model.learn(batch.action, batch.reward)
-            self._robust.learn(batch.action, batch.reward, mrdr.sample_weight(rounds))
+        self.models.learn(batch, probabilities)
+
+    def __add__(self, later: Self) -> Self:
+        whole = copy.copy(self)
+        whole._snips = self._snips + later._snips
+        whole._estimators = {
+            name: each + later._estimators[name] for name, each in self._estimators.items()
+        } | {"snips": whole._snips}
+        whole._modelled = self._modelled and later._modelled
+        whole._diagnostics = self._diagnostics + later._diagnostics
+        one, other = self._bernstein, later._bernstein
+        whole._bernstein = one + other if one and other else None
+        whole.models = self.models.then(later.models)
+        return whole
 
     def findings(self) -> Findings:
         """What there is to know about the weights."""
@@ -176,34 +212,13 @@ class Evaluation:
         )
 
 
-def evaluate(
-    log: BanditLog,
-    target: Target,
-    *,
-    logged_by: Iterable[str],
-    settings: Settings,
-    done: Callable[[int], None],
-) -> Evaluation:
-    """Evaluate `target` on the rows that the policies `logged_by` chose; `done` is told of rows as they are read.
-
-    Raises:
-        DatasetError: where the log lacks those policies, or what the target goes by.
-    """
-    named = frozenset(logged_by)
-    if unknown := sorted(named - set(log.head.policies)):
-        known = ", ".join(log.head.policies)
-        raise DatasetError(
-            f"nothing in {log.head.name} was chosen by {unknown[0]!r}; there are: {known}"
-        )
-    if isinstance(target, First) and log.head.offered != "listed":
-        raise DatasetError(
-            f"{log.head.name} does not list the candidates of its rows, whose first is what control would take"
-        )
-    evaluation = Evaluation(n_arms=len(log.head.arms), settings=settings)
-    for batch, candidates in blocks(log, named):
-        evaluation.add(batch, candidates, target.probabilities(batch, candidates))
-        done(len(batch))
-    return evaluation
+def _rounds(batch: LogBatch, probabilities: Probabilities) -> base.Rounds:
+    return base.Rounds(
+        user=batch.user,
+        reward=batch.reward,
+        propensity=batch.propensity,
+        target=probabilities.action,
+    )
 
 
 def _guessed(

@@ -9,10 +9,11 @@ from pullarm.domain.experiment import POLICY_NAMES, Learning
 from pullarm.domain.history import Logged
 from pullarm.domain.publication import Published
 from pullarm.domain.weighting import HOUR_MS, Weighting
+from pullarm.policies.draw import number
 from pullarm.policies.posterior import Posterior
 from pullarm.storage.postgres.times import at
 from replay.explain import Redone
-from replay.rebuilt import belief
+from replay.rebuilt import Belief, belief
 
 _TWO_64 = 2.0**64
 
@@ -77,8 +78,31 @@ def document(
                 zip(decision.token.arms, decision.weights, decision.totals, strict=True), start=1
             )
         ],
+        "drawn": _drawn(decision, redone),
         "rewards": [_reward(reward) for reward in logged.rewards],
     }
+
+
+def _drawn(decision: Decision, redone: Redone) -> int | None:
+    """The integer below the first slot's total that decided it, candidates in the order of their arms' numbers.
+
+    None where that is not what the slot shows: nothing was drawn, or the draw is not redone.
+    """
+    scored = sorted(
+        (arm, each.integer)
+        for arm, each in zip(redone.candidates, redone.scored, strict=True)
+        if each is not None
+    )
+    total = sum(integer for _, integer in scored)
+    if not decision.token.arms or total != decision.totals[0]:
+        return None
+    drawn = number(total, decision.token.uid, 0)
+    upto = 0
+    for arm, integer in scored:
+        upto += integer
+        if drawn < upto:
+            return drawn if arm == decision.token.arms[0] else None
+    return None
 
 
 def stub_document(logged: Logged) -> dict[str, Any]:
@@ -141,11 +165,22 @@ def _candidates(
             serves = int(learnt.serves_micro[arm - 1]) / MICRO
             rewards = int(learnt.rewards_micro[arm - 1]) / MICRO
             row |= {"serves": serves, "rewards": rewards}
-            row |= belief(redone.params, serves, rewards)._asdict()
+            believed = belief(redone.params, serves, rewards)
+            row |= believed._asdict() | {"interval": _interval(believed)}
         if scored is not None:
             row |= {"weight": scored.weight, "floored": scored.floored, "integer": scored.integer}
         found.append(row)
     return found
+
+
+def _interval(believed: Belief) -> tuple[float, float] | None:
+    """The posterior's 2.5 % and 97.5 % quantiles; None without a posterior."""
+    if believed.alpha is None or believed.beta is None:
+        return None
+    from scipy import special  # which takes a second: a command line is there before
+
+    low, high = special.betaincinv(believed.alpha, believed.beta, (0.025, 0.975))
+    return float(low), float(high)
 
 
 def _reward(reward: Reward) -> dict[str, Any]:

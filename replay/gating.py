@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from replay.evaluation import Settings, evaluate
+from replay.engines.base import Engine
+from replay.engines.local import ALONE
+from replay.evaluating import evaluate
+from replay.evaluation import Settings
 from replay.gates import Findings
 from replay.intervals.base import Bounds
 from replay.intervals.normal import difference
@@ -41,6 +44,7 @@ def gate(
     margin: float,
     settings: Settings,
     done: Callable[[int], None],
+    engine: Engine = ALONE,
 ) -> Verdict:
     """Hold `target` against control on the rows that `logged_by` chose; arguments and errors as for `evaluate`.
 
@@ -55,11 +59,10 @@ def gate(
     policies = list(logged_by)
     own = CONTROL in log.head.policies
     against: Target = Logged() if own else First()
+    asked = {"policy": (target, policies), "control": (against, [CONTROL] if own else policies)}
     evaluations = {
-        "policy": evaluate(log, target, logged_by=policies, settings=settings, done=done),
-        "control": evaluate(
-            log, against, logged_by=[CONTROL] if own else policies, settings=settings, done=done
-        ),
+        name: evaluate(log, of, logged_by=rows, settings=settings, engine=engine, done=done)
+        for name, (of, rows) in asked.items()
     }
     findings = {name: each.findings() for name, each in evaluations.items()}
     if not all(each.estimable for each in findings.values()):

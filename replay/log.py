@@ -7,6 +7,8 @@ policies are numbers in a batch: places in the log's `arms` and `policies`.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import partial
+from itertools import chain
 from typing import Any, Literal
 
 import numpy as np
@@ -83,24 +85,29 @@ class LogHead:
     """What was found in the sources and what was left out of the log, by what it is."""
 
 
-class BanditLog:
-    """A log that can be gone through any number of times.
+Part = Callable[[], Iterator[LogBatch]]
 
-    `open_batches` starts at the first row whenever it is called.
+
+class BanditLog:
+    """A log that can be gone through any number of times, as a whole or by its parts.
+
+    Args:
+        parts: consecutive stretches of rows, cut the same whoever reads them; each starts at its own first row
+            whenever it is called. Where parts are to be read by other processes, they can be pickled.
     """
 
-    def __init__(self, head: LogHead, open_batches: Callable[[], Iterator[LogBatch]]) -> None:
+    def __init__(self, head: LogHead, parts: Sequence[Part]) -> None:
         self.head = head
-        self._open = open_batches
+        self.parts = parts
 
     def batches(self) -> Iterator[LogBatch]:
         """Every row, in order; no batch is empty."""
-        return self._open()
+        return chain.from_iterable(part() for part in self.parts)
 
 
 def in_memory(head: LogHead, batches: Sequence[LogBatch]) -> BanditLog:
-    """A log that is held in memory."""
-    return BanditLog(head, lambda: iter(batches))
+    """A log that is held in memory, in one part."""
+    return BanditLog(head, [partial(iter, batches)])
 
 
 def batch(

@@ -36,7 +36,7 @@ class LogWriter(Protocol):
     """Writes the rows of a log to a stream, a page at a time."""
 
     def write(self, page: "pa.Table") -> None:
-        """Append rows; `pullarm.storage.log_columns` has their columns."""
+        """Append rows; `pullarm.storage.log_columns` has their columns, which may be dictionaries of their values."""
 
     def close(self) -> None:
         """Write what is left; the stream stays open."""
@@ -45,7 +45,7 @@ class LogWriter(Protocol):
 def log_writer(log_format: LogFormat, stream: BinaryIO, kinds: Sequence[str]) -> LogWriter:
     """A writer of logs with columns for these kinds of reward; rewards of other kinds are left out."""
     writers: Mapping[LogFormat, Callable[[BinaryIO, Sequence[str]], LogWriter]] = {
-        LogFormat.PARQUET: _ParquetWriter,
+        LogFormat.PARQUET: _parquet_writer,
         LogFormat.CSV: _CsvWriter,
         LogFormat.JSONL: lambda stream, _: _JsonWriter(stream),
     }
@@ -96,7 +96,8 @@ class _JsonWriter:
     def write(self, page: "pa.Table") -> None:
         from replay.log_text import json_lines
 
-        self._stream.write(json_lines(page))
+        for piece in json_lines(page):
+            self._stream.write(piece)
 
     def close(self) -> None:
         self._stream.flush()
@@ -120,7 +121,8 @@ class _CsvWriter:
     def write(self, page: "pa.Table") -> None:
         from replay.log_text import csv_lines
 
-        self._stream.write(csv_lines(page))
+        for piece in csv_lines(page):
+            self._stream.write(piece)
 
     def close(self) -> None:
         self._stream.flush()
@@ -141,23 +143,32 @@ def _csv(path: Path) -> Iterator[Flat]:
             yield flat
 
 
-class _ParquetWriter:
+def _parquet_writer(stream: BinaryIO, kinds: Sequence[str]) -> LogWriter:
+    from pullarm.storage.log_columns import schema
+
+    return ParquetLog(stream, schema(kinds))
+
+
+class ParquetLog:
     """Row groups of some 16 MB: the file's footer, which is kept until the end, has an entry for each."""
 
-    def __init__(self, stream: BinaryIO, kinds: Sequence[str]) -> None:
+    def __init__(self, stream: BinaryIO, schema: "pa.Schema") -> None:
         from pyarrow.parquet import ParquetWriter
 
-        from pullarm.storage.log_columns import schema
-
-        self._writer = ParquetWriter(stream, schema(kinds), compression="zstd")
+        self._schema = schema
+        self._writer = ParquetWriter(stream, schema, compression="zstd", write_page_checksum=True)
         self._pages: list[pa.Table] = []
 
     def write(self, page: "pa.Table") -> None:
-        self._pages.append(page)
+        """Append rows; columns may be dictionaries of their values."""
+        from pullarm.storage.log_columns import plain
+
+        self._pages.append(plain(page, self._schema))
         if sum(each.nbytes for each in self._pages) >= _GROUP_BYTES:
             self._put()
 
     def close(self) -> None:
+        """Write what is left and the footer; the stream stays open."""
         self._put()
         self._writer.close()
 

@@ -18,7 +18,8 @@ hold, what was left out), the sources with sizes and SHA-256, and in `details` a
 users_known, as `LogHead` has them. Every page has a checksum, so that damage is noticed when it is read.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 LOG = "log.parquet"
 BATCH_ROWS = 1 << 16
+PART_ROWS = 1 << 17
 _KIND = "bandit log"
 _ALWAYS = ("user", "action", "propensity", "reward", "slot", "policy", "version", "context")
 _PERHAPS = ("time_us", "target")
@@ -89,12 +91,16 @@ def write_log(folder: Path, log: LogSource, batches: Iterable[LogBatch] | None =
 def open_log(path: Path) -> BanditLog:
     """A log that `write_log` wrote, named by its folder or file; its batches hold `BATCH_ROWS` rows or fewer.
 
+    Its parts are row groups that together have `PART_ROWS` rows or more.
+
     Raises DatasetError, here or while it is read, naming the file that is missing, damaged or something else.
     """
     file = path / LOG if path.is_dir() else path
-    with opened(file, _KIND, _ALWAYS) as (said, _):
+    with opened(file, _KIND, _ALWAYS) as (said, parquet):
         head = _understood(said)
-    return BanditLog(head, lambda: _batches(file, head))
+        told = parquet.metadata
+        rows = [told.row_group(group).num_rows for group in range(told.num_row_groups)]
+    return BanditLog(head, [partial(_batches, file, head, groups) for groups in _parts(rows)])
 
 
 def _described(head: LogHead) -> Head:
@@ -129,9 +135,23 @@ def _table(batch: LogBatch) -> "pa.Table":
     return pa.table(columns)
 
 
-def _batches(file: Path, head: LogHead) -> Iterator[LogBatch]:
+def _parts(rows: Sequence[int]) -> Iterator[list[int]]:
+    """Row groups of so many rows each, put together."""
+    part: list[int] = []
+    held = 0
+    for group, count in enumerate(rows):
+        part.append(group)
+        held += count
+        if held >= PART_ROWS:
+            yield part
+            part, held = [], 0
+    if part:
+        yield part
+
+
+def _batches(file: Path, head: LogHead, groups: Sequence[int]) -> Iterator[LogBatch]:
     with opened(file, _KIND, _ALWAYS) as (_, parquet):
-        for batch in parquet.iter_batches(batch_size=BATCH_ROWS):
+        for batch in parquet.iter_batches(batch_size=BATCH_ROWS, row_groups=groups):
             columns = {name: batch[name].to_numpy() for name in _ALWAYS}
             columns |= {
                 name: batch[name].to_numpy() for name in _PERHAPS if name in batch.schema.names

@@ -3,7 +3,7 @@
 runs.parquet      a row a run: policy, every, delay_min, run, decisions, reward, regret
 curves.parquet    the same four, and point (1 to 100), decisions, reward, regret so far
 
-The same bytes for the same data, plan and versions, in however many processes they were made.
+The same bytes for the same data, plan and versions, wherever the runs were done.
 """
 
 from __future__ import annotations
@@ -21,14 +21,15 @@ import numpy as np
 from pullarm.policies.draw import KERNEL
 from pullarm.policies.registry import check
 from replay.comparison import Told, compare
+from replay.engines.base import Engine
 from replay.errors import DatasetError
 from replay.learning import Setting
 from replay.parquet import appearing, write_table
+from replay.reports import RESULTS
 from replay.runs import Plan, Task, World, outcomes
 from replay.sources import SourceFile, unreadable
 from replay.tally import Outcome
 
-RESULTS = "results.json"
 _RUNS, _CURVES = "runs.parquet", "curves.parquet"
 _FORMAT = 1
 
@@ -75,12 +76,12 @@ def execute(
     world: World,
     plan: Plan,
     *,
-    workers: int,
+    engine: Engine,
     done: Callable[[int], None],
 ) -> list[tuple[Task, Outcome]]:
     """Every run; raises DatasetError for one that decided nothing, of which nothing could be told."""
     found = []
-    for task, outcome in outcomes(world, plan, workers=workers, done=done):
+    for task, outcome in outcomes(world, plan, engine=engine, done=done):
         if not outcome.decisions:
             raise DatasetError(
                 f"{world.label}: no event was kept for {task.candidate.label}, so that nothing can be told: give more "

@@ -1,10 +1,8 @@
-"""Policies x settings x seeds over one world, in one process or several, with the same results."""
+"""Policies x settings x seeds over one world, by whatever engine, with the same results."""
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import product
 from typing import ClassVar, NamedTuple, Protocol
@@ -13,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pullarm.policies.base import Policy
+from replay.engines.base import Engine
 from replay.learning import Candidate, Setting
 from replay.tally import Outcome
 from replay.traffic import ArmSpec
@@ -92,37 +91,15 @@ class Plan:
 
 
 def outcomes(
-    world: World, plan: Plan, *, workers: int, done: Callable[[int], None]
+    world: World, plan: Plan, *, engine: Engine, done: Callable[[int], None]
 ) -> Iterator[tuple[Task, Outcome]]:
-    """Every run, in the order of `plan.tasks` however many processes share the work; `done` is told of each."""
-    tasks = plan.tasks
-    if min(workers, len(tasks)) == 1:
-        for task in tasks:
-            yield task, _run(world, plan, task)
-            done(1)
-        return
-    with ProcessPoolExecutor(
-        min(workers, len(tasks)),
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_take,
-        initargs=(world, plan),
-    ) as pool:
-        for task, outcome in zip(tasks, pool.map(_taken, tasks), strict=True):
+    """Every run, in the order of `plan.tasks` wherever they are done; `done` is told of each."""
+    with engine.team((world, plan)) as team:
+        for task, outcome in zip(plan.tasks, team.map(_run, plan.tasks), strict=True):
             yield task, outcome
             done(1)
 
 
-_work: list[tuple[World, Plan]] = []
-"""Of a process that runs tasks; sent once, as a world is large and a task small."""
-
-
-def _take(world: World, plan: Plan) -> None:
-    _work.append((world, plan))
-
-
-def _taken(task: Task) -> Outcome:
-    return _run(*_work[0], task)
-
-
-def _run(world: World, plan: Plan, task: Task) -> Outcome:
+def _run(shared: tuple[World, Plan], task: Task) -> Outcome:
+    world, plan = shared
     return world.run(task.candidate.build(), task.setting, plan.seed_of(task))

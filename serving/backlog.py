@@ -1,10 +1,11 @@
 """What is made and not yet in an entry: the events of each request stay together as far as an entry can hold them."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import IntEnum
 from typing import Any, NamedTuple
 
+from pullarm.domain.decision import TraceContext
 from pullarm.storage import events
 from serving.waiter import Waiter
 
@@ -26,6 +27,8 @@ class Item(NamedTuple):
     """None where nobody waits for it."""
     since_ms: int
     """When it was put here: its events are no younger."""
+    traces: Sequence[TraceContext]
+    """Of the request, where it is followed."""
 
     @property
     def dead(self) -> bool:
@@ -59,13 +62,18 @@ class Backlog:
         return self._items[0].since_ms if self._items else None
 
     def put(
-        self, kind: Kind, packed: list[bytes], waiter: Waiter[Any] | None, since_ms: int
+        self,
+        kind: Kind,
+        packed: list[bytes],
+        waiter: Waiter[Any] | None,
+        since_ms: int,
+        traces: Sequence[TraceContext] = (),
     ) -> None:
         """Add the events of one request, made at this moment; where there are none, an entry is due all the same."""
         while True:
             fit = _fit(packed)
             size = sum(map(len, packed[:fit]))
-            self._items.append(Item(kind, packed[:fit], size, waiter, since_ms))
+            self._items.append(Item(kind, packed[:fit], size, waiter, since_ms, traces))
             self.events += fit
             self.bytes += size
             if waiter is not None:
@@ -98,6 +106,29 @@ class Backlog:
         other.bytes += self.bytes
         self._items.clear()
         self.events = self.bytes = 0
+
+
+class Contents(NamedTuple):
+    """Of an entry."""
+
+    packed: list[list[bytes]]
+    """Events by kind."""
+    traces: list[TraceContext]
+
+
+def united(items: Sequence[Item]) -> Contents:
+    """What an entry of these holds; from now on it may be stored, whatever those who wait for it are told."""
+    packed: list[list[bytes]] = [[] for _ in Kind]
+    traces: list[TraceContext] = []
+    for item in items:
+        packed[item.kind] += item.packed
+        if item.waiter is not None:
+            item.waiter.tried = True
+            if item.waiter.trace is not None:
+                item.waiter.trace.mark()
+        if item.traces:
+            traces += item.traces
+    return Contents(packed, traces)
 
 
 class Asked:

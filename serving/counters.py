@@ -63,6 +63,9 @@ class Counters:
         self._lives: dict[tuple[int, int], _Life] = {}
         self._latencies: dict[int, Counter[int]] = {}
         self._sequence = 0
+        self.decided = 0
+        """Requests, and the seconds that it took to decide them."""
+        self.deciding_s = 0.0
 
     def record(
         self, experiment: int, policy: int, now_ms: int, took_ms: float, *, error: bool

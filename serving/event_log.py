@@ -9,19 +9,22 @@ import logging
 import time
 from collections.abc import Sequence
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pullarm.clock import Clock, system_clock
 from pullarm.domain.decision import Decision, ServingMinute
 from pullarm.domain.errors import Exhausted, Unavailable
 from pullarm.domain.ports import EventSink
 from pullarm.storage import events
-from serving.backlog import Asked, Backlog, Item, Kind
+from serving.backlog import Asked, Backlog, Item, Kind, united
 from serving.numbering import Numbering
 from serving.pace import Pace
 from serving.segment import Segment
 from serving.spool import Spool, SpoolFull
 from serving.waiter import Answer, Durability, Kept, Logged, Made, Waiter, within
+
+if TYPE_CHECKING:
+    from pullarm.otel import Trace
 
 _log = logging.getLogger(__name__)
 
@@ -31,8 +34,7 @@ MAX_WAITING_BYTES = 64 * 1024 * 1024
 BUDGET_S = 0.05
 """How long the stream may take to acknowledge an entry before it is spooled as well and answered."""
 WAIT_S = 0.8
-"""How long a request waits for its events to be stored before it is told that they are not; less than the second that
-our client waits for an answer."""
+"""How long a request waits before it is told that its events are not stored; less than our client's second."""
 _RETRY_S = 0.05
 _TRY_FULL_AGAIN_S = 1.0
 _SWEEP_S = 0.1
@@ -54,6 +56,7 @@ class EventLog:
         pace: Pace | None = None,
         clock: Clock = system_clock,
     ) -> None:
+        self._loop = asyncio.get_running_loop()  # in Python 3.11 a system call each time
         self.durability = durability
         self.spool = spool
         self.trouble: str | None = None
@@ -110,12 +113,12 @@ class EventLog:
     async def join(self, waiter: Waiter[Answer]) -> Answer:
         """Make a request's events when the next entry is put together, and its answer once they are kept.
 
-        Done for many requests in a row this finds code and data in the processor's caches, and takes a fraction of what
-        it takes with network calls in between. Raises what the waiter's own methods raise, Exhausted when there is no
-        room, Unavailable when storing takes too long. Decisions of a request that is told so, or is cancelled, are
-        voided where they may have been stored: nobody was shown them.
+        Done for many requests in a row this finds code and data in the processor's caches. Raises what the waiter's own
+        methods raise, Exhausted when there is no room, Unavailable when storing takes too long. Decisions of a request
+        that is told so, or is cancelled, are voided where they may have been stored: nobody was shown them.
         """
         waiter.since_ms = self._clock()
+        waiter.future = self._loop.create_future()
         if reason := self.full():
             self.refused += 1
             waiter.failed(Exhausted(reason))
@@ -123,7 +126,7 @@ class EventLog:
             if waiter.begin():
                 waiter.finished(Kept.BUFFERED)
                 if waiter.future.exception() is None:
-                    self._put_all(waiter.logged, None)
+                    self._put_all(waiter, waits=False)
         else:
             self._asked.put(waiter)
             self._wake.set()
@@ -134,27 +137,25 @@ class EventLog:
                 self.void(waiter.logged)
             raise
 
-    async def store(self, logged: Logged, size: int = 0) -> Kept:
+    async def store(self, logged: Logged, size: int = 0, trace: "Trace | None" = None) -> Kept:
         """Return once all of these events are kept as the durability says, and where; raises as `join` does.
 
         `size` is what they take meanwhile, in bytes.
         """
-        return await self.join(Made(logged, size)) if logged else Kept.ACKNOWLEDGED
+        return await self.join(Made(logged, size, trace)) if logged else Kept.ACKNOWLEDGED
 
     def void(self, logged: Logged) -> None:
         """Take back decisions that may have been stored and that nobody was shown."""
         for event in logged:
             if isinstance(event, Decision):
-                self._put(Kind.VOID, [events.pack(event.token)], None)
+                self._put(Kind.VOID, [events.pack(event.token)])
                 self.voids += 1
 
     def tell(self, minutes: Sequence[ServingMinute]) -> None:
         """Report how serving did, and up to when all is stored; nobody waits for it."""
-        packed = [events.pack(minute) for minute in minutes]
-        for some in [[each] for each in packed] or [
-            []
-        ]:  # where there is nothing else, an entry says the latter alone
-            self._put(Kind.MINUTE, some, None)
+        packed = [[events.pack(minute)] for minute in minutes]
+        for some in packed or [[]]:  # where there is nothing else, an entry says the latter alone
+            self._put(Kind.MINUTE, some)
         self._behind.set()  # another process may have died and left its spool
 
     async def run(self) -> None:
@@ -192,17 +193,20 @@ class EventLog:
         while self._asked and not self._backlog.fills_an_entry:
             waiter = self._asked.take()
             if not waiter.future.done() and waiter.begin():
-                self._put_all(waiter.logged, waiter)
+                self._put_all(waiter, waits=True)
             if time.perf_counter() > turn_ends:
                 break
         return bool(self._asked)
 
-    def _put_all(self, logged: Logged, waiter: Waiter[Any] | None) -> None:
-        kind = Kind.DECISION if isinstance(logged[0], Decision) else Kind.REWARD
-        self._put(kind, [events.pack(event) for event in logged], waiter)
+    def _put_all(self, waiter: Waiter[Any], *, waits: bool) -> None:
+        kind = Kind.DECISION if isinstance(waiter.logged[0], Decision) else Kind.REWARD
+        packed = [events.pack(event) for event in waiter.logged]
+        self._backlog.put(kind, packed, waiter if waits else None, waiter.since_ms, waiter.traces())
+        self._wake.set()
 
-    def _put(self, kind: Kind, packed: list[bytes], waiter: Waiter[Any] | None) -> None:
-        self._backlog.put(kind, packed, waiter, waiter.since_ms if waiter else self._clock())
+    def _put(self, kind: Kind, packed: list[bytes]) -> None:
+        """What nobody waits for."""
+        self._backlog.put(kind, packed, None, self._clock())
         self._wake.set()
 
     async def _commit(self) -> int:
@@ -211,15 +215,11 @@ class EventLog:
         if not items:
             await asyncio.sleep(0)  # others have their turn where all that was asked made nothing
             return 0
-        packed: list[list[bytes]] = [[] for _ in Kind]
-        for item in items:
-            packed[item.kind] += item.packed
-            if item.waiter is not None:
-                item.waiter.tried = True
+        packed, traces = united(items)
         self._sent = False
         count, spooled = sum(map(len, packed)), self.spool.waiting_entries > 0
         span = self._numbering.span(count, self._all_until_ms(), spooled=spooled)
-        kept = await self._keep(events.entry(*packed, span=span))
+        kept = await self._keep(events.entry(*packed, span=span, traces=traces))
         if kept is None:
             self._reject(items)
         else:

@@ -10,9 +10,13 @@ from grpc_health.v1.health import aio as health
 
 from pullarm.clock import Clock, system_clock
 from pullarm.domain.decision import RewardStatus, Span
-from pullarm.domain.errors import Unavailable
+from pullarm.domain.decision_id import KeyRing
+from pullarm.domain.errors import ConfigurationError, Unavailable
+from pullarm.domain.instance import Condition
 from pullarm.domain.ports import Board, CallerBoard, EventSink
+from pullarm.environment import stamp
 from pullarm.storage import events
+from pullarm.tracing import Trail
 from serving.access import Callers
 from serving.counters import SEND_EVERY_S, Counters
 from serving.event_log import EventLog
@@ -20,13 +24,15 @@ from serving.lives import Lives
 from serving.pace import Pace
 from serving.refresher import Refresher
 from serving.service import NAME, SelectionService
-from serving.settings import Settings
+from serving.settings import KEYS_FILE, Settings, keys_in
 from serving.spool import Spool, name_of
 from serving.vitals import Spooled, Status, Vitals, readiness
 
 _log = logging.getLogger(__name__)
 
 HEALTH_EVERY_S = 0.25
+KEYS_EVERY_S = 0.5
+"""How often the file of keys is looked at."""
 _YOUNG = 50_000
 """Containers that may be alive and new before the garbage collector looks at them: some megabytes."""
 
@@ -41,13 +47,14 @@ class Process:
         callers: CallerBoard,
         sink: EventSink,
         clock: Clock,
+        trail: Trail | None = None,
     ) -> None:
         self.loaded = asyncio.Event()
         """Set once there is a complete snapshot."""
         self.healthy = health.HealthServicer()
         life = f"{name_of(settings.process[:48])}-{uuid4().hex[:8]}"
         self.spool = Spool(settings.spool, life, max_bytes=settings.spool_bytes)
-        self.refresher = Refresher(board, self._on_complete, clock=clock)
+        self.refresher = Refresher(board, self._on_complete, clock=clock, trail=trail)
         self.event_log = EventLog(
             sink,
             self.spool,
@@ -107,8 +114,21 @@ class Process:
             ),
             calls=counters.calls(ids),
             latencies=counters.latencies(),
+            signing_key=self.service.keys.sign,
+            keys=tuple(sorted(self.service.keys.keys)),
+            decided=counters.decided,
+            deciding_s=counters.deciding_s,
             rewards={status.name.lower(): counters.rewards[status] for status in RewardStatus},
             refusals=dict(counters.refusals),
+        )
+
+    def condition(self) -> Condition:
+        """How it is, for whoever looks at all processes."""
+        judged = readiness(self.vitals(), self._settings.max_silence_s)
+        return Condition(
+            status=judged.status,
+            reasons=tuple(judged.reasons),
+            snapshot_age_s=self.refresher.age_s(),
         )
 
     async def tell_health(self) -> None:
@@ -134,6 +154,28 @@ class Process:
             self.counters.count()
             await self.tell_health()
             await asyncio.sleep(HEALTH_EVERY_S)
+
+    async def watch_keys(self) -> None:
+        """Take over the keys of decision ids whenever their file changes, for ever."""
+        path, seen = self._settings.keys_file, None
+        while path is not None:
+            if (found := stamp(path)) != seen:
+                seen = found
+                try:
+                    self._use(keys_in(path).ring)
+                except ConfigurationError as error:
+                    _log.error("the keys of decision ids stay as they are: %s", error)
+            await asyncio.sleep(KEYS_EVERY_S)
+
+    def _use(self, ring: KeyRing) -> None:
+        if ring.deployment != self.service.keys.deployment:
+            raise ConfigurationError(
+                f"{KEYS_FILE}: these are the keys of another deployment; begin with it anew"
+            )
+        if ring != self.service.keys:
+            numbers = ", ".join(map(str, sorted(ring.keys)))
+            _log.info("decision ids are signed with key %d, verified with %s", ring.sign, numbers)
+        self.service.keys = ring
 
     async def report(self) -> None:
         """Tell the ledger how serving does, and of processes that have ended, for ever."""

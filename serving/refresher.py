@@ -3,14 +3,16 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import inf
+from time import time_ns
 
 from pullarm.clock import Clock, system_clock
 from pullarm.domain.errors import Unavailable
 from pullarm.domain.experiment import EFFECT_DELAY, State, standing
 from pullarm.domain.ports import Board, BoardIndex, Version
+from pullarm.tracing import Folds, Trail
 from serving.snapshot import Served, Snapshot, serve
 
 _log = logging.getLogger(__name__)
@@ -47,6 +49,7 @@ class Refresher:
         on_complete: Callable[[], None] = lambda: None,
         monotonic: Callable[[], float] = time.monotonic,
         clock: Clock = system_clock,
+        trail: Trail | None = None,
     ) -> None:
         self.snapshot = Snapshot()
         self.refused = 0
@@ -76,6 +79,9 @@ class Refresher:
         self._looked_at = self._read_at = -inf
         self._fresh_at = self._contact_at = monotonic()
         self._away = False
+        self._trail = trail
+        self._began_ns = 0
+        """When the last look began, where requests are traced."""
 
     @property
     def problems(self) -> Mapping[int, str]:
@@ -130,6 +136,8 @@ class Refresher:
     async def _look(self) -> None:
         """Find out what is behind, and obey halts, whatever else is true of their experiments."""
         self._take_effect()
+        if self._trail is not None:
+            self._began_ns = time_ns()
         now = self._monotonic()
         index = await self._board.index()
         if not index.complete:
@@ -265,12 +273,27 @@ class Refresher:
         if before.complete and (self._served, missing) == (before.by_number, before.missing):
             return
         self.snapshot = Snapshot.of(self._served, missing)
+        if self._trail is not None:
+            took = self._began_ns, time_ns()
+            for folds, pub_no in _learned(before, self.snapshot):
+                told = {"pullarm.posterior_version": pub_no}
+                self._trail.reached("refresh", folds, took, told)
         if not before.complete:
             self._on_complete()
 
     def _note_freshness(self) -> None:
         if not self._awaited:
             self._fresh_at = max(self._fresh_at, self._beat_at)
+
+
+def _learned(before: Snapshot, after: Snapshot) -> Iterator[tuple[Folds, int]]:
+    """The folds that the one does not hold and the other does, with the publication that brought them."""
+    for number, served in after.by_number.items():
+        old, new = before.by_number.get(number), served.head
+        if old is not None and old.head.incarnation == new.incarnation:
+            folds = Folds(number, old.head.fold_no, new.fold_no)
+            if folds.since < folds.upto:
+                yield folds, new.pub_no
 
 
 def _configuration(served: Served) -> tuple[str, int]:

@@ -6,24 +6,38 @@ import logging
 import os
 import signal
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, cast
 
 import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2
 from grpc_health.v1.health import aio as health
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2
 
-from pullarm.clock import clock_from
+from pullarm.clock import Clock, clock_from
 from pullarm.domain.errors import ConfigurationError
-from pullarm.environment import Tls
+from pullarm.domain.instance import Part
 from pullarm.policies.warm import warm_up
-from pullarm.storage.redis import RedisBoard, RedisCallers, RedisEventSink, connect
-from pullarm.v1 import selection_pb2
+from pullarm.presence import present, this_process
+from pullarm.storage.redis import (
+    RedisBoard,
+    RedisCallers,
+    RedisEventSink,
+    RedisInstances,
+    RedisTraces,
+    reach,
+)
+from pullarm.tls import Certificates, Tls
+from pullarm.tracing import Trail, opened
 from serving import query
 from serving.metrics import watched
 from serving.process import Process
 from serving.service import NAME, SelectionService
 from serving.settings import Settings
+from serving.transport import Handlers, Server
+
+if TYPE_CHECKING:
+    from pullarm.otel import Tracer
 
 _log = logging.getLogger(__name__)
 
@@ -31,10 +45,9 @@ OPEN_AFTER_S = 3.0
 """How long the port stays closed while there is no complete snapshot; after that callers are told so."""
 DRAIN_S = 5.0
 """How long calls in flight may take once the process is told to stop."""
+_HEALTH = "grpc.health.v1.Health"
 SWITCH_S = 0.0005
 """How long a background thread may keep the interpreter from requests, which Python itself lets wait for 5 ms."""
-_MAX_PENDING = 50_000
-_MAX_MESSAGE_BYTES = 40 * 1024 * 1024  # the largest batch that the contract's limits allow
 
 
 async def run(settings: Settings) -> None:
@@ -48,24 +61,37 @@ async def run(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
 
-    redis = connect(settings.redis_url)
-    sink = RedisEventSink(redis)
-    process = Process(settings, RedisBoard(redis), RedisCallers(redis), sink, clock)
-    server = _server(process.service, process.healthy)
+    with opened(settings.traces) as tracer:
+        await _serve(settings, clock, tracer, stopping)
+
+
+async def _serve(
+    settings: Settings, clock: Clock, tracer: "Tracer | None", stopping: asyncio.Event
+) -> None:
+    instance = this_process(Part.SERVING, settings.process, settings.grpc_address)
+    redis = reach(settings.redis_url)
+    sink = RedisEventSink(redis, replicas=settings.replicas)
+    trail = None if tracer is None else Trail(tracer, RedisTraces(redis))
+    process = Process(settings, RedisBoard(redis), RedisCallers(redis), sink, clock, trail)
+    server = Server(_handlers(process.service, process.healthy, tracer))
     committing = asyncio.create_task(process.event_log.run(), name="event log")
     tasks: list[asyncio.Task[Any]] = [
         committing,
         asyncio.create_task(process.refresher.run(), name="refresher"),
         asyncio.create_task(process.callers.run(), name="callers"),
         asyncio.create_task(process.report(), name="counters"),
+        asyncio.create_task(process.watch_keys(), name="keys"),
         asyncio.create_task(process.watch_health(), name="health"),
         asyncio.create_task(_open(server, process, settings), name="server"),
         asyncio.create_task(stopping.wait(), name="stop"),
     ]
+    if trail is not None:
+        tasks.append(asyncio.create_task(trail.run(), name="traces"))
     with watched(settings.metrics_address, process.vitals, settings.max_silence_s) as port:
         _log.info("metrics on port %d", port)
         try:
-            await _until_stopped(tasks)
+            async with present(RedisInstances(redis), instance, process.condition):
+                await _until_stopped(tasks)
         finally:
             await process.drain()
             await server.stop(DRAIN_S)
@@ -95,48 +121,56 @@ async def _until_stopped(tasks: list[asyncio.Task[Any]]) -> None:
                 return
 
 
-def make_server() -> grpc.aio.Server:
-    """A gRPC server as ours is; the benchmarks compare with one that only echoes."""
-    return grpc.aio.server(
-        options=[
-            ("grpc.so_reuseport", 1),
-            ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
-            # Calls that arrive while the process is held up wait for it; by default those beyond 1,000 are cancelled.
-            ("grpc.server.max_pending_requests", _MAX_PENDING),
-            ("grpc.server.max_pending_requests_hard_limit", _MAX_PENDING),
-        ]
-    )
+def _handlers(
+    service: SelectionService, healthy: health.HealthServicer, tracer: "Tracer | None"
+) -> Handlers:
+    """The contract, health and reflection."""
+    asked = health_pb2.HealthCheckRequest.FromString
+    told = health_pb2.HealthCheckResponse.SerializeToString
+    reflected = reflection.aio.ReflectionServicer((NAME, _HEALTH, reflection.SERVICE_NAME))
+    return service.handlers(tracer) | {
+        f"/{_HEALTH}/Check": grpc.unary_unary_rpc_method_handler(healthy.Check, asked, told),
+        f"/{_HEALTH}/Watch": grpc.unary_stream_rpc_method_handler(healthy.Watch, asked, told),
+        f"/{reflection.SERVICE_NAME}/ServerReflectionInfo": grpc.stream_stream_rpc_method_handler(
+            reflected.ServerReflectionInfo,
+            reflection_pb2.ServerReflectionRequest.FromString,
+            reflection_pb2.ServerReflectionResponse.SerializeToString,
+        ),
+    }
 
 
-def _server(service: SelectionService, healthy: health.HealthServicer) -> grpc.aio.Server:
-    server = make_server()
-    server.add_generic_rpc_handlers(
-        (grpc.method_handlers_generic_handler(NAME, service.handlers()),)
-    )
-    health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
-    names = [
-        selection_pb2.DESCRIPTOR.services_by_name["SelectionService"].full_name,
-        health_pb2.DESCRIPTOR.services_by_name["Health"].full_name,
-        reflection.SERVICE_NAME,
-    ]
-    reflection.enable_server_reflection(names, server)
-    return server
-
-
-def bind(server: grpc.aio.Server, address: str, tls: Tls | None) -> int:
+def bind(server: Server, address: str, tls: Tls | None) -> int:
     """Add the address; answers its port. Raises ConfigurationError that names the setting."""
     try:
         if tls is None:
-            return server.add_insecure_port(address)
-        pair = tls.key.read_bytes(), tls.certificate.read_bytes()
-        return server.add_secure_port(address, grpc.ssl_server_credentials([pair]))
+            return server.add_port(address)
+        return server.add_port(address, _credentials(Certificates(tls), tls))
     except RuntimeError as error:
         raise ConfigurationError(
             f"PULLARM_GRPC_ADDRESS {address} cannot be used: {error}"
         ) from error
 
 
-async def _open(server: grpc.aio.Server, process: Process, settings: Settings) -> None:
+def _credentials(certificates: Certificates, tls: Tls) -> grpc.ServerCredentials:
+    """Whoever connects finds the newest certificate."""
+
+    def configuration() -> grpc.ServerCertificateConfiguration:
+        pem = certificates.pem
+        return grpc.ssl_server_certificate_configuration(
+            [(pem.key, pem.certificate)], root_certificates=pem.client_ca
+        )
+
+    def renewed() -> grpc.ServerCertificateConfiguration | None:
+        return configuration() if certificates.renew() else None
+
+    # The stubs do not know that None is an answer: no change.
+    fetch = cast("Callable[[], grpc.ServerCertificateConfiguration]", renewed)
+    return grpc.dynamic_ssl_server_credentials(
+        configuration(), fetch, require_client_authentication=tls.client_ca is not None
+    )
+
+
+async def _open(server: Server, process: Process, settings: Settings) -> None:
     """Take connections; ready once a complete snapshot is loaded (the kernels are warm before that)."""
     # A process that shares its port would draw callers away from those that can answer them.
     with contextlib.suppress(TimeoutError):

@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import grpc
 
@@ -17,13 +17,19 @@ from pullarm.domain.errors import Exhausted, NotFound, PullarmError
 from pullarm.v1 import selection_pb2 as pb
 from serving import requests
 from serving.access import ANYBODY, Callers, Visitor
+from serving.calls import Answered, Report, Selection
 from serving.counters import Counters
 from serving.decider import Answer, decide
 from serving.errors import status_of
 from serving.event_log import EventLog
+from serving.following import Handler, followed
 from serving.refresher import Refresher
 from serving.rewards import judge
-from serving.waiter import Kept, Waiter
+from serving.transport import Context
+from serving.waiter import Kept
+
+if TYPE_CHECKING:
+    from pullarm.otel import Trace, Tracer
 
 NAME = "pullarm.v1.SelectionService"
 STATUS_METADATA = "pullarm-reward-status"
@@ -35,8 +41,14 @@ _REHEARSALS = 20
 _NOT_PLAIN = re.compile(r"[^ -~]")
 _LONGEST_METADATA = 200
 
-Answered = tuple[bytes, Kept]
-"""A response on the wire, and where its events are."""
+
+class Call(Protocol):
+    """One of the contract's."""
+
+    def __call__(
+        self, data: bytes, visitor: Visitor, trace: "Trace | None" = None
+    ) -> Awaitable[Answered]:
+        """Its answer, for this caller."""
 
 
 class SelectionService:
@@ -54,20 +66,30 @@ class SelectionService:
         self._refresher = refresher
         self._events = event_log
         self._counters = counters
-        self._keys = keys
+        self.keys = keys
+        """Of decision ids; others from one call to the next, where they are rotated."""
         self._clock = clock
         self._callers = callers
         self._entropy = _entropy()
         self.tell_degraded([])
 
-    def handlers(self) -> "dict[str, grpc.RpcMethodHandler[bytes, bytes]]":
-        """What the server registers under NAME."""
-        return {
-            "Select": self._handler("Select", self.select),
-            "SelectBatch": self._handler("SelectBatch", self.select_batch),
-            "Reward": self._handler("Reward", self.reward),
-            "RewardBatch": self._handler("RewardBatch", self.reward_batch),
+    def handlers(
+        self, tracer: "Tracer | None" = None
+    ) -> "dict[str, grpc.RpcMethodHandler[Any, Any]]":
+        """The calls by path; with a tracer those that are sampled are followed."""
+        calls: dict[str, Call] = {
+            "Select": self.select,
+            "SelectBatch": self.select_batch,
+            "Reward": self.reward,
+            "RewardBatch": self.reward_batch,
         }
+        handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+        for method, call in calls.items():
+            answer = self._answer(method, call)
+            if tracer is not None:
+                answer = followed(tracer, self._callers, f"{NAME}/{method}", answer)
+            handlers[f"/{NAME}/{method}"] = grpc.unary_unary_rpc_method_handler(answer)
+        return handlers
 
     def tell_degraded(self, reasons: Sequence[str]) -> None:
         """What answers say from now on of what the process does without."""
@@ -86,18 +108,24 @@ class SelectionService:
                 )
                 self.tell(self.decide(request.SerializeToString(), ANYBODY))
 
-    def select(self, data: bytes, visitor: Visitor) -> Awaitable[Answered]:
+    def select(
+        self, data: bytes, visitor: Visitor, trace: "Trace | None" = None
+    ) -> Awaitable[Answered]:
         """Decide, store, answer: together with the other requests in flight."""
-        return self._events.join(_Selection(self, data, visitor))
+        return self._events.join(Selection(self, data, visitor, trace))
 
-    async def select_batch(self, data: bytes, visitor: Visitor) -> Answered:
+    async def select_batch(
+        self, data: bytes, visitor: Visitor, trace: "Trace | None" = None
+    ) -> Answered:
         """Decide all, store once, answer all; a request that is refused leaves the others alone."""
         started_s = time.perf_counter()
         asked = requests.split(pb.SelectBatchRequest, data)
         decide = partial(self.decide, visitor=visitor)
         outcomes = await _each_in_turn(_attempt(decide), asked)
         logged = [outcome.decision for outcome in outcomes if isinstance(outcome, Answer)]
-        kept = await self._store(logged, len(data), started_s)
+        if trace is not None:
+            trace.step("decide", {"pullarm.requests": len(asked)})
+        kept = await self._store(logged, len(data), started_s, trace)
         if kept is Kept.NOWHERE:
             outcomes = await _each_in_turn(_attempt(partial(decide, room=False)), asked)
         response = pb.SelectBatchResponse()
@@ -109,16 +137,22 @@ class SelectionService:
             raise
         return response.SerializeToString(), kept
 
-    def reward(self, data: bytes, visitor: Visitor) -> Awaitable[Answered]:
+    def reward(
+        self, data: bytes, visitor: Visitor, trace: "Trace | None" = None
+    ) -> Awaitable[Answered]:
         """Judge, store, acknowledge: together with the other requests in flight."""
-        return self._events.join(_Report(self, data, visitor))
+        return self._events.join(Report(self, data, visitor, trace))
 
-    async def reward_batch(self, data: bytes, visitor: Visitor) -> Answered:
+    async def reward_batch(
+        self, data: bytes, visitor: Visitor, trace: "Trace | None" = None
+    ) -> Answered:
         """Judge all, store once, acknowledge all."""
         asked = requests.split(pb.RewardBatchRequest, data)
         outcomes = await _each_in_turn(_attempt(partial(self.judge, visitor=visitor)), asked)
         rewards = [outcome for outcome in outcomes if isinstance(outcome, Reward)]
-        kept = await self._events.store(rewards, len(data))
+        if trace is not None:
+            trace.step("judge", {"pullarm.requests": len(asked)})
+        kept = await self._events.store(rewards, len(data), trace)
         response = pb.RewardBatchResponse()
         for outcome in outcomes:
             result = response.results.add()
@@ -139,11 +173,15 @@ class SelectionService:
             visitor.check(NO_EXPERIMENT, "experiment_id")  # nor is it told what does not exist
             raise
         visitor.check(served.experiment.number, "experiment_id")
-        return decide(served, query, self._clock(), self._entropy(), room=room)
+        began = time.perf_counter()
+        answer = decide(served, query, self._clock(), self._entropy(), room=room)
+        self._counters.deciding_s += time.perf_counter() - began
+        self._counters.decided += 1
+        return answer
 
     def tell(self, answer: Answer) -> bytes:
         """An answer on the wire."""
-        return requests.fill(pb.SelectResponse(), answer, self._keys).SerializeToString()
+        return requests.fill(pb.SelectResponse(), answer, self.keys).SerializeToString()
 
     def judge(self, data: bytes, visitor: Visitor) -> Reward:
         """Judge one report as it came, and count it where it is refused as a reward."""
@@ -151,7 +189,7 @@ class SelectionService:
         experiment, policy = NO_EXPERIMENT, NO_POLICY  # until the id has told them
         try:
             request = requests.parse(pb.RewardRequest, data)
-            token = decode(request.decision_id, self._keys)
+            token = decode(request.decision_id, self.keys)
             visitor.check(token.experiment, "decision_id")
             experiment, policy = token.experiment, token.assigned
             report = requests.report(request, visitor.name)
@@ -175,13 +213,15 @@ class SelectionService:
             token = decision.token
             self._counters.record(token.experiment, token.assigned, now_ms, took_ms, error=error)
 
-    async def _store(self, decisions: Sequence[Decision], size: int, started_s: float) -> Kept:
+    async def _store(
+        self, decisions: Sequence[Decision], size: int, started_s: float, trace: "Trace | None"
+    ) -> Kept:
         """Store decisions and count how long their call took; a caller that gave up is not counted.
 
         Kept.NOWHERE where there is no room for them: they must not be told.
         """
         try:
-            kept = await self._events.store(decisions, size)
+            kept = await self._events.store(decisions, size, trace)
         except Exhausted:
             kept = Kept.NOWHERE
         except PullarmError:
@@ -195,22 +235,17 @@ class SelectionService:
         if isinstance(outcome, PullarmError):
             result.error.CopyFrom(_error(outcome))
         else:
-            requests.fill(result.response, outcome, self._keys)
+            requests.fill(result.response, outcome, self.keys)
 
-    def _handler(
-        self, method: str, call: Callable[[bytes, Visitor], Awaitable[Answered]]
-    ) -> "grpc.RpcMethodHandler[bytes, bytes]":
+    def _answer(self, method: str, call: Call) -> Handler:
         """One unary call, bytes in and out, with our errors as statuses."""
 
-        async def handle(
-            request: bytes, context: "grpc.aio.ServicerContext[bytes, bytes]"
-        ) -> bytes:
-            remaining = cast("float | None", context.time_remaining())  # None without a deadline
-            if remaining is not None and remaining <= 0:
+        async def answer(request: bytes, context: Context, trace: "Trace | None" = None) -> bytes:
+            if context.time_remaining() <= 0:
                 await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline has passed")
             try:
                 visitor = self._callers.of(context.invocation_metadata())
-                response, kept = await call(request, visitor)
+                response, kept = await call(request, visitor, trace)
             except PullarmError as error:
                 code = status_of(error)
                 self._counters.refusals[method, code.name] += 1
@@ -220,73 +255,7 @@ class SelectionService:
             context.set_trailing_metadata(self._metadata[kept])
             return response
 
-        return grpc.unary_unary_rpc_method_handler(handle)
-
-
-class _Selection(Waiter[Answered]):
-    """One Select between its arrival and its answer."""
-
-    __slots__ = ("_answer", "_data", "_service", "_visitor")
-
-    def __init__(self, service: SelectionService, data: bytes, visitor: Visitor) -> None:
-        super().__init__(len(data))
-        self._service = service
-        self._data = data
-        self._visitor = visitor
-        self._answer: Answer | None = None
-
-    def make(self) -> tuple[Decision]:
-        """The decision."""
-        self._answer = answer = self._service.decide(self._data, self._visitor)
-        return (answer.decision,)
-
-    def finish(self, kept: Kept) -> Answered:
-        """The response."""
-        assert self._answer is not None  # decided before it was stored
-        return self._tell(self._answer, kept)
-
-    def failed(self, error: Exception) -> None:
-        """Without room, control's choice; else there is no answer."""
-        if self.future.done():
-            return
-        if isinstance(error, Exhausted):
-            try:
-                unlogged = self._service.decide(self._data, self._visitor, room=False)
-                self.future.set_result(self._tell(unlogged, Kept.NOWHERE))
-            except Exception as unexpected:  # it concerns this request and no other
-                error = unexpected
-            else:
-                return
-        if self._answer is not None:
-            self._service.count((self._answer.decision,), self.since_s, error=True)
-        super().failed(error)
-
-    def _tell(self, answer: Answer, kept: Kept) -> Answered:
-        told = self._service.tell(answer)
-        self._service.count((answer.decision,), self.since_s, error=kept is Kept.NOWHERE)
-        return told, kept
-
-
-class _Report(Waiter[Answered]):
-    """One Reward between its arrival and its acknowledgement."""
-
-    __slots__ = ("_data", "_service", "_visitor")
-
-    def __init__(self, service: SelectionService, data: bytes, visitor: Visitor) -> None:
-        super().__init__(len(data))
-        self._service = service
-        self._data = data
-        self._visitor = visitor
-
-    def make(self) -> tuple[Reward]:
-        """The judgement."""
-        return (self._service.judge(self._data, self._visitor),)
-
-    def finish(self, kept: Kept) -> Answered:
-        """The acknowledgement."""
-        (reward,) = self.logged
-        assert isinstance(reward, Reward)
-        return self._service.acknowledge(reward).SerializeToString(), kept
+        return answer
 
 
 def _entropy() -> Callable[[], bytes]:

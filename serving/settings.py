@@ -1,6 +1,5 @@
 """What a serving process is told by its environment."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,8 +7,8 @@ from typing import Self
 
 from pullarm.domain.decision_id import KeyRing
 from pullarm.domain.errors import ConfigurationError
+from pullarm.domain.key_rotation import Keys
 from pullarm.environment import (
-    Tls,
     flag,
     number,
     optional,
@@ -17,12 +16,17 @@ from pullarm.environment import (
     refuse_exposure,
     required,
 )
+from pullarm.storage.redis.cluster import is_cluster
+from pullarm.tls import Tls
+from pullarm.tracing import Wanted
 from serving.waiter import Durability
 
 KEYS = "PULLARM_DECISION_KEYS"
 KEYS_FILE = "PULLARM_DECISION_KEYS_FILE"
 ADDRESS = "PULLARM_GRPC_ADDRESS"
+REPLICAS = "PULLARM_REPLICAS"
 REQUIRE_TOKENS = "PULLARM_REQUIRE_TOKENS"
+_MOST_REPLICAS = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +35,8 @@ class Settings:
 
     redis_url: str = field(repr=False)
     keys: KeyRing
+    keys_file: Path | None = None
+    """Where they are read again when it changes; None: they are in the environment, and stay."""
     grpc_address: str = "127.0.0.1:50051"
     clock: str = "system"
     process: str = "serving"
@@ -38,6 +44,8 @@ class Settings:
     """Touched once the process answers from a complete snapshot."""
     durability: Durability = Durability.ACKNOWLEDGED
     """What an answer waits for."""
+    replicas: int = 0
+    """How many replicas must have an event before it counts as acknowledged."""
     linger_s: float = 0.006
     """How long a stream entry waits for more events at most, while the process is busy."""
     spool: Path = Path(".pullarm/spool")
@@ -51,6 +59,8 @@ class Settings:
     """Where /metrics, /readyz and /healthz are."""
     max_silence_s: float = 900.0
     """How long the board may be out of reach before the process is not ready any more: it would not hear of a halt."""
+    traces: Wanted | None = None
+    """None: no request is traced."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
@@ -63,12 +73,14 @@ class Settings:
         return cls(
             redis_url=required(environment, "REDIS_URL"),
             keys=read_keys(environment),
+            keys_file=None if environment.get(KEYS) else optional_path(environment, KEYS_FILE),
             grpc_address=address,
             tls=tls,
             clock=optional(environment, "PULLARM_CLOCK", "system"),
             process=optional(environment, "PULLARM_PROCESS", "serving"),
             ready_file=optional_path(environment, "PULLARM_READY_FILE"),
             durability=_durability(environment),
+            replicas=replicas_wanted(environment),
             linger_s=number(environment, "PULLARM_LINGER_MS", 6.0, most=20.0) / 1_000,
             spool=Path(optional(environment, "PULLARM_SPOOL", ".pullarm/spool")),
             spool_bytes=round(
@@ -80,7 +92,20 @@ class Settings:
             max_silence_s=number(
                 environment, "PULLARM_MAX_SILENCE_S", 900.0, least=1.0, most=86_400.0
             ),
+            traces=Wanted.from_environment(environment, "pullarm-serving"),
         )
+
+
+def replicas_wanted(environment: Mapping[str, str]) -> int:
+    """How many must have an event before it is acknowledged: in a cluster one, which follows a primary that dies.
+
+    Raises ConfigurationError.
+    """
+    default = float(is_cluster(required(environment, "REDIS_URL")))
+    found = number(environment, REPLICAS, default, most=_MOST_REPLICAS)
+    if found != int(found):
+        raise ConfigurationError(f"{REPLICAS} is {found:g}; give a whole number")
+    return int(found)
 
 
 def _durability(environment: Mapping[str, str]) -> Durability:
@@ -100,22 +125,19 @@ def read_keys(environment: Mapping[str, str]) -> KeyRing:
     ConfigurationError.
     """
     inline = optional(environment, KEYS, "")
-    source, text = (KEYS, inline) if inline else _from_file(required(environment, KEYS_FILE))
+    if not inline:
+        return keys_in(Path(required(environment, KEYS_FILE))).ring
     try:
-        raw = json.loads(text)
-        return KeyRing(
-            deployment=bytes.fromhex(raw["deployment"]),
-            sign=int(raw["sign"]),
-            keys={int(number): bytes.fromhex(key) for number, key in raw["keys"].items()},
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ConfigurationError(
-            f"{source}: needs JSON with deployment, sign and keys ({error})"
-        ) from error
+        return Keys.parse(inline).ring
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{KEYS}: {error}") from error
 
 
-def _from_file(path: str) -> tuple[str, str]:
+def keys_in(path: Path) -> Keys:
+    """The keys in a file; raises ConfigurationError."""
     try:
-        return f"{KEYS_FILE} {path}", Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        return Keys.parse(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{KEYS_FILE} {path}: is no text") from None
+    except (OSError, ConfigurationError) as error:
         raise ConfigurationError(f"{KEYS_FILE} {path}: {error}") from error

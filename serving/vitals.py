@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from pullarm import watching
+
 MAX_AGE_S = 5.0
 """A snapshot older than this has missed several beats of the workers."""
 MAX_SILENCE_S = 900.0
@@ -17,7 +19,7 @@ class Status(StrEnum):
     READY = "ready"
     DEGRADED = "degraded"
     """It answers, and not all is as it should be."""
-    UNREADY = "unready"
+    UNREADY = watching.UNREADY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,10 +77,17 @@ class Vitals:
     lost: int
     """Events that found no room anywhere."""
     spool: Spooled
+    signing_key: int
+    """What new decision ids are signed with."""
+    keys: tuple[int, ...]
+    """What they are verified with, ascending."""
     calls: Mapping[tuple[str, str], Calls]
     """By experiment id and assigned policy, in the order in which they were first seen."""
     latencies: Mapping[str, Mapping[int, int]]
     """By assigned policy, `LatencySketch.counts` of the milliseconds that selections took since the process began."""
+    decided: int
+    """Requests that were decided, and the seconds this took: assignment, weights and draw."""
+    deciding_s: float
     rewards: Mapping[str, int]
     """Answered rewards by status, the refused ones among them."""
     refusals: Mapping[tuple[str, str], int]

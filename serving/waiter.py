@@ -5,9 +5,12 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-from pullarm.domain.decision import Decision, Reward
+from pullarm.domain.decision import Decision, Reward, TraceContext
+
+if TYPE_CHECKING:
+    from pullarm.otel import Trace
 
 
 class Durability(StrEnum):
@@ -36,11 +39,16 @@ Answer = TypeVar("Answer")
 class Waiter(ABC, Generic[Answer]):
     """One request between its arrival and its answer."""
 
-    __slots__ = ("future", "kept", "logged", "parts", "since_ms", "since_s", "size", "tried")
+    __slots__ = (
+        *("future", "kept", "logged", "parts", "since_ms", "since_s"),
+        *("size", "trace", "tried"),
+    )
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, trace: "Trace | None" = None) -> None:
         self.size = size
         """Bytes that it holds until its events are made."""
+        self.trace = trace
+        """Of the request, where it is followed."""
         self.since_s = time.perf_counter()
         self.since_ms = 0
         """When it joined the event log, by the clock of events."""
@@ -52,8 +60,9 @@ class Waiter(ABC, Generic[Answer]):
         """Where those are that are stored; None while none are."""
         self.tried = False
         """Whether its events may be in the stream or the spool."""
-        # Its own: a shared one lets a single cancelled call fail its whole batch.
-        self.future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self.future: asyncio.Future[Answer]
+        """What its caller awaits, from when it joins the event log. Its own: a shared one lets a single cancelled call
+        fail its whole batch."""
 
     @abstractmethod
     def make(self) -> Logged:
@@ -62,6 +71,14 @@ class Waiter(ABC, Generic[Answer]):
     @abstractmethod
     def finish(self, kept: Kept) -> Answer:
         """The answer. Must be quick; what it raises is the answer."""
+
+    def traces(self) -> Sequence[TraceContext]:
+        """What its events carry where it is followed: once for each experiment that they are of."""
+        trace = self.trace
+        if trace is None:
+            return ()
+        numbers = {event.token.experiment for event in self.logged}
+        return [TraceContext(number, trace.parent) for number in sorted(numbers)]
 
     def begin(self) -> bool:
         """Make the events; whether there are any to wait for."""
@@ -80,6 +97,8 @@ class Waiter(ABC, Generic[Answer]):
             self.kept = kept
         self.parts -= 1
         if self.parts == 0:
+            if self.trace is not None:
+                self.trace.step("append", {"pullarm.durability": self.kept.value})
             self.finished(self.kept)
 
     def finished(self, kept: Kept) -> None:
@@ -103,8 +122,8 @@ class Made(Waiter[Kept]):
 
     __slots__ = ()
 
-    def __init__(self, logged: Logged, size: int) -> None:
-        super().__init__(size)
+    def __init__(self, logged: Logged, size: int, trace: "Trace | None" = None) -> None:
+        super().__init__(size, trace)
         self.logged = logged
 
     def make(self) -> Logged:

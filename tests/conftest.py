@@ -9,11 +9,14 @@ from hypothesis import settings
 
 from cli.embedded import Wanted, embedded_services
 from tests.movielens_data import describe, movielens_folders
-from tests.services import empty_redis, fresh_database, make_template
+from tests.services import empty_cluster, empty_redis, fresh_database, make_template
 from tests.state_folders import temporary_state
 
 # The same examples in every run, and no limit on the time of one: the machine may be busy.
 settings.register_profile("repeatable", deadline=None, derandomize=True)
+settings.register_profile(
+    "many", deadline=None, max_examples=20_000
+)  # others every time: `make fuzz`
 settings.load_profile("repeatable")
 
 
@@ -59,6 +62,23 @@ async def queue_redis_url(services: dict[str, str]) -> str:
     """An emptied Redis database for arq's queue, apart from `redis_url`."""
     await empty_redis(services["QUEUE_REDIS_URL"])
     return services["QUEUE_REDIS_URL"]
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def cluster_service() -> AsyncIterator[str]:
+    """The address of the run's cluster: three primaries, of which nothing is killed."""
+    from cli.cluster import cluster  # unit tests load this file and need no storage
+
+    with temporary_state() as folder:
+        async with cluster(folder, replicas=False, durable=False) as nodes:
+            yield nodes.url
+
+
+@pytest.fixture
+async def cluster_url(cluster_service: str) -> str:
+    """An emptied cluster."""
+    await empty_cluster(cluster_service)
+    return cluster_service
 
 
 @pytest.fixture(scope="session")

@@ -1,28 +1,30 @@
 """The control plane's application for tests: over real stores, in the test's own event loop."""
 
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 from httpx import ASGITransport, AsyncClient, Response
 from litestar import Litestar
 
 from control.app import Stores, create_app
+from control.dashboard import find_web
 from control.recommendations import Serving
 from control.settings import Limits
 from pullarm.domain.access import Principal, Role, Token, digest
 from pullarm.domain.errors import Unavailable
 from pullarm.domain.experiment import State
-from pullarm.domain.ports import BoardIndex
+from pullarm.domain.intake import Backlog
+from pullarm.domain.ports import BoardIndex, InstanceBoard
 from pullarm.domain.publication import Head, Published
 from pullarm.domain.summary import Summaries
-from pullarm.storage.memory import MemoryTokens
+from pullarm.storage.memory import MemoryInstances, MemoryTokens
 from pullarm.storage.postgres import (
     Database,
     PostgresErasure,
     PostgresExperiments,
     PostgresGroups,
     PostgresLedger,
-    PostgresSummary,
     PostgresTrail,
 )
 from pullarm.storage.postgres.guardrails import PostgresGuardrails
@@ -39,6 +41,10 @@ ORIGINAL = {
     "notes": "Production bandit experiment",
 }
 """The body of the original platform's runbook."""
+
+
+WEB = find_web()
+NOTHING_WAITS = Backlog(entries=0, used_bytes=0, oldest_s=0.0)
 
 
 class Clock:
@@ -69,7 +75,7 @@ def administered() -> MemoryTokens:
 class AwayBoard:
     """A Redis that is away."""
 
-    async def halt(self, number: int, state: State, guard_epoch: int = 0) -> None:
+    async def halt(self, number: int, state: State, guard_epoch: int = 0, note: str = "") -> None:
         raise Unavailable("Redis is away: refused")
 
     async def release(self, number: int, guard_epoch: int) -> None:
@@ -96,15 +102,25 @@ def app_over(
     tokens: MemoryTokens | None = None,
     limits: Limits | None = None,
     upstream: Serving | None = None,
+    *,
+    web: Path | None = WEB,
+    replays: Path | None = None,
+    backlog: Backlog = NOTHING_WAITS,
+    reading: Database | None = None,
+    instances: InstanceBoard | None = None,
 ) -> Litestar:
+    async def waiting() -> Backlog:
+        return backlog
+
     tokens = tokens or administered()
+    readers = PostgresReaders.of(reading or database)
     stores = Stores(
         experiments=PostgresExperiments(database),
         trail=PostgresTrail(database),
         erase=PostgresErasure(database).erase,
         groups=PostgresGroups(database),
-        summaries=summaries or PostgresSummary(database),
-        readers=PostgresReaders.of(database),
+        summaries=summaries or readers.summary,
+        readers=readers,
         verdicts=PostgresVerdicts(database),
         halts=board,
         guardrails=PostgresGuardrails(database),
@@ -112,10 +128,18 @@ def app_over(
         sessions=tokens,
         probes={"postgresql": database.ping, "redis": board.ping},
         intake=PostgresLedger(database).intake,
+        backlog=waiting,
+        instances=instances or MemoryInstances(clock.monotonic),
         upstream=upstream or Serving("127.0.0.1:1"),  # where nobody listens
+        replays=replays,
     )
     return create_app(
-        stores, clock=clock, monotonic=clock.monotonic, access_clock=clock, limits=limits
+        stores,
+        clock=clock,
+        monotonic=clock.monotonic,
+        access_clock=clock,
+        limits=limits,
+        web=web,
     )
 
 

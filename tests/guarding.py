@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from pullarm.domain.assignment import MICRO, allocate
 from pullarm.domain.audit import Author
+from pullarm.domain.errors import Unavailable
 from pullarm.domain.experiment import (
     POLICY_NUMBERS,
     Experiment,
@@ -64,6 +66,7 @@ SELECT $1, $2, policy, 0, users, 0, 0, 0, 0, 0, 0, 0, users
 FROM unnest($3::smallint[], $4::bigint[]) AS t (policy, users)
 ON CONFLICT (experiment_id, allocation_epoch, policy, day) DO UPDATE SET n = excluded.n, fresh = excluded.fresh
 """
+_STATE = "SELECT state FROM experiment WHERE experiment_id = $1"
 _SUMS = ("n", "m", "c", "mm", "cc", "mc")
 
 
@@ -100,7 +103,7 @@ class Guarded:
         board, clock = self.scene.board, self.scene.clock
         trail = PostgresTrail(self.scene.database)
         self.lifecycle = Lifecycle(self.scene.experiments, trail, board, clock)
-        self.guard = Guard(self.store, self.lifecycle, board, clock, {})
+        self.guard = Guard(self.store, self.lifecycle, board, clock)
 
     @property
     def policies(self) -> list[str]:
@@ -188,11 +191,18 @@ class Guarded:
 
     async def check(self, number: int) -> dict[str, StoredCheck]:
         """Let the job do what is owed right after a check's five minutes; the newest checks."""
-        self.scene.clock.now_ms = START_MS + (number + 1) * CHECK_S * 1000
-        await self.guard.check_due()
+        await self._check(number)
         return {
             each.check.guardrail: each for each in await self.store.latest(self.experiment.number)
         }
+
+    async def _check(self, number: int) -> None:
+        self.scene.clock.now_ms = START_MS + (number + 1) * CHECK_S * 1000
+        while True:
+            with suppress(Unavailable):  # PostgreSQL is slow for a moment: the job asks again too
+                await self.guard.check_due()
+                return
+            await asyncio.sleep(1.0)
 
     async def until_rolled_back(
         self, looks: Iterable[int], tests: Mapping[str, Tests] | None = None
@@ -201,8 +211,10 @@ class Guarded:
         for place, look in enumerate(looks):
             if tests is not None:
                 await self.reward(tests, place)
-            await self.check(look)
-            if (await self.now()).state is not State.RUNNING:
+            await self._check(look)
+            async with self.scene.database.connection() as connection:
+                state = await connection.fetchval(_STATE, self.experiment.number)
+            if state != State.RUNNING:
                 return look
         return None
 

@@ -7,12 +7,12 @@ from datetime import datetime
 from typing import TypedDict, Unpack
 
 from pullarm.domain.audit import Author
-from pullarm.domain.decision import Batch, Span
+from pullarm.domain.decision import Batch, Reason, RewardStatus, Span
 from pullarm.domain.experiment import POLICY_NUMBERS, Experiment
 from pullarm.domain.ports import Revision
 from pullarm.domain.verdict import Criteria
 from pullarm.judging import Judge
-from pullarm.lifecycle import Lifecycle
+from pullarm.lifecycle import Halts, Lifecycle
 from pullarm.storage.memory import MemoryBoard
 from pullarm.storage.postgres import (
     Database,
@@ -45,6 +45,7 @@ class Judging:
 
     database: Database
     criteria: Criteria = CRITERIA
+    board: Halts = field(default_factory=MemoryBoard)
     clock: FixedClock = field(default_factory=FixedClock)
     make: Events = field(default_factory=Events)
     numbered: int = 0
@@ -55,7 +56,7 @@ class Judging:
         self.ledger = PostgresLedger(self.database)
         self.verdicts = PostgresVerdicts(self.database)
         trail = PostgresTrail(self.database)
-        self.lifecycle = Lifecycle(self.experiments, trail, MemoryBoard(), self.clock)
+        self.lifecycle = Lifecycle(self.experiments, trail, self.board, self.clock)
         self.judge = Judge(self.verdicts, self.lifecycle)
 
     async def begin(self) -> None:
@@ -93,6 +94,28 @@ class Judging:
                     if (user * 7 + serve) % 20 < 20 * float(str(rate)):
                         rewards.append(self.make.reward(token))
         self.users += users
+        await self.ledger.fold(Batch(decisions, rewards, []), self.clock())
+
+    async def ask_before(self, users: int = 200, *, days: float = 2.0, late: bool = False) -> None:
+        """Those who come to each policy with the next visit ask three times in the draft so many days before the start,
+        and are paid as often as by a rate of 0.3; `late` has them paid after the start."""
+        decisions, rewards = [], []
+        after_ms = round((days + 1) * DAY_MS) if late else HOUR_MS
+        for policy in ("control", "thompson"):
+            for user in range(users):
+                for serve in range(3):
+                    token = self.make.token(
+                        1,
+                        at_ms=START_MS - round(days * DAY_MS) + serve,
+                        acting=0,
+                        reason=Reason.NOT_RUNNING,
+                    )
+                    unit = (self.users + user) * 8 + POLICY_NUMBERS[policy]
+                    token = token._replace(unit_hash=unit)
+                    decisions.append(self.make.decision(token))
+                    if (user * 7 + serve) % 20 < 6:
+                        status = RewardStatus.NOT_IN_EXPERIMENT
+                        rewards.append(self.make.reward(token, status=status, after_ms=after_ms))
         await self.ledger.fold(Batch(decisions, rewards, []), self.clock())
 
     async def say_complete(self) -> None:

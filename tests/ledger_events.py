@@ -90,7 +90,7 @@ def batch(*events: Event) -> Batch:
 def entry(of: Batch) -> bytes:
     """The stream entry of a batch with one span at most."""
     packed = [[events.pack(event) for event in kind] for kind in of[:4]]
-    return events.entry(*packed, span=next(iter(of.spans), None))
+    return events.entry(*packed, span=next(iter(of.spans), None), traces=of.traces)
 
 
 @dataclass

@@ -71,3 +71,17 @@ def page(rows: Sequence[LogRow], kinds: Sequence[str]) -> pa.Table:
             columns |= {of_kind(kind, name): getattr(came, name, None) for name in OF_KIND}
         flat.append(columns)
     return pa.Table.from_pylist(flat, schema=schema(kinds))
+
+
+def dictionaries(table: pa.Table) -> pa.Table:
+    """The same, but that every column is a dictionary of its values, and so are values within lists."""
+    columns = [_dictionary(column.combine_chunks()) for column in table.columns]
+    return pa.table(columns, table.column_names)
+
+
+def _dictionary(column: pa.Array) -> pa.DictionaryArray:
+    values, places = column, pa.array(range(len(column)), pa.int32())
+    if pa.types.is_list(column.type):
+        within = column.flatten().dictionary_encode()
+        values = pa.ListArray.from_arrays(column.offsets, within, mask=column.is_null())
+    return pa.DictionaryArray.from_arrays(places, values)

@@ -56,6 +56,8 @@ class MailServer:
                 assert isinstance(mail, EmailMessage)
                 self.mails.append(mail)
                 writer.write(b"250 taken\r\n")
+            elif word == b"EHLO":
+                writer.write(b"250-test\r\n250 AUTH PLAIN\r\n")
             elif word == b"RCPT" and self.refuses:
                 writer.write(b"550 nobody\r\n")
             elif word == b"QUIT":

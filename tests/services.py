@@ -48,6 +48,23 @@ async def fresh_database(url: str, template: str = TEMPLATE) -> AsyncIterator[st
         await execute(url, f"DROP DATABASE {name} WITH (FORCE)")
 
 
+async def reachable(database_url: str, *, so: bool) -> None:
+    """Let a database take connections, or let it take none and cut those it has: they are gone when this returns."""
+    name = urlsplit(database_url).path[1:]
+    cut = f"SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '{name}'"
+    allow = f"ALTER DATABASE {name} ALLOW_CONNECTIONS {so}"
+    await execute(with_database(database_url, "postgres"), allow, *([] if so else [cut]))
+
+
+async def empty_cluster(url: str) -> None:
+    """Remove everything from every primary."""
+    from pullarm.storage.redis.cluster import primaries, reach
+
+    async with reach(url) as client:
+        for primary in (await primaries(client)).values():
+            await primary.flushdb()
+
+
 async def empty_redis(url: str) -> None:
     """Remove everything from one numbered database."""
     client = redis.asyncio.Redis.from_url(url)

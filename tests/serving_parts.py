@@ -10,16 +10,17 @@ import grpc
 import pytest
 
 from pullarm.domain.decision_id import encode
-from pullarm.environment import Tls
+from pullarm.otel import Tracer
 from pullarm.policies.warm import warm_up
 from pullarm.storage.memory import MemoryBoard, MemoryCallers
-from serving import query
+from pullarm.tls import Tls
+from serving import query, transport
 from serving.access import Callers
 from serving.counters import Counters
 from serving.event_log import EventLog
 from serving.refresher import Refresher
 from serving.server import bind
-from serving.service import NAME, SelectionService
+from serving.service import SelectionService
 from serving.spool import Spool
 from tests.builders import KEYS, TOKEN, FixedClock, experiment, publication
 from tests.ledger_events import START_MS
@@ -59,7 +60,12 @@ class Server:
 
 @asynccontextmanager
 async def serving(
-    folder: Path, *, spool_bytes: int = 2**20, require_tokens: bool = False, tls: Tls | None = None
+    folder: Path,
+    *,
+    spool_bytes: int = 2**20,
+    require_tokens: bool = False,
+    tls: Tls | None = None,
+    tracer: Tracer | None = None,
 ) -> AsyncIterator[Server]:
     """A server with experiment 7 on control, its event log at work and its spool in `folder`."""
     warm_up()
@@ -67,10 +73,7 @@ async def serving(
     parts = Server(folder, spool_bytes=spool_bytes, require_tokens=require_tokens)
     await parts.load()
     committing = asyncio.create_task(parts.log.run())
-    server = grpc.aio.server()
-    server.add_generic_rpc_handlers(
-        (grpc.method_handlers_generic_handler(NAME, parts.service.handlers()),)
-    )
+    server = transport.Server(parts.service.handlers(tracer))
     parts.address = f"127.0.0.1:{bind(server, '127.0.0.1:0', tls)}"
     await server.start()
     try:
@@ -80,7 +83,7 @@ async def serving(
         parts.sink.open.set()
         await server.stop(1)
         parts.log.close()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await committing
         parts.spool.close()
 

@@ -62,7 +62,7 @@ def store_each(log: EventLog, logged: list[Decision]) -> list["asyncio.Task[Kept
 
 
 async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0.001)
 
@@ -80,5 +80,5 @@ def by_uid(tokens: list[Token]) -> list[bytes]:
 
 async def close(log: EventLog, running: Awaitable[None]) -> None:
     log.close()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await running

@@ -32,11 +32,15 @@ HEALTHY = Vitals(
     voided=0,
     lost=0,
     spool=Spooled(max_bytes=1_000),
+    signing_key=2,
+    keys=(1, 2),
     calls={
         ("exp_7", "thompson"): Calls(count=3, errors=1),
         ("exp_7", "ucb"): Calls(count=1, errors=0),
     },
     latencies={"thompson": latencies(0.5, 3.0, 110.0), "ucb": latencies(2.0)},
+    decided=4,
+    deciding_s=0.002,
     rewards={"accepted": 4},
     refusals={("Select", "NOT_FOUND"): 2},
 )

@@ -132,6 +132,13 @@ def make_venv(python: str, environment: "dict[str, str]") -> None:
     write(marker, ROOT)
 
 
+def vendor() -> None:
+    """Fetch the dashboard's libraries; all else works without them, and the dashboard says what it lacks."""
+    command = [os.path.join(VENV, "bin", "python"), "-m", "tools.vendor"]
+    if subprocess.run(command, check=False, cwd=ROOT).returncode != 0:
+        print("set-up goes on without the dashboard: `make vendor` tries again", file=sys.stderr)
+
+
 def main() -> None:
     python = choose_python()
     os.makedirs(TOOLS, exist_ok=True)
@@ -146,6 +153,7 @@ def main() -> None:
         run([*pip, "sync", *inside, "--require-hashes", DEV_LOCK], environment)
         editable = ["--no-deps", "--no-build-isolation", "--editable", ROOT]
         run([*pip, "install", *inside, *editable], environment)
+        vendor()
 
 
 if __name__ == "__main__":

@@ -9,7 +9,15 @@ import shutil
 import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-FOLDERS = (".venv", ".tools", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis")
+FOLDERS = (
+    ".venv",
+    ".tools",
+    os.path.join("web", "vendor"),
+    ".mypy_cache",
+    ".ruff_cache",
+    ".pytest_cache",
+    ".hypothesis",
+)
 
 
 def remove_state(folder: str) -> None:

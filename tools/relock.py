@@ -25,6 +25,10 @@ def main(options: list[str]) -> None:
         "embedded",
         "--extra",
         "bench",
+        "--extra",
+        "ray",
+        "--extra",
+        "otel",
         "--group",
         "dev",
         "pyproject.toml",
@@ -32,6 +36,11 @@ def main(options: list[str]) -> None:
     # starts from the developers' lock, so that what runs is what was tested
     shutil.copyfile(LOCKS / "dev.lock", LOCKS / "runtime.lock")
     compile_lock("runtime.lock", "--extra", "embedded", "pyproject.toml")
+    # deploy/Dockerfile: what its image holds, and what makes the wheel and the dashboard's libraries
+    shutil.copyfile(LOCKS / "runtime.lock", LOCKS / "container.lock")
+    compile_lock("container.lock", "--extra", "otel", "pyproject.toml")
+    shutil.copyfile(LOCKS / "dev.lock", LOCKS / "build.lock")
+    compile_lock("build.lock", "--no-annotate", "-", text="hatchling\nnodejs-wheel-binaries\n")
     compile_lock("uv.lock", *options, "--no-annotate", "-", text="uv\n")
 
 

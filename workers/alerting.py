@@ -82,7 +82,7 @@ class Mail:
         """Raises Undelivered, which says why."""
         try:
             await asyncio.to_thread(self._send, delivery)
-        except (OSError, smtplib.SMTPException) as error:
+        except (OSError, smtplib.SMTPException, UnicodeError) as error:
             raise Undelivered(str(error) or type(error).__name__) from error
 
     def _send(self, delivery: Delivery) -> None:
@@ -139,7 +139,12 @@ class Channels:
 
 def _url(environment: Mapping[str, str], name: str, schemes: tuple[str, ...]) -> str:
     url = optional(environment, name, "")
-    if url and (urlsplit(url).scheme not in schemes or not urlsplit(url).hostname):
+    try:
+        parts = urlsplit(url)
+        sound = parts.scheme in schemes and parts.hostname and parts.port != 0
+    except ValueError:  # brackets that do not match, or no port
+        sound = False
+    if url and not sound:
         raise ConfigurationError(f"{name} is no address; give {' or '.join(schemes)}://HOST...")
     return url
 
@@ -161,6 +166,7 @@ class Alerting:
 
     async def deliver(self) -> int:
         """Try what is due; how many alerts were taken."""
+        await self._outbox.hand_out(self._channels.levels)
         taken = 0
         for name, channel in self._channels.channels.items():
             for _ in range(_AT_ONCE):

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
@@ -13,6 +14,8 @@ from pullarm.domain.errors import Refused, Unavailable
 from pullarm.domain.ports import Entry, EventSource, ExperimentStore, Ledger
 from pullarm.storage import events
 from pullarm.storage.events import Event
+from pullarm.tracing import Trail
+from workers.counts import Folded
 
 _log = logging.getLogger(__name__)
 
@@ -23,6 +26,10 @@ FOLD_BYTES = 1024 * 1024
 FOLD_EVERY_S = 0.1
 """The shortest time between two folds that do not lag: few large ones cost a fraction of many small ones, and no
 posterior is published more often."""
+REST = 3
+"""How many times as long as it took a fold that does not lag rests: where the processors are busy it takes long, and
+larger ones leave them more."""
+LONGEST_REST_S = 0.3
 WAIT_MS = 200
 RECLAIM_EVERY_S = 2.0
 IDLE_MS = 5_000
@@ -32,7 +39,7 @@ _TRIES = 3
 
 
 class Consumer:
-    """One consumer of one shard of the event stream."""
+    """One consumer of the event stream."""
 
     def __init__(
         self,
@@ -40,12 +47,15 @@ class Consumer:
         ledger: Ledger,
         experiments: ExperimentStore,
         clock: Clock,
+        trail: Trail | None = None,
     ) -> None:
         self._source = source
         self._ledger = ledger
         self._experiments = experiments
         self._clock = clock
+        self._trail = trail
         self._stopping = False
+        self.folded = Folded()
 
     def stop(self) -> None:
         """Let `run` end after the entries in hand."""
@@ -71,10 +81,12 @@ class Consumer:
                 await asyncio.sleep(_MAX_PAUSE_S / 4)
                 continue
             away = False
-            if len(entries) < ENTRIES:
-                fold_at = loop.time() + FOLD_EVERY_S
+            began = loop.time()
             for together in _portions(entries):
                 await self._consume(together)
+            if len(entries) < ENTRIES:
+                took_s = loop.time() - began
+                fold_at = began + max(FOLD_EVERY_S, took_s + min(REST * took_s, LONGEST_REST_S))
 
     async def _consume(self, entries: Sequence[Entry]) -> None:
         """Fold and acknowledge; while a store is away the entries stay pending here and are tried again."""
@@ -96,23 +108,27 @@ class Consumer:
             try:
                 batches.append(events.unpack(entry.payload))
             except events.MalformedEntry as error:
-                await self._set_aside(entry.id, f"malformed: {error}", entry.payload)
+                await self._set_aside(entry.name, f"malformed: {error}", entry.payload)
         batch = events.merge(batches)
         if batch.events() or batch.spans:
-            await self._fold_batch(batch, entries[0].id)
+            await self._fold_batch(batch, entries[0].name)
             await self._register(batch.decisions)
 
     async def _fold_batch(self, batch: Batch, first_id: str) -> None:
         """Fold a batch; where the ledger refuses it, halve it until the events at fault stand alone."""
         for attempt in range(_TRIES):
+            began, began_ns = time.perf_counter(), time.time_ns()
             try:
                 result = await self._ledger.fold(batch, self._clock())
             except Refused as error:
+                self.folded.refused += 1
                 _log.warning("fold of %d events refused: %s", batch.events(), error)
                 await asyncio.sleep(0.02 * 2**attempt)
                 refusal = error
             else:
-                _log.debug("folded %d decisions, %d rewards", result.decisions, result.rewards)
+                self.folded.add(result, time.perf_counter() - began)
+                if self._trail is not None and batch.traces:
+                    await self._trail.folded(batch, result, (began_ns, time.time_ns()))
                 return
         halves = _halves(batch)
         if halves is None:
@@ -137,6 +153,7 @@ class Consumer:
     async def _set_aside(self, entry_id: str, problem: str, payload: bytes) -> None:
         _log.error("entry %s is quarantined: %s", entry_id, problem)
         await self._ledger.quarantine(entry_id, problem, payload, self._clock())
+        self.folded.quarantined += 1
 
     async def _register(self, decisions: Iterable[Decision]) -> None:
         """Make unlisted candidates of open catalogues arms, and new values cohorts; what is missed comes again with its

@@ -2,12 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
+from itertools import takewhile
 
 from pullarm.clock import Clock
-from pullarm.domain.alert import Alert, Level
+from pullarm.domain.alert import TOLD_AGAIN_AFTER, Alert, Level, of_rollback
 from pullarm.domain.audit import Author
 from pullarm.domain.decision import GRACE_MS
 from pullarm.domain.errors import Conflict, PullarmError, Unavailable
@@ -16,7 +17,6 @@ from pullarm.domain.guardrail import (
     CHECK_EVERY_S,
     Check,
     Rollback,
-    StoredCheck,
     Verdict,
     rollback_reason,
 )
@@ -30,6 +30,8 @@ from pullarm.storage.postgres.times import at
 _log = logging.getLogger(__name__)
 
 _EVERY_MS = CHECK_EVERY_S * 1000
+_LOOK_BACK = 2 * TOLD_AGAIN_AFTER
+"""Whatever changed before then has been told by now."""
 GUARDRAILS = Author("guardrails", "worker")
 
 
@@ -42,13 +44,13 @@ class Guard:
         lifecycle: Lifecycle,
         board: Board,
         clock: Clock,
-        channels: Mapping[str, Level],
     ) -> None:
         self._store = store
         self._lifecycle = lifecycle
         self._board = board
         self._clock = clock
-        self._channels = channels
+        self._unstored: dict[int, tuple[Experiment, Outcome]] = {}
+        """By experiment, what it was halted for when PostgreSQL went away."""
 
     async def check_due(self) -> int:
         """Check every experiment that has no check of these five minutes, and rollbacks whose rewards have matured.
@@ -58,30 +60,27 @@ class Guard:
         """
         now_ms = self._clock()
         due_ms = now_ms // _EVERY_MS * _EVERY_MS
+        for experiment, outcome in list(self._unstored.values()):
+            await _or_tell(experiment.number, self._keep(experiment, outcome))
         owed = await self._store.owed(due_ms, now_ms)
-        done = [await self._check_or_tell(each, due_ms, now_ms) for each in owed]
+        done = [await _or_tell(each.number, self._check(each, due_ms, now_ms)) for each in owed]
         for recheck in await self._store.rechecks(now_ms):
-            await self._recheck(recheck, now_ms)
+            await _or_tell(recheck.number, self._recheck(recheck, now_ms))
         return sum(done)
 
-    async def _check_or_tell(self, owed: Owed, due_ms: int, now_ms: int) -> bool:
-        try:
-            await self._check(owed, due_ms, now_ms)
-        except Unavailable:
-            raise
-        except (PullarmError, ValueError, ArithmeticError) as error:
-            _log.error("guardrails of experiment %d cannot be checked: %s", owed.number, error)
-            return False
-        return True
-
-    async def _check(self, owed: Owed, due_ms: int, now_ms: int) -> None:
+    async def _check(self, owed: Owed, due_ms: int, now_ms: int) -> bool:
+        """False where it is not to be checked like this any more."""
         experiment, readings = await self._store.readings(owed, now_ms)
+        guarded = experiment.state in (State.RUNNING, State.SHIPPED)
+        if not guarded or experiment.guard_epoch != owed.epoch.number:
+            return (
+                False  # changed just now: the epoch that began is owed a check of its own figures
+            )
         made = await asyncio.to_thread(_made, experiment, readings)
         reason = rollback_reason(made)
         rollback = await self._rollback(experiment, made, reason, now_ms) if reason else None
-        if rollback is not None:  # first of all: users come before records
-            await self._halt(experiment, rollback)
-        before = await self._store.latest(owed.number)
+        since = at(now_ms) - _LOOK_BACK
+        before = await self._store.recent(owed.number, owed.epoch.number, since)
         alerts = [*_alerts(experiment, made, before), *_told(experiment, rollback)]
         outcome = Outcome(
             experiment=owed.number,
@@ -92,10 +91,24 @@ class Guard:
             alerts=alerts,
             rollback=rollback,
         )
-        if await self._store.store(outcome, self._channels):
-            _log_failures(experiment, made)
-        if rollback is not None:
-            await self._become(experiment, rollback)
+        if rollback is not None:  # users come before records
+            await self._halt(experiment, rollback)
+        return await self._keep(experiment, outcome)
+
+    async def _keep(self, experiment: Experiment, outcome: Outcome) -> bool:
+        """Store what was found; what halted an experiment is kept here while PostgreSQL is away."""
+        self._unstored.pop(experiment.number, None)
+        try:
+            stored = await self._store.store(outcome)
+        except Unavailable:
+            if outcome.rollback is not None:
+                self._unstored[experiment.number] = (experiment, outcome)
+            raise
+        if stored:
+            _log_failures(experiment, outcome.checks)
+        if outcome.rollback is not None:
+            await self._become(experiment, outcome.rollback)
+        return True
 
     async def _rollback(
         self, experiment: Experiment, made: Sequence[Check], reason: str, now_ms: int
@@ -116,7 +129,7 @@ class Guard:
     async def _halt(self, experiment: Experiment, rollback: Rollback) -> None:
         state = State.STOPPED if rollback.stopped else State.ROLLED_BACK
         try:
-            await self._board.halt(experiment.number, state, rollback.guard_epoch)
+            await self._board.halt(experiment.number, state, rollback.guard_epoch, rollback.reason)
         except Unavailable as error:
             _log.error(
                 "%s is rolled back, and serving cannot be told yet: %s", experiment.id, error
@@ -133,7 +146,7 @@ class Guard:
         with suppress(Conflict):  # somebody stopped it meanwhile
             await self._lifecycle.revise(experiment.id, plan, author)
 
-    async def _recheck(self, recheck: Recheck, now_ms: int) -> None:
+    async def _recheck(self, recheck: Recheck, now_ms: int) -> bool:
         from pullarm.statistics.guardrails.checks import drops  # loads scipy
 
         age_s = recheck.epoch.age_s(recheck.rolled_back_ms)
@@ -153,7 +166,19 @@ class Guard:
             text=f"The rewards that {experiment.id} was rolled back for have matured, and {said}.",
             experiment=experiment.number,
         )
-        await self._store.confirm(recheck, alert, self._channels, now_ms, held=held)
+        await self._store.confirm(recheck, alert, now_ms, held=held)
+        return True
+
+
+async def _or_tell(number: int, doing: Awaitable[bool]) -> bool:
+    """What it answers; where it cannot be done that is told, and holds up no other experiment, nor alerts."""
+    try:
+        return await doing
+    except Unavailable:
+        raise
+    except (PullarmError, ValueError, ArithmeticError) as error:
+        _log.error("guardrails of experiment %d cannot be checked: %s", number, error)
+        return False
 
 
 def _made(experiment: Experiment, readings: Readings) -> list[Check]:
@@ -186,17 +211,20 @@ _SAID = {
 
 
 def _alerts(
-    experiment: Experiment, made: Sequence[Check], before: Sequence[StoredCheck]
+    experiment: Experiment,
+    made: Sequence[Check],
+    before: Mapping[str, Sequence[tuple[Verdict, datetime]]],
 ) -> list[Alert]:
-    """One for each guardrail whose verdict has changed to something worth telling."""
-    was = {
-        each.check.guardrail: each.check.verdict
-        for each in before
-        if each.guard_epoch == experiment.guard_epoch
-    }
+    """One for each guardrail whose verdict has changed to something worth telling.
+
+    For as long as it stays so: where the same was told shortly before, this one is to be told later.
+    """
     told = []
     for check in made:
-        level = _level(was.get(check.guardrail), check)
+        earlier = before.get(check.guardrail, ())
+        same = _same(check.verdict, earlier)
+        unchanged = earlier and same == len(earlier)
+        level = None if unchanged else _level(earlier[same][0] if earlier else None, check)
         if level is None:
             continue
         told.append(
@@ -206,14 +234,20 @@ def _alerts(
                 title=f"{experiment.spec.name}: {check.guardrail} {_SAID[check.verdict]}",
                 text=f"{experiment.id}: {check.why}.",
                 experiment=experiment.number,
+                began_at=earlier[same - 1][1] if same else None,
             )
         )
     return told
 
 
+def _same(verdict: Verdict, earlier: Sequence[tuple[Verdict, datetime]]) -> int:
+    """For how many of the newest checks it has been this verdict."""
+    return len(list(takewhile(lambda each: each[0] is verdict, earlier)))
+
+
 def _level(was: Verdict | None, check: Check) -> Level | None:
     verdict = check.verdict
-    if verdict is was or verdict is Verdict.OFF:
+    if verdict is Verdict.OFF:
         return None
     if verdict is Verdict.FAIL:
         return Level.CRITICAL if check.failing else Level.WARNING
@@ -229,13 +263,4 @@ def _level(was: Verdict | None, check: Check) -> Level | None:
 def _told(experiment: Experiment, rollback: Rollback | None) -> list[Alert]:
     if rollback is None:
         return []
-    what = "stopped for good" if rollback.stopped else "rolled back"
-    return [
-        Alert(
-            key=f"rollback {experiment.id} {rollback.guard_epoch}",
-            level=Level.CRITICAL,
-            title=f"{experiment.spec.name} was {what}",
-            text=f"{experiment.id} was {what}, and everybody gets control: {rollback.reason}.",
-            experiment=experiment.number,
-        )
-    ]
+    return [of_rollback(experiment, rollback.reason, stopped=rollback.stopped)]

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Mapping
 from math import inf
 
@@ -18,6 +19,8 @@ from pullarm.policies.grid import Grid
 from pullarm.policies.posterior import Posterior
 from pullarm.policies.registry import build
 from pullarm.storage.postgres.publications import Planned, PostgresPublications, Publishing
+from pullarm.tracing import Folds, Trail
+from workers.counts import Published
 
 _log = logging.getLogger(__name__)
 
@@ -48,17 +51,26 @@ class _Known:
 class Publisher:
     """Publishes every experiment that is behind, one publisher for each at a time."""
 
-    def __init__(self, publications: PostgresPublications, board: Board, clock: Clock) -> None:
+    def __init__(
+        self,
+        publications: PostgresPublications,
+        board: Board,
+        clock: Clock,
+        trail: Trail | None = None,
+    ) -> None:
         self._publications = publications
         self._board = board
         self._clock = clock
         self._known: dict[int, _Known] = {}
-        self._problems: dict[int, str] = {}
+        self.problems: dict[int, str] = {}
+        """What is wrong with experiments that cannot be published, by number."""
         self._audit_at = 0.0
         self._left: dict[int, float] = {}
         """Since when experiments that are behind are left to another process."""
         self._turn = 0
         """The experiment that was last read back."""
+        self.published = Published()
+        self._trail = trail
 
     async def run(self) -> None:
         """Publish for ever; a store that is away is waited for."""
@@ -109,7 +121,7 @@ class Publisher:
         await self._read_back(newest)
         on_board = await self._board.versions(list(newest))
         current = [n for n in newest if on_board[n].incarnation == incarnation]
-        if not newest.keys() - current <= self._problems.keys():
+        if not newest.keys() - current <= self.problems.keys():
             return  # another process is publishing one just now
         index = await self._board.index()
         if (index.incarnation, index.experiments) != (incarnation, tuple(current)):
@@ -117,20 +129,24 @@ class Publisher:
             _log.info("board is complete: %d experiments", len(current))
         behind = {n for n in current if on_board[n].pub_no < newest[n]}
         longest = asyncio.get_running_loop().time() - min(self._left.values(), default=inf)
-        if behind <= self._problems.keys() and longest < _PATIENCE_S:
+        if behind <= self.problems.keys() and longest < _PATIENCE_S:
             await self._board.beat()
 
     async def _store_halts(self, halts: Mapping[int, str]) -> None:
         """Store stops and rollbacks that serving was told of without the ledger; end those that it knows as resumed."""
         stopped = [number for number, state in halts.items() if state == State.STOPPED]
         if stopped:
-            for number in await self._publications.stop(stopped, self._clock()):
+            for number in await self._publications.unstopped(stopped):
+                halt = await self._board.halted(number)
+                await self._publications.stop(number, halt.note if halt else "", self._clock())
                 _log.warning("experiment %d was stopped without the ledger; stored now", number)
         for number in (n for n, state in halts.items() if state == State.ROLLED_BACK):
-            halted_in = await self._board.rolled_back_in(number)
-            if halted_in is None:
+            halt = await self._board.halted(number)
+            if halt is None or halt.state is not State.ROLLED_BACK:
                 continue
-            resumed_in = await self._publications.roll_back(number, halted_in, self._clock())
+            resumed_in = await self._publications.roll_back(
+                number, halt.guard_epoch, halt.note, self._clock()
+            )
             if resumed_in is not None:
                 await self._board.release(number, resumed_in)
 
@@ -186,7 +202,7 @@ class Publisher:
         return len(newest)
 
     async def _republished(self, number: int) -> bool:
-        return await self._publish_or_tell(number, whole=True) and number not in self._problems
+        return await self._publish_or_tell(number, whole=True) and number not in self.problems
 
     async def _read_back(self, newest: Mapping[int, int]) -> None:
         """Read one experiment as serving does, in turn, and publish it whole where it cannot be read."""
@@ -207,20 +223,22 @@ class Publisher:
         try:
             owned = await self._publish(number, whole=whole)
         except ValueError as error:
-            if self._problems.get(number) != str(error):
+            if self.problems.get(number) != str(error):
                 _log.error("experiment %d cannot be published: %s", number, error)
-            self._problems[number] = str(error)
+            self.problems[number] = str(error)
             return True
         if owned:
-            self._problems.pop(number, None)
+            self.problems.pop(number, None)
         return owned
 
     async def _publish(self, number: int, *, whole: bool) -> bool:
+        began, began_ns = time.perf_counter(), time.time_ns()
         async with self._publications.owning(number) as publishing:
             if publishing is None:
                 return False
             known = None if whole else self._known.get(number)
             publication = await self._next(publishing, known.pub_no if known else None)
+            since = publication.previous_fold_no if publication is not None else 0
             if publication is not None and not await self._board.publish(publication):
                 publication = await self._next(publishing, None)
                 if publication is not None:
@@ -231,12 +249,12 @@ class Publisher:
                 await self._board.halt(number, state, publication.experiment.guard_epoch)
             if head.pub_no == 1:
                 self._audit_at = 0.0  # serving takes a new experiment once the board lists it
-            _log.debug(
-                "Policy posteriors of %s updated: version %d, fold %d",
-                publication.experiment.id,
-                head.pub_no,
-                head.fold_no,
-            )
+            took_s = time.perf_counter() - began
+            self.published.add(publication.experiment.id, head.pub_no, head.fold_no, took_s)
+            if self._trail is not None:
+                folds, took = Folds(number, since, head.fold_no), (began_ns, time.time_ns())
+                told = {"pullarm.posterior_version": head.pub_no}
+                self._trail.reached("publish", folds, took, told)
         return True
 
     async def _next(self, publishing: Publishing, have_pub_no: int | None) -> Publication | None:

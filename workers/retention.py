@@ -9,6 +9,7 @@ from pullarm.clock import Clock
 from pullarm.domain.decision import GRACE_MS
 from pullarm.domain.errors import invalid
 from pullarm.storage.postgres.retention import PostgresRetention, StoredDay
+from workers.archive import Archiving
 
 _log = logging.getLogger(__name__)
 
@@ -41,21 +42,24 @@ async def due(retention: PostgresRetention, days: int, now_ms: int) -> list[Stor
 
 async def remove_old(
     retention: PostgresRetention,
+    archiving: Archiving,
     days: int,
     clock: Clock,
     report: Callable[[date, int], None] = lambda day, size: _log.info(
         "removed the decisions of %s, %d bytes", day, size
     ),
 ) -> int:
-    """Remove the days that are due and what only they needed; answers how many days.
+    """Archive and remove the days that are due, and what only they needed; answers how many days.
 
-    Raises InvalidInput where `days` are too few, Conflict where another process is at it or a day's rows do not prove
-    the posterior, Unavailable where it has to be tried again.
+    Raises InvalidInput where `days` are too few, Conflict where another process is at it, a day's rows do not prove
+    the posterior or its files are not what it has, Unavailable where it has to be tried again.
     """
     async with retention.alone():
         removed = await due(retention, days, clock())
         for stored in removed:
-            await retention.remove(stored.day, clock())
+            await retention.seal(stored.day, clock())
+            archived = await archiving.keep(stored.day)
+            await retention.remove(stored.day, clock(), archived)
             report(stored.day, stored.bytes)
         await retention.prune()
     return len(removed)

@@ -12,6 +12,8 @@ _log = logging.getLogger(__name__)
 
 EVERY_S = 1.5
 """How long after a round the next begins, where nothing is left to do."""
+REST = 3
+"""How many times as long as it worked a stage rests that has nothing left to do."""
 ARM_RATES_EVERY_S = 10.0
 """Of the rates of arms: a decision is mature after an hour at the earliest."""
 
@@ -68,9 +70,9 @@ class Statistics:
                 if not away:
                     _log.warning("statistics wait: %s", error)
                 away = True
-            # It rests as long as it works, so that a backlog leaves room for the fold.
+            # Even a backlog leaves room for the fold: it rests as long as it works, and longer where it keeps up.
             took_s = loop.time() - started
-            await asyncio.sleep(took_s if left else max(self._every_s - took_s, took_s))
+            await asyncio.sleep(took_s if left else max(self._every_s - took_s, REST * took_s))
 
     async def round(self) -> bool:
         """One step of every experiment that is behind; whether any has more to do."""

@@ -1,22 +1,30 @@
 """`pullarm replay evaluate`: what a policy would have earned on a log of others."""
 
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import msgspec
 from rich.console import Console
 from rich.table import Table
-from typer import Argument, Option
+from typer import Option
 
+from cli.replay.asked import (
+    Asked,
+    LogArgument,
+    LoggedByOption,
+    ParamOption,
+    PolicyOption,
+    PosteriorOption,
+)
+from cli.replay.engine import EngineOption, WorkersOption, engine_for
 from cli.replay.progress import progress
-from cli.replay.target import LOGGED_BY_HELP, POLICY_HELP, POSTERIOR_HELP, logged_by, target
+from pullarm.domain.numerals import numeral
 from replay.estimators import clipped_ips, dros, switch_dr
-from replay.evaluation import Report, Settings, evaluate
+from replay.evaluating import evaluate
+from replay.evaluation import Report, Settings
 from replay.gates import Findings
 from replay.intervals import bootstrap
 from replay.intervals.base import Bounds
-from replay.log_table import open_log
 
 _BOUNDS = {
     "cressie_read": "Cressie-Read",
@@ -26,15 +34,11 @@ _BOUNDS = {
 
 
 def command(
-    log: Annotated[
-        Path, Argument(help="What `pullarm replay load` wrote: the folder or the file.")
-    ],
-    policy: Annotated[str, Option(help=POLICY_HELP)],
-    param: Annotated[
-        list[str] | None, Option(metavar="NAME=VALUE", help="Of the policy; may be repeated.")
-    ] = None,
-    posterior: Annotated[Path | None, Option(help=POSTERIOR_HELP)] = None,
-    chosen_by: Annotated[list[str] | None, Option("--logged-by", help=LOGGED_BY_HELP)] = None,
+    log: LogArgument,
+    policy: PolicyOption,
+    param: ParamOption = None,
+    posterior: PosteriorOption = None,
+    chosen_by: LoggedByOption = None,
     alpha: Annotated[
         float, Option(min=1e-6, max=0.5, help="Intervals miss with this probability, each.")
     ] = 0.05,
@@ -49,6 +53,8 @@ def command(
     ] = dros.SHRINKAGE,
     draws: Annotated[int, Option(min=1, max=100_000, help="Of the bootstrap.")] = bootstrap.DRAWS,
     seed: Annotated[int, Option(min=0, help="Of the bootstrap.")] = 0,
+    engine: EngineOption = "local",
+    workers: WorkersOption = 1,
     json: Annotated[bool, Option("--json", help="One JSON object instead of tables.")] = False,
 ) -> None:
     """Estimate what a policy would have earned on a log of others, in reward a row.
@@ -58,24 +64,29 @@ def command(
     that decides, weights that are not 1 on average, propensities that do not fit the choices) there is no number, the
     reasons are, and the exit status is 2.
     """
-    opened = open_log(log)
+    asked = Asked.read(log, policy, param, posterior, chosen_by)
     settings = Settings(
         alpha=alpha, clip=clip, switch=switch, shrinkage=shrinkage, draws=draws, seed=seed
     )
-    evaluated = target(opened.head, policy, param or [], posterior)
-    used = logged_by(opened.head, chosen_by)
     with progress(f"evaluating {policy}", "rows") as done:
-        report = evaluate(opened, evaluated, logged_by=used, settings=settings, done=done).report()
+        report = evaluate(
+            asked.log,
+            asked.target,
+            logged_by=asked.logged_by,
+            settings=settings,
+            engine=engine_for(engine, workers, pieces=len(asked.log.parts)),
+            done=done,
+        ).report()
     if json:
-        said = {"log": opened.head.name, "policy": policy, "logged_by": used, "alpha": alpha}
-        said |= {"users_known": opened.head.users_known, "seed": seed}
+        said = asked.described() | {"alpha": alpha}
+        said |= {"users_known": asked.log.head.users_known, "seed": seed}
         said |= msgspec.to_builtins(report)
         print(msgspec.json.encode(said | {"estimable": report.findings.estimable}).decode())
     else:
         console = Console(width=None if sys.stdout.isatty() else 120)
         tell_findings(console, report.findings)
         if report.findings.estimable:
-            _tell(console, report, f"{policy} on {opened.head.name}", alpha)
+            _tell(console, report, f"{policy} on {asked.log.head.name}", alpha)
     sys.exit(0 if report.findings.estimable else 2)
 
 
@@ -100,7 +111,8 @@ def _tell(console: Console, report: Report, title: str, alpha: float) -> None:
     for column in ("estimator", "value", f"{level} by users", f"{level} bootstrap"):
         table.add_column(column, justify="left" if column == "estimator" else "right")
     for name, each in report.estimates.items():
-        table.add_row(name, f"{each.value:.5f}", _pair(each.normal), _pair(each.bootstrap))
+        pairs = _pair(each.normal), _pair(each.bootstrap)
+        table.add_row(name, numeral(each.value, ".5f"), *pairs)
     console.print(table)
     for name, bounds in report.bounds.items():
         if bounds is not None:
@@ -108,4 +120,4 @@ def _tell(console: Console, report: Report, title: str, alpha: float) -> None:
 
 
 def _pair(bounds: Bounds) -> str:
-    return f"{bounds.lower:.5f} to {bounds.upper:.5f}"
+    return f"{numeral(bounds.lower, '.5f')} to {numeral(bounds.upper, '.5f')}"

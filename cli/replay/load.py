@@ -64,8 +64,8 @@ def command(
     MovieLens becomes ratings (ratings.parquet, movies.parquet, users.parquet), anything else a log (log.parquet).
     A file that is cut off or malformed is refused with its line and what was expected, and nothing is written.
 
-    Columns of --csv and --parquet: action, propensity and reward are needed; user, context, policy, slot, version,
-    target, time, candidates and probabilities are known. Lists in CSV are separated by |.
+    Columns of --csv and --parquet: action, propensity and reward are needed, under these or other names; user, context,
+    policy, slot, version, target, time, candidates and probabilities are known. Lists in CSV are separated by |.
     """
     given = {
         "--movielens": ml,

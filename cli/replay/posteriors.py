@@ -1,7 +1,7 @@
-"""`pullarm replay posteriors`: what a policy had learned whenever a log of its experiment was written."""
+"""`pullarm replay posteriors`: what every policy had learned whenever a log of its experiment was written."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,26 +26,21 @@ from replay.log_table import open_log
 def command(
     experiment: Annotated[str, Argument(help="Id or key, of a running platform or DATABASE_URL.")],
     log: Annotated[Path, Option(help="Its export, as `pullarm replay load` wrote it.")],
-    policy: Annotated[str, Option(help=f"One of {', '.join(LEARNED)}.")],
     out: Annotated[Path, Option(help="JSON file to write, for --posterior of the other commands.")],
     state: Annotated[
         Path, Option(help="State folder of a running `pullarm up`, where DATABASE_URL is not set.")
     ] = Path(".pullarm"),
 ) -> None:
-    """Write what a policy had learned at each posterior version that a log's decisions were drawn from.
+    """Write what the policies had learned at each posterior version that a log's decisions were drawn from.
 
     All policies of an experiment are published together, so that any of them can be evaluated with its own posterior of
     that moment on the rows of the others. Parameters are not in the file: give those of the experiment as --param.
     """
-    if policy not in LEARNED:
-        raise invalid(
-            "--policy", f"{policy!r} is none that learns; use one of {', '.join(LEARNED)}"
-        )
     opened = open_log(log)
     versions = {each for batch in opened.batches() for each in np.unique(batch.version).tolist()}
     with progress("posteriors", "versions") as done:
-        read = asyncio.run(_read(database_url(state), experiment, sorted(versions), done))
-    found = [_said(each, policy, opened.head.arms) for each in read]
+        read = _read(database_url(state), experiment, sorted(versions), done)
+        found = [_said(each, frozenset(opened.head.arms)) for each in asyncio.run(read)]
     try:
         out.write_bytes(msgspec.json.encode(found))
     except OSError as error:
@@ -59,27 +54,30 @@ async def _read(
     found = []
     async with Database(dsn, max_connections=1) as database:
         experiment = await PostgresExperiments(database).get(reference)
-        history = PostgresHistory(database)
-        for version in versions:
-            found.append(await history.published(experiment.number, version))
+        async for each in PostgresHistory(database).publications(experiment.number, versions):
+            found.append(each)
             done(1)
     return found
 
 
-def _said(published: Published, policy: str, logged: Sequence[str]) -> dict[str, Any]:
-    experiment, head = published.experiment, published.head
-    assert experiment is not None  # read back of the ledger whole
+def _said(published: Published, logged: Container[str]) -> dict[str, Any]:
+    head = published.head
+    grid = Grid.from_bytes(head.grid_no, published.grid).points.tolist() if published.grid else []
+    policies = {policy: _learned(published, policy, logged) for policy in LEARNED}
+    return {"version": head.pub_no, "policies": policies, "grid": grid}
+
+
+def _learned(published: Published, policy: str, logged: Container[str]) -> dict[str, Any]:
+    assert published.experiment is not None  # read back of the ledger whole
     learned = Posterior.from_bytes(published.posteriors[POLICY_NUMBERS[policy]])
     # Of the versions of one arm the newest counts, which comes last.
-    arms = {
+    return {
         arm.arm_id: {"serves": serves / MICRO, "rewards": rewards / MICRO}
         for arm, serves, rewards in zip(
-            experiment.arms,
+            published.experiment.arms,
             learned.serves_micro.tolist(),
             learned.rewards_micro.tolist(),
             strict=True,
         )
         if arm.arm_id in logged  # no other was a candidate
     }
-    grid = Grid.from_bytes(head.grid_no, published.grid).points.tolist() if published.grid else []
-    return {"version": head.pub_no, "arms": arms, "grid": grid}

@@ -11,8 +11,7 @@ from replay import run_file
 from replay.evaluation import Report
 from replay.parquet import appearing
 from replay.report.page import page
-
-PAGE = "report.html"
+from replay.reports import PAGE
 
 
 class _Evaluated(msgspec.Struct):

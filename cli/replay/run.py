@@ -1,6 +1,5 @@
 """`pullarm replay run`: policies over data that is already there, again and again."""
 
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +10,10 @@ from rich.console import Console
 from rich.table import Table
 from typer import Argument, Option
 
+from cli.replay.engine import EngineOption, WorkersOption, engine_for
 from cli.replay.progress import progress
 from pullarm.domain.errors import invalid
+from pullarm.domain.numerals import numeral
 from replay import movielens, rejection, run_file, simulated_log, window
 from replay.comparison import Estimate
 from replay.learning import Candidate, Setting
@@ -83,16 +84,15 @@ def command(
     days: Annotated[int, Option(min=1, max=3_650, help="Length of the window.")] = 14,
     whole: Annotated[bool, Option("--whole", help="All ratings instead of a window.")] = False,
     top: Annotated[int, Option(min=2, max=10_000, help="Movies that are arms.")] = 50,
-    workers: Annotated[
-        int | None, Option(min=1, max=256, help="Processes; one a core if not given.")
-    ] = None,
+    engine: EngineOption = "local",
+    workers: WorkersOption = None,
     json: Annotated[bool, Option("--json", help="One JSON object instead of tables.")] = False,
 ) -> None:
     """Run policies with serving's own weights and draw, learning as in production, and tell what they earned.
 
     truth: users are offered some of the arms that they rated, and whatever is shown earns 1 if they gave it 4 or more.
     rejection: logged events count where the policy would have chosen their arm itself. Runs of one number have the same
-    visits and draws under every policy. Results are the same in however many processes.
+    visits and draws under every policy. Results are the same wherever the runs are done.
     """
     asked = _Asked(
         way=way,
@@ -107,8 +107,9 @@ def command(
     )
     plan = _plan(policy or list(_POLICIES), every or [100], delay_min or [0.0], runs, seed)
     world, sources = _world(data, asked)
+    spread = engine_for(engine, workers, pieces=len(plan.tasks))
     with progress(way, f"of {len(plan.tasks):,} runs") as done:
-        ran = run_file.execute(world, plan, workers=workers or os.cpu_count() or 1, done=done)
+        ran = run_file.execute(world, plan, engine=spread, done=done)
     results = run_file.told(world, plan, ran, arguments=_arguments(asked, plan), sources=sources)
     if way == "logger" and isinstance(world, Truth):
         simulated_log.write(out, world, plan)
@@ -206,7 +207,7 @@ def _table(results: Results, under: Under) -> Table:
             f"{each.rate.value or 0.0:.4f}",
             _pair(each.rate),
             "" if each.less_control is None else _signed(each.less_control),
-            f"{each.regret.value or 0.0:+.4f}",
+            numeral(each.regret.value or 0.0, "+.4f"),
             f"{each.entropy:.3f}",
         )
     return table
@@ -220,4 +221,4 @@ def _pair(estimate: Estimate) -> str:
 
 def _signed(estimate: Estimate) -> str:
     half = "" if estimate.upper is None else f" ± {estimate.upper - (estimate.value or 0.0):.4f}"
-    return f"{estimate.value or 0.0:+.4f}{half}"
+    return f"{numeral(estimate.value or 0.0, '+.4f')}{half}"

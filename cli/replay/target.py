@@ -9,20 +9,10 @@ import numpy as np
 from pullarm.domain.errors import invalid
 from pullarm.policies.grid import Grid
 from pullarm.policies.registry import build
-from replay.errors import DatasetError
-from replay.evaluation import NOT_LOGGING
 from replay.log import LogHead
 from replay.targets import SIMPLE, Belief, Learned, Target, posterior
 
 LEARNED = ("thompson", "egreedy", "ucb")
-POLICY_HELP = f"One of {', '.join(SIMPLE)}, {', '.join(LEARNED)}."
-POSTERIOR_HELP = (
-    'Of a policy that learns: a JSON file with {"ARM": {"serves": 10, "rewards": 2}}, or a list of '
-    '{"version": 7, "arms": {...}}, each from that posterior version of the log on, as `posteriors` writes.'
-)
-LOGGED_BY_HELP = (
-    "Use only rows that this policy chose; may be repeated. Without it all but control's own."
-)
 
 
 class _Learned(msgspec.Struct, forbid_unknown_fields=True):
@@ -30,10 +20,24 @@ class _Learned(msgspec.Struct, forbid_unknown_fields=True):
     rewards: float
 
 
+_Arms = dict[str, _Learned]
+
+
 class _Version(msgspec.Struct, forbid_unknown_fields=True):
+    """What was learnt from one posterior version on: by one policy, or by each."""
+
     version: int
-    arms: dict[str, _Learned]
+    arms: _Arms | None = None
+    policies: dict[str, _Arms] = {}
     grid: list[float] = []
+
+    def of(self, policy: str) -> _Arms:
+        arms = self.policies.get(policy) if self.arms is None else self.arms
+        if arms is None:
+            raise invalid(
+                "--posterior", f"version {self.version} has nothing that {policy} learned"
+            )
+        return arms
 
 
 def target(head: LogHead, name: str, params: Sequence[str], posterior_file: Path | None) -> Target:
@@ -43,25 +47,14 @@ def target(head: LogHead, name: str, params: Sequence[str], posterior_file: Path
             raise invalid("--param" if params else "--posterior", f"is not for {name}")
         return SIMPLE[name]()
     if name not in LEARNED:
-        raise invalid("--policy", f"{name!r} is none; {POLICY_HELP}")
+        raise invalid("--policy", f"{name!r} is none of {', '.join((*SIMPLE, *LEARNED))}")
     if posterior_file is None:
         raise invalid("--posterior", f"is needed for {name}: what it has learned")
-    learned = {each.version: _belief(head, each) for each in _read(posterior_file)}
+    learned = {each.version: _belief(head, each, name) for each in _read(posterior_file)}
     try:
         return Learned(build(name, dict(map(_param, params))), learned)
     except ValueError as error:
         raise invalid("--param", str(error)) from error
-
-
-def logged_by(head: LogHead, named: Sequence[str] | None) -> Sequence[str]:
-    """The policies whose rows are used; raises DatasetError where none is left."""
-    policies = named or [each for each in head.policies if each not in NOT_LOGGING]
-    if not policies:
-        raise DatasetError(
-            f"{head.name} has only rows of {', '.join(head.policies)}, which support no other policy; "
-            "name one with --logged-by to use them all the same"
-        )
-    return policies
 
 
 def _param(said: str) -> tuple[str, float | str]:
@@ -74,8 +67,9 @@ def _param(said: str) -> tuple[str, float | str]:
         return name, value
 
 
-def _belief(head: LogHead, said: _Version) -> Belief:
-    known = posterior(head.arms, {arm: (of.serves, of.rewards) for arm, of in said.arms.items()})
+def _belief(head: LogHead, said: _Version, policy: str) -> Belief:
+    arms = said.of(policy)
+    known = posterior(head.arms, {arm: (of.serves, of.rewards) for arm, of in arms.items()})
     try:
         grid = Grid(number=1, points=np.array(said.grid)) if said.grid else None
     except ValueError as error:
@@ -85,9 +79,9 @@ def _belief(head: LogHead, said: _Version) -> Belief:
 
 def _read(file: Path) -> Sequence[_Version]:
     try:
-        said = msgspec.json.decode(file.read_bytes(), type=list[_Version] | dict[str, _Learned])
+        said = msgspec.json.decode(file.read_bytes(), type=list[_Version] | _Arms)
     except OSError as error:
         raise invalid("--posterior", f"{file} cannot be read: {error.strerror}") from error
     except msgspec.DecodeError as error:
         raise invalid("--posterior", f"{file}: {error}") from error
-    return said if isinstance(said, list) else [_Version(0, said)]
+    return said if isinstance(said, list) else [_Version(0, arms=said)]

@@ -180,6 +180,15 @@ class Span(NamedTuple):
     """Whether it has ended and left no spool: what is still to come is in the stream."""
 
 
+class TraceContext(NamedTuple):
+    """A request that is traced, and an experiment that its events are of."""
+
+    experiment: int
+    """0 where they are of none."""
+    parent: str
+    """The span that goes on with them, as a `traceparent` of the W3C's Trace Context."""
+
+
 class Batch(NamedTuple):
     """A set of events as the stream carries it; the order inside means nothing."""
 
@@ -191,6 +200,8 @@ class Batch(NamedTuple):
     """How serving did."""
     spans: Sequence[Span] = ()
     """The numbers of these events: what is missing between those that have come is on its way, or lost."""
+    traces: Sequence[TraceContext] = ()
+    """Of those of the requests that are traced."""
 
     def events(self) -> int:
         """How many events there are."""

@@ -21,6 +21,9 @@ from pullarm.domain.errors import ConfigurationError, InvalidInput, invalid
 
 FORMAT = 1
 MAX_CHARACTERS = 512
+KEY_BYTES = 32
+NUMBERS = 256
+"""A key's number is a byte of the id."""
 _MAC_BYTES = 16
 _FIELDS = Struct(">BBIIBBBB16sqHB")
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
@@ -44,8 +47,10 @@ class KeyRing:
             raise ConfigurationError("decision keys: deployment must be 16 bytes of hex")
         if self.sign not in self.keys:
             raise ConfigurationError(f"decision keys: key {self.sign} to sign with is not there")
-        if not all(0 <= number < 256 and len(key) == 32 for number, key in self.keys.items()):
-            raise ConfigurationError("decision keys: each needs a number below 256 and 32 bytes")
+        if not all(0 <= n < NUMBERS and len(key) == KEY_BYTES for n, key in self.keys.items()):
+            raise ConfigurationError(
+                f"decision keys: each needs a number below {NUMBERS} and {KEY_BYTES} bytes"
+            )
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:

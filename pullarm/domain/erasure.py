@@ -46,3 +46,5 @@ class Erased:
     """Those with ids of their own, of users erased before as well: they may have come since."""
     forced: bool
     """Whether they were given a policy or an arm; they are not any more."""
+    archived_days: int
+    """Of how many removed days there are files of the experiment, out of which workers take them."""

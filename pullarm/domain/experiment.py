@@ -76,7 +76,11 @@ ACTIONS: Mapping[str, Mapping[State, State]] = {
         State.SHIPPED: State.STOPPED,
         State.STOPPED: State.STOPPED,
     },
-    "ship": {State.RUNNING: State.SHIPPED, State.SHIPPED: State.SHIPPED},
+    "ship": {
+        State.RUNNING: State.SHIPPED,
+        State.SHIPPED: State.SHIPPED,
+        State.STOPPED: State.SHIPPED,
+    },
     "clone": {State.STOPPED: State.STOPPED, State.ARCHIVED: State.ARCHIVED},
     "archive": {
         State.DRAFT: State.ARCHIVED,
@@ -201,6 +205,8 @@ class Spec:
     policies: tuple[PolicySpec, ...]
     default_policy: str = "control"
     """What everybody gets once the experiment is shipped."""
+    shipped: bool = False
+    """Whether it was: then it does not end by itself, and after a rollback goes on as shipped."""
     catalogue: Catalogue = Catalogue.CLOSED
     max_arms: int = 1_000
     reward: RewardDefinition = field(default_factory=RewardDefinition)
@@ -299,7 +305,8 @@ class Experiment:
     @property
     def planned_end(self) -> datetime | None:
         """When it ends by itself; None where it does not, or only its start will tell."""
-        if self.state not in (State.DRAFT, State.RUNNING, State.ROLLED_BACK):
+        ending = self.state in (State.DRAFT, State.RUNNING, State.ROLLED_BACK)
+        if not ending or self.spec.shipped:
             return None
         begin = self.started_at or self.spec.start_at
         after = begin + timedelta(days=self.spec.duration_days) if begin else None

@@ -97,6 +97,12 @@ class Check:
     details: Mapping[str, float | None] = field(default_factory=dict)
 
     @property
+    def uncertain(self) -> bool:
+        """Whether the value lies beyond its limit, and that may still be chance."""
+        told = self.verdict in (Verdict.PASS, Verdict.WARN) and self.guardrail not in P_VALUES
+        return told and self.value is not None and self.value > self.configured.limit
+
+    @property
     def failing(self) -> bool:
         """Whether it speaks for a rollback."""
         return self.verdict is Verdict.FAIL and self.configured.action in (

@@ -3,12 +3,22 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 SETTLE_MS = 15_000
 """How long what is appended to the stream may take to be folded while others go ahead: longer than an entry that a
 killed worker held. So far the watermark stays behind what processes say of themselves."""
 SILENCE_MS = 7 * 24 * 3_600_000
 """How long a process that is not heard of holds back the watermark: as long as a spool file may wait."""
+
+
+class Backlog(NamedTuple):
+    """What of the event stream waits to be folded."""
+
+    entries: int
+    used_bytes: int
+    oldest_s: float
+    """Since the first of them was appended; 0 where none waits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from pullarm.domain.decision import GRACE_MS
-from pullarm.domain.experiment import POLICY_NUMBERS, Experiment
+from pullarm.domain.experiment import POLICY_NUMBERS, Experiment, State
 
 _NINE = time(9)
 _DAY = timedelta(days=1)
@@ -50,9 +50,21 @@ def ended_day(end_at: datetime, started_at: datetime) -> int:
 
 def last_day(experiment: Experiment, started_at: datetime) -> int:
     """Day of the last look, by the plan: a stop by hand does not change it."""
+    planned = ended_day(_planned(experiment, started_at), started_at)
+    return max(1, min(experiment.spec.decision.max_experiment_days, planned))
+
+
+def ran_out(experiment: Experiment) -> bool:
+    """Whether it has stopped because its time was over, not because somebody stopped it before."""
+    began, ended = experiment.started_at, experiment.end_at
+    if experiment.state is not State.STOPPED or began is None or ended is None:
+        return False
+    return ended >= _planned(experiment, began)
+
+
+def _planned(experiment: Experiment, started_at: datetime) -> datetime:
     spec = experiment.spec
-    planned = spec.end_at or started_at + timedelta(days=spec.duration_days)
-    return max(1, min(spec.decision.max_experiment_days, ended_day(planned, started_at)))
+    return spec.end_at or started_at + timedelta(days=spec.duration_days)
 
 
 def complete_from(experiment: Experiment, started_at: datetime, day: int) -> datetime:

@@ -1,6 +1,6 @@
 """What the parts need from storage. Each port has a real implementation and one in memory; both pass the same tests."""
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -11,6 +11,7 @@ from pullarm.domain.cohorts import Seen
 from pullarm.domain.decision import Batch
 from pullarm.domain.experiment import Arm, Experiment, Spec, State
 from pullarm.domain.groups import Group
+from pullarm.domain.instance import Heard, Instance
 from pullarm.domain.intake import Intake
 from pullarm.domain.publication import Head, Publication, Published
 
@@ -28,6 +29,13 @@ class Entry:
 
     id: str
     payload: bytes
+    shard: int = 0
+    """Of several streams, that which it is in; it has its id there."""
+
+    @property
+    def name(self) -> str:
+        """What tells it from those of all streams."""
+        return f"{self.shard}:{self.id}" if self.shard else self.id
 
 
 class EventSource(Protocol):
@@ -47,8 +55,8 @@ class EventSource(Protocol):
 class FoldResult:
     """What one fold did."""
 
-    experiments: tuple[int, ...]
-    """Experiments whose fold number moved."""
+    folds: Mapping[int, int]
+    """The number of this fold of each experiment whose fold number moved."""
     decisions: int
     """Decisions that were new."""
     rewards: int
@@ -192,23 +200,31 @@ class Board(Protocol):
     async def complete(self, incarnation: str, experiments: Sequence[int]) -> None:
         """Declare that everything is published."""
 
-    async def halt(self, number: int, state: State, guard_epoch: int = 0) -> None:
+    async def halt(self, number: int, state: State, guard_epoch: int = 0, note: str = "") -> None:
         """Make serving treat an experiment as stopped or rolled back, at once and whatever else it is told.
 
-        A rollback holds for a guard epoch, until it is released.
+        A rollback holds for a guard epoch, until it is released. The note says why, for the ledger.
         """
 
     async def release(self, number: int, guard_epoch: int) -> None:
         """End the halt of a rollback that was made before this guard epoch; a stop stands."""
 
-    async def rolled_back_in(self, number: int) -> int | None:
-        """The guard epoch whose rollback halts an experiment; None where none does."""
+    async def halted(self, number: int) -> "Halt | None":
+        """What halts an experiment; None where nothing does."""
 
     async def unhalt(self, number: int) -> None:
         """Forget that an experiment was halted."""
 
     async def beat(self) -> None:
         """Say that everything folded so far is on the board."""
+
+
+class Halt(NamedTuple):
+    """A stop or a rollback that serving obeys, whether or not the ledger knows of it."""
+
+    state: State
+    guard_epoch: int
+    note: str
 
 
 class Version(NamedTuple):
@@ -231,6 +247,25 @@ class BoardIndex:
     experiments: tuple[int, ...]
     beat: int
     """Moves while a publisher keeps the board as new as the ledger; starts anew when the board was emptied."""
+
+
+class Mark(NamedTuple):
+    """A traced request whose events are folded."""
+
+    fold_no: int
+    """Of its experiment."""
+    parent: str
+    """The span that goes on with them, as a `traceparent`."""
+
+
+class TraceBoard(Protocol):
+    """Where a worker leaves what it folded of traced requests, for those who publish it and serve it."""
+
+    async def leave(self, number: int, marks: Sequence[Mark]) -> None:
+        """Add marks to an experiment's; only the newest are kept, and none for longer than a minute."""
+
+    async def left(self, number: int, since: int, upto: int) -> list[Mark]:
+        """Those of the folds after `since`, up to `upto`; what cannot be read is left out."""
 
 
 class TokenStore(Protocol):
@@ -275,6 +310,19 @@ class CallerBoard(Protocol):
 
     async def read(self, have: bytes) -> "Posted | None":
         """What is posted; None where nothing is, or what has this stamp. Raises ValueError where it is damaged."""
+
+
+class InstanceBoard(Protocol):
+    """Where the processes of a platform say that they live. Away, it raises Unavailable."""
+
+    async def tell(self, instance: Instance) -> None:
+        """Say that a process lives, and how it is; those that have been silent for long are forgotten."""
+
+    async def forget(self, instance: Instance) -> None:
+        """A process has ended."""
+
+    async def all(self) -> list[Heard]:
+        """Those that were heard of lately, in the order of their identities."""
 
 
 class Posted(NamedTuple):

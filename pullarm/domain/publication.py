@@ -62,6 +62,8 @@ class Publication:
     head: Head
     previous_pub_no: int
     """The publication a difference applies to."""
+    previous_fold_no: int = 0
+    """What had been folded by then."""
     complete: bool
     """Whether `cells` are all cells that are not zero, or only the changed ones."""
     reconfigured: bool

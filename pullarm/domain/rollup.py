@@ -25,7 +25,10 @@ class Grain(StrEnum):
     @property
     def width(self) -> timedelta:
         """Of one bucket."""
-        return timedelta(**{f"{self.value}s": 1})
+        return _WIDTHS[self]
+
+
+_WIDTHS = {grain: timedelta(**{f"{grain}s": 1}) for grain in Grain}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +48,14 @@ class Counts:
     """Serves with a credit above zero."""
     credit_micro: int
     """Credits in millionths."""
-    squared_micro: int
-    """Sum of the squares of those."""
+
+    def __add__(self, other: "Counts") -> "Counts":
+        """Of both."""
+        return Counts(
+            serves=self.serves + other.serves,
+            rewarded=self.rewarded + other.rewarded,
+            credit_micro=self.credit_micro + other.credit_micro,
+        )
 
     @property
     def rate(self) -> float | None:

@@ -35,6 +35,10 @@ class FirstExposures:
     shares: dict[str, float]
     """Of the epoch's buckets; empty where the ledger has no version of that epoch."""
 
+    def counts_and_shares(self) -> tuple[list[int], list[float]]:
+        """A stratum of the test of the split: users and share of each policy that has one."""
+        return [self.users.get(name, 0) for name in self.shares], list(self.shares.values())
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataCut:

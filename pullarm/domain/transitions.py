@@ -49,8 +49,10 @@ def starting(now: datetime) -> Plan:
 
 
 def resumed(experiment: Experiment) -> Revision:
-    """Let it go on after a rollback, in a new guard epoch: what spoke for that is not held against it again."""
-    state = next_state("resume", experiment.state)
+    """Let it go on after a rollback, as shipped where it was, in a new guard epoch: what spoke for the rollback is not
+    held against it again."""
+    running = next_state("resume", experiment.state)
+    state = State.SHIPPED if experiment.spec.shipped else running
     revision = changed(experiment, "resume", state)
     return replace(revision, guard_epoch=experiment.guard_epoch + 1)
 
@@ -68,7 +70,7 @@ def shipping(policy: str) -> Plan:
         revision = changed(experiment, "ship", state)
         return replace(
             revision,
-            spec=replace(spec, default_policy=policy, traffic_pct=1.0),
+            spec=replace(spec, default_policy=policy, traffic_pct=1.0, shipped=True),
             allocation_epoch=experiment.allocation_epoch + 1,
             guard_epoch=experiment.guard_epoch + 1,
         )
@@ -143,6 +145,7 @@ def become(experiment: Experiment, change: Revision, now: datetime) -> Experimen
     """The version that a change makes. Raises InvalidInput where it lists more cohorts than there are numbers for."""
     starts = change.state is State.RUNNING and experiment.started_at is None
     ends = change.state is State.STOPPED and experiment.end_at is None
+    ships = change.state is State.SHIPPED
     return replace(
         experiment,
         state=change.state,
@@ -156,7 +159,7 @@ def become(experiment: Experiment, change: Revision, now: datetime) -> Experimen
         config_no=experiment.config_no + 1,
         updated_at=now,
         started_at=now if starts else experiment.started_at,
-        end_at=now if ends else experiment.end_at,
+        end_at=None if ships else now if ends else experiment.end_at,
     )
 
 

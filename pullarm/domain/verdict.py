@@ -73,7 +73,9 @@ class PolicyVerdict:
     rate: float | None
     """Mean reward a serve."""
     lift: float | None
-    """Over the baseline as observed, 0.03 being 3 %; None where it cannot be told."""
+    """Over the baseline as estimated, 0.03 being 3 %; None where it cannot be told."""
+    observed_lift: float | None = None
+    """Without regard to what is known of users from before the experiment."""
     log_lift: float | None
     error: float | None
     """Standard error of the log lift, with users as the independent units."""
@@ -117,6 +119,8 @@ class Verdict:
     baseline_rate: float | None
     policies: Mapping[str, PolicyVerdict]
     """All but the baseline."""
+    known_users: int = 0
+    """Those of whom something from before the experiment is known, which makes errors smaller."""
     runner_up: str
     """The second policy that could be shipped; empty where there is none."""
     over_runner_up: tuple[float, float] | None
@@ -153,6 +157,12 @@ class BestArm:
     """Credit a serve; too low rather than too high for arms that were seldom chosen."""
     probability_best: float
     """By the posterior of the policy's own decisions."""
+    adaptive_rate: float | None = None
+    """Valid although the policy chose what was shown; None before that is worked out, as below."""
+    interval: tuple[float, float] | None = None
+    """95 % of that, for one look; None with too few rewards."""
+    sequence: tuple[float, float] | None = None
+    """95 % of that, at all looks at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,6 +50,18 @@ def draw(integers: NDArray[np.uint64], uid: bytes, slot: int) -> int:
     return int(exact.draw_index(integers, keys[0], keys[1], np.uint64(slot))[0])
 
 
+def number(total: int, uid: bytes, slot: int) -> int:
+    """The integer below `total` that decides a slot: drawn is the first index at which the sum of q exceeds it.
+
+    Raises:
+        ValueError: for a uid of another length, or a total below 1.
+    """
+    if total < 1:
+        raise ValueError(f"total must be at least 1, not {total}")
+    keys = np.array(_key(uid)).view(np.uint64)
+    return int(exact.word_below(np.uint64(total), keys[0], keys[1], np.uint64(slot)))
+
+
 class Choice(NamedTuple):
     """The arm drawn for one slot, and the integers its propensity is made of."""
 

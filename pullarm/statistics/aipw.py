@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from statistics import NormalDist
 from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pullarm.statistics.mixture import narrowest, radius
+from pullarm.statistics.mixture import narrowest_spread, reach
 
 LEAST_SUCCESSES = 50
 """Before an arm has so many, its sequence misses more often than it says."""
@@ -101,7 +102,7 @@ class Sums:
 
 def interval(mean: float, error: float, *, alpha: float) -> tuple[float, float]:
     """The two-sided interval of confidence 1 - alpha for one look at a mean or a contrast."""
-    half = NormalDist().inv_cdf(1.0 - alpha / 2.0) * error
+    half = _quantile(alpha) * error
     return mean - half, mean + half
 
 
@@ -112,6 +113,11 @@ def sequence(mean: float, error: float, n: int, *, alpha: float) -> tuple[float,
 
     Source: Waudby-Smith et al. (arXiv 2103.06476), the sequence for martingale differences; see `mixture.radius`.
     """
-    tau = narrowest(error * math.sqrt(n / NARROWEST_AT), alpha=alpha)
-    half = float(radius(error, tau=tau, alpha=alpha))
+    # tau is the narrowest one of the error as it would be at NARROWEST_AT, so that error cancels out.
+    half = error * float(reach(narrowest_spread(alpha) * n / NARROWEST_AT, alpha=alpha))
     return mean - half, mean + half
+
+
+@cache
+def _quantile(alpha: float) -> float:
+    return NormalDist().inv_cdf(1.0 - alpha / 2.0)

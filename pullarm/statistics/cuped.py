@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -48,6 +48,45 @@ class Covariate:
             mx=self.mx + other.mx,
             cx=self.cx + other.cx,
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    """Sums over the users of one `Sums` of what they did before: m' impressions with reward c' each, whole numbers
+    as far as floats are: sums of squares in millionths have more than 64 bits."""
+
+    n: int = 0
+    """Users with any."""
+    m: float = 0
+    """Sum of m', as all below."""
+    c: float = 0
+    mm: float = 0
+    cc: float = 0
+    mc: float = 0
+    m_m: float = 0
+    """Sum of m m': the first is of the experiment, the second of before."""
+    m_c: float = 0
+    c_m: float = 0
+    c_c: float = 0
+
+    def covariate(self, rate: float) -> Covariate:
+        """The sums of x = c' - rate m'."""
+        return Covariate(
+            x=self.c - rate * self.m,
+            xx=self.cc - 2.0 * rate * self.mc + rate**2 * self.mm,
+            mx=self.m_c - rate * self.m_m,
+            cx=self.c_c - rate * self.c_m,
+        )
+
+
+def without_past(sums: Mapping[str, Sums], past: Mapping[str, Past]) -> dict[str, Sums]:
+    """Each policy's sums `adjusted` by what its users earned before beyond the rate of all of them."""
+    impressions, reward = (sum(getattr(each, name) for each in past.values()) for name in "mc")
+    if not impressions:
+        return dict(sums)
+    rate = reward / impressions
+    pairs = [(each, past.get(name, Past()).covariate(rate)) for name, each in sums.items()]
+    return dict(zip(sums, adjusted(pairs), strict=True))
 
 
 def adjusted(policies: Sequence[tuple[Sums, Covariate]]) -> list[Sums]:

@@ -27,15 +27,24 @@ from pullarm.statistics import wilson
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GroupSums:
-    """What the users of each group did; the sums of parts add up."""
+    """What the users of each group did; the sums of parts add up. Of several parts at once they are (n, n_groups)."""
 
     m: NDArray[np.int64]  # (n_groups,)
     """Impressions."""
     c: NDArray[np.int64]  # (n_groups,)
     """Reward in millionths, at most a whole one an impression."""
 
+    @classmethod
+    def of_each(cls, parts: Sequence[GroupSums]) -> GroupSums:
+        """Those of some parts at once, in their order; at least one."""
+        return cls(np.stack([part.m for part in parts]), np.stack([part.c for part in parts]))
+
     def __add__(self, other: GroupSums) -> GroupSums:
         return GroupSums(self.m + other.m, self.c + other.c)
+
+    def cumulated(self) -> GroupSums:
+        """Of several parts, (n, n_groups): each with all before it."""
+        return GroupSums(self.m.cumsum(0), self.c.cumsum(0))
 
     @property
     def seen(self) -> NDArray[np.bool_]:
@@ -80,18 +89,13 @@ class GroupedLift:
 
 def rate(sums: GroupSums) -> Rate | None:
     """The rate of all groups together; None without impressions."""
-    return rates([sums])[0]
+    return rates(GroupSums.of_each([sums]))[0]
 
 
-def rates(several: Sequence[GroupSums]) -> list[Rate | None]:
-    """The rate of each, in their order; None without impressions."""
-    if not several:
-        return []
-    whole = GroupSums(
-        np.stack([sums.m for sums in several]), np.stack([sums.c for sums in several])
-    )
-    errors = _error(_without_each(whole) / MICRO, whole.seen)
-    columns = whole.m.sum(-1), whole.c.sum(-1), whole.seen.sum(-1), errors
+def rates(sums: GroupSums) -> list[Rate | None]:
+    """The rate of each of several parts, (n, n_groups), in their order; None without impressions."""
+    errors = _error(_without_each(sums) / MICRO, sums.seen)
+    columns = sums.m.sum(-1), sums.c.sum(-1), sums.seen.sum(-1), errors
     return [_rate(*each) for each in zip(*(column.tolist() for column in columns), strict=True)]
 
 

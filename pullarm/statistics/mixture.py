@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -60,8 +61,16 @@ def radius(error: ArrayLike, *, tau: float, alpha: float) -> NDArray[np.float64]
     if not 0.0 < alpha < 1.0:
         raise ValueError(f"alpha must be between 0 and 1, not {alpha}")
     _, spread = _scaled(0.0, error, tau)
-    squares = (1.0 + 1.0 / spread) * (np.log1p(spread) - 2.0 * math.log(alpha))
-    return np.asarray(np.asarray(error) * np.sqrt(squares), dtype=np.float64)
+    return np.asarray(np.asarray(error) * reach(spread, alpha=alpha), dtype=np.float64)
+
+
+def reach(spread: ArrayLike, *, alpha: float) -> NDArray[np.float64]:
+    """`radius` in standard errors, by tau^2 / error^2 of any shape, above 0."""
+    times = np.asarray(spread)[()]  # a number stays one: many are asked for alone
+    found: NDArray[np.float64] = np.sqrt(
+        (1.0 + 1.0 / times) * (np.log1p(times) - 2.0 * math.log(alpha))
+    )
+    return found
 
 
 def narrowest(error: float, *, alpha: float) -> float:
@@ -74,7 +83,13 @@ def narrowest(error: float, *, alpha: float) -> float:
     """
     if not (error > 0.0 and 0.0 < alpha < 1.0):
         raise ValueError(f"error must be above 0 and alpha between 0 and 1, not {error}, {alpha}")
-    return error * math.sqrt(-special.lambertw(-(alpha**2) / math.e, -1).real - 1.0)
+    return error * math.sqrt(narrowest_spread(alpha))
+
+
+@cache
+def narrowest_spread(alpha: float) -> float:
+    """tau^2 / error^2 of the narrowest confidence sequence at alpha, in (0, 1)."""
+    return float(-special.lambertw(-(alpha**2) / math.e, -1).real - 1.0)
 
 
 def _scaled(

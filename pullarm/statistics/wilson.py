@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 from statistics import NormalDist
 
 
@@ -29,7 +30,7 @@ def interval(successes: float, trials: float, *, alpha: float = 0.05) -> tuple[f
         raise ValueError(f"alpha must be between 0 and 1, not {alpha}")
     if trials == 0.0:
         return 0.0, 1.0
-    square = NormalDist().inv_cdf(1.0 - alpha / 2.0) ** 2
+    square = _square(alpha)
     rate = successes / trials
     centre = (rate + square / (2.0 * trials)) / (1.0 + square / trials)
     variance = rate * (1.0 - rate) / trials + square / (4.0 * trials**2)
@@ -37,6 +38,11 @@ def interval(successes: float, trials: float, *, alpha: float = 0.05) -> tuple[f
     low = 0.0 if successes == 0.0 else max(centre - half, 0.0)
     high = 1.0 if successes == trials else min(centre + half, 1.0)
     return low, high
+
+
+@cache  # charts have thousands of intervals of the same confidence
+def _square(alpha: float) -> float:
+    return NormalDist().inv_cdf(1.0 - alpha / 2.0) ** 2
 
 
 def clustered(

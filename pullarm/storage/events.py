@@ -1,7 +1,7 @@
 """The stream entry: how a batch of events travels from serving to the ledger.
 
 One byte of format, then msgpack. Format 3 numbers the events; format 2, which is read too, does not. Format 1, older
-than any release, is unread.
+than any release, is unread. Where requests are traced a sixth array says so; without it an entry is as it always was.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,15 @@ from struct import Struct
 
 import msgspec
 
-from pullarm.domain.decision import Batch, Decision, Reward, ServingMinute, Span, Token
+from pullarm.domain.decision import (
+    Batch,
+    Decision,
+    Reward,
+    ServingMinute,
+    Span,
+    Token,
+    TraceContext,
+)
 
 FORMAT = b"\x03"
 READ = (b"\x02", FORMAT)
@@ -17,7 +25,7 @@ MAX_EVENTS = 512
 MAX_BYTES = 256 * 1024
 
 # As the specification of msgpack has them: "fixarray" and "array 32".
-_ARRAY_OF_5 = b"\x95"
+_ARRAY_OF_5, _ARRAY_OF_6 = b"\x95", b"\x96"
 _ARRAY_32 = Struct(">BI")
 _ARRAY_32_MARK = 0xDD
 _MOST = 2**62
@@ -46,11 +54,15 @@ def entry(
     minutes: Sequence[bytes] = (),
     *,
     span: Span | None = None,
+    traces: Sequence[TraceContext] = (),
 ) -> bytes:
     """A stream entry of packed events; the span numbers them, and those before them that were given up."""
     spans = [] if span is None else [_encoder.encode(span)]
     kinds = (decisions, rewards, voids, minutes, spans)
-    return FORMAT + _ARRAY_OF_5 + b"".join([part for kind in kinds for part in _array(kind)])
+    arrays = b"".join([part for kind in kinds for part in _array(kind)])
+    if not traces:
+        return FORMAT + _ARRAY_OF_5 + arrays
+    return FORMAT + _ARRAY_OF_6 + arrays + _encoder.encode(traces)
 
 
 def _array(packed: Sequence[bytes]) -> tuple[bytes, ...]:
@@ -81,4 +93,5 @@ def merge(batches: list[Batch]) -> Batch:
         [event for batch in batches for event in batch.voids],
         [event for batch in batches for event in batch.minutes],
         [span for batch in batches for span in batch.spans],
+        tuple(trace for batch in batches for trace in batch.traces),
     )

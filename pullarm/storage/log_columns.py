@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pullarm.domain.log_row import OF_KIND, OPTIONAL, OWN, of_kind
 
@@ -25,6 +26,33 @@ _TYPES_OF_KIND: Mapping[str, pa.DataType] = {
     "count": pa.int64(),
     **dict.fromkeys(("first_at", "last_at", "received_at"), _MOMENT),
 }
+
+
+def plain(table: pa.Table, target: pa.Schema) -> pa.Table:
+    """The columns as a schema has them, where some are dictionaries of their values."""
+    columns = [_plain(column.combine_chunks()) for column in table.columns]
+    return pa.table(columns, table.column_names).cast(target)
+
+
+def plain_bytes(table: pa.Table) -> int:
+    """How many bytes those would take, about."""
+    return sum(_plain_bytes(column.combine_chunks()) for column in table.columns)
+
+
+def _plain(column: pa.Array) -> pa.Array:
+    kept = pa.types.is_dictionary(column.type)
+    return column.dictionary.take(column.indices) if kept else column
+
+
+def _plain_bytes(column: pa.Array) -> int:
+    if pa.types.is_list(column.type):
+        return 4 * len(column) + _plain_bytes(column.flatten())
+    if not pa.types.is_dictionary(column.type):
+        return int(column.nbytes)
+    if pa.types.is_string(column.type.value_type):
+        lengths = pc.binary_length(column.dictionary).take(column.indices)
+        return 4 * len(column) + int(pc.sum(lengths).as_py() or 0)
+    return _plain_bytes(column.dictionary) * len(column) // max(len(column.dictionary), 1)
 
 
 def schema(kinds: Sequence[str]) -> pa.Schema:

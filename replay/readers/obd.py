@@ -28,9 +28,11 @@ class ObdReader:
     def __init__(self, folder: Path) -> None:
         """Raises DatasetError where the folder is another one, or the list of items is not sound."""
         folder = folder.resolve()
-        self._file, self._list = folder / f"{folder.name}.csv", folder / _ITEMS
+        self._file, self._list = _campaign(folder), folder / _ITEMS
         if not self._file.exists() or not self._list.exists():
-            inside = sorted({each.parent for each in folder.rglob(_ITEMS)})
+            inside = sorted(
+                {p for each in folder.rglob(_ITEMS) if _campaign(p := each.parent).exists()}
+            )
             named = f"; name one of {', '.join(map(str, inside))}" if inside else ""
             raise DatasetError(f"{folder} does not hold {folder.name}.csv and {_ITEMS}{named}")
         self._policy = folder.parent.name
@@ -112,3 +114,7 @@ class ObdReader:
         if sorted(found) != list(range(len(found))):
             raise DatasetError(f"{self._list}: expected items 0, 1, 2 and so on, each once")
         return tuple(map(str, sorted(found)))
+
+
+def _campaign(folder: Path) -> Path:
+    return folder / f"{folder.name}.csv"

@@ -155,10 +155,7 @@ def _checked(columns: Mapping[str, str], *, every_arm: bool) -> Mapping[str, str
     for name in columns:
         if name not in KNOWN:
             raise invalid("--column", f"{name} is none of {', '.join(KNOWN)}")
-    if lacking := [name for name in NEEDED if name not in columns]:
-        raise invalid(
-            "--column", f"{', '.join(lacking)}: name the file's column, as {lacking[0]}=NAME"
-        )
+    columns = {name: name for name in NEEDED} | dict(columns)
     if "probabilities" in columns and "candidates" not in columns:
         raise invalid("--column", "probabilities are of candidates: map candidates too")
     if every_arm and "candidates" in columns:

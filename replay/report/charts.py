@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pullarm.domain.numerals import numeral
+
 WIDTH = 760
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 16, 12, 34
 COLOURS = 8
@@ -102,7 +104,7 @@ def histogram(title: str, edges: Sequence[float], counts: Sequence[int], *, x_la
 
 def number_of(value: float, percent: bool) -> str:
     """As axes and tables show it."""
-    return f"{100 * value:.2f} %" if percent else f"{value:,.4g}"
+    return f"{numeral(100 * value, '.2f')} %" if percent else numeral(value, ",.4g")
 
 
 class _Scale:
@@ -160,7 +162,9 @@ def _text(x: float, y: float, said: str, anchor: str, *, kind: str = "") -> str:
 
 
 def _svg(title: str, said: str, inner: str, height: int) -> str:
-    return f'<svg role="img" viewBox="0 0 {WIDTH} {height}" aria-label="{escape(title)}: {escape(said)}">{inner}</svg>'
+    label = f"{escape(title)}: {escape(said)}"
+    image = f'<svg role="img" viewBox="0 0 {WIDTH} {height}" aria-label="{label}">{inner}</svg>'
+    return f'<div class="scroll">{image}</div>'
 
 
 def _legend(names: Sequence[str]) -> str:

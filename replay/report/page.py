@@ -8,6 +8,7 @@ from html import escape
 from importlib.resources import files
 from shlex import quote
 
+from pullarm.domain.numerals import numeral
 from replay.comparison import Cohorts, Estimate
 from replay.evaluation import Report
 from replay.gates import WEIGHT_EDGES
@@ -145,7 +146,7 @@ def _stability(under: Under) -> Iterator[str]:
                 f"{each.stability.naive:.4f}",
                 f"{each.stability.corrected:.4f}",
                 f"{each.stability.q:.1f}",
-                f"{each.stability.p:.3f}",
+                _p(each.stability.p),
             )
             for label, each in under.policies.items()
             if each.stability is not None
@@ -172,8 +173,8 @@ def _arms(results: Results, under: Under) -> Iterator[str]:
             *(
                 (
                     results.arms[arm].label,
-                    f"{results.arms[arm].rate:.4f}",
-                    *(f"{shares[label][arm]:.2%}" for label in labels),
+                    number_of(results.arms[arm].rate, percent=True),
+                    *(number_of(shares[label][arm], percent=True) for label in labels),
                 )
                 for arm in most[:_ARMS]
             ),
@@ -186,7 +187,8 @@ def _cohorts(label: str, cohorts: Cohorts) -> Iterator[str]:
     told = cohorts.variation
     said = "Intervals are over users."
     if told is not None:
-        said += f" Rates vary by {told.corrected:.1%} of their mean beyond noise (Cochran p = {told.p:.3g})."
+        beyond = f"{100 * told.corrected:.1f} % of their mean beyond noise"
+        said += f" Rates vary by {beyond} (Cochran p {_p(told.p, sign=True)})."
     if cohorts.too_few:
         said += f" {cohorts.too_few:,} decisions of cohorts below 2,000 are not told."
     yield _table(
@@ -252,8 +254,8 @@ def _table(caption: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> 
     top = "".join(f'<th scope="col">{escape(each)}</th>' for each in head)
     body = "".join(_row(*row) for row in rows)
     return (
-        f'<div class="scroll"><table><caption>{escape(caption)}</caption><thead><tr>{top}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>"
+        f'<figure><figcaption>{escape(caption)}</figcaption><div class="scroll"><table>'
+        f"<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div></figure>"
     )
 
 
@@ -269,14 +271,20 @@ def _value(estimate: Estimate) -> str:
 def _interval(estimate: Estimate) -> str:
     if estimate.lower is None or estimate.upper is None:
         return ""
-    return f"{100 * estimate.lower:.2f} to {100 * estimate.upper:.2f} %"
+    return f"{numeral(100 * estimate.lower, '.2f')} to {numeral(100 * estimate.upper, '.2f')} %"
 
 
 def _signed(estimate: Estimate | None) -> str:
     if estimate is None or estimate.value is None:
         return ""
     half = f" ± {_half(estimate)}" if estimate.upper is not None else ""
-    return f"{100 * estimate.value:+.2f}{half} %"
+    return f"{numeral(100 * estimate.value, '+.2f')}{half} %"
+
+
+def _p(value: float, *, sign: bool = False) -> str:
+    """A p-value, with what it is to the number if asked."""
+    told = f"{value:.3f}"
+    return "< 0.001" if value < 0.001 else f"= {told}" if sign else told
 
 
 def _half(estimate: Estimate) -> str:

@@ -34,7 +34,16 @@ from pullarm.storage.postgres import (
     PostgresSummary,
     PostgresTrail,
 )
-from pullarm.storage.redis import RedisBoard, RedisEventSink, RedisEventSource, connect, keys
+from pullarm.storage.redis import (
+    RedisBoard,
+    RedisEventSink,
+    RedisEventSource,
+    connect,
+    keys,
+    reach,
+)
+from pullarm.storage.redis.facts import backlog
+from tests.services import empty_cluster
 
 
 @dataclass
@@ -130,7 +139,21 @@ async def redis_stream(redis_url: str) -> AsyncIterator[Stream]:
         await sink.aclose()
 
 
-@pytest.fixture(params=["memory", "redis"])
+@pytest.fixture
+async def cluster_stream(cluster_url: str) -> AsyncIterator[Stream]:
+    """One of a cluster's: entries of several have no order."""
+    async with reach(cluster_url) as client:
+        sink = RedisEventSink(client, shards=(0,))
+        first, second = (RedisEventSource(client, name, (0,)) for name in ("first", "second"))
+
+        async def length() -> int:
+            return (await backlog(client)).entries
+
+        yield Stream(sink, first, second, partial(empty_cluster, cluster_url), length)
+        await sink.aclose()
+
+
+@pytest.fixture(params=["memory", "redis", "cluster"])
 def stream(request: pytest.FixtureRequest) -> Stream:
     found: Stream = request.getfixturevalue(f"{request.param}_stream")
     return found
@@ -147,7 +170,13 @@ async def redis_board(redis_url: str) -> AsyncIterator[Board]:
         yield RedisBoard(redis)
 
 
-@pytest.fixture(params=["memory", "redis"])
+@pytest.fixture
+async def cluster_board(cluster_url: str) -> AsyncIterator[Board]:
+    async with reach(cluster_url) as client:
+        yield RedisBoard(client)
+
+
+@pytest.fixture(params=["memory", "redis", "cluster"])
 def board(request: pytest.FixtureRequest) -> Board:
     found: Board = request.getfixturevalue(f"{request.param}_board")
     return found

@@ -235,10 +235,10 @@ async def test_halt_survives_whatever_is_published(board: Board) -> None:
 
 async def test_a_rollback_holds_until_a_later_guard_epoch_begins(board: Board) -> None:
     await board.publish(_publication(1, [], complete=True))
-    assert await board.rolled_back_in(7) is None
-    await board.halt(7, State.ROLLED_BACK, 2)
+    assert await board.halted(7) is None
+    await board.halt(7, State.ROLLED_BACK, 2, "why: because")
     await board.halt(7, State.ROLLED_BACK, 1)
-    assert await board.rolled_back_in(7) == 2
+    assert await board.halted(7) == (State.ROLLED_BACK, 2, "why: because")
     assert (await board.versions([7]))[7].halt == "rolled_back"
     before = (await board.index()).change_no
     for epoch in (1, 2):
@@ -247,12 +247,13 @@ async def test_a_rollback_holds_until_a_later_guard_epoch_begins(board: Board) -
     assert (await board.index()).change_no == before
     await board.release(7, 3)
     assert (await _read(board)).halt is None
-    assert await board.rolled_back_in(7) is None
+    assert await board.halted(7) is None
     assert (await board.index()).change_no != before
     await board.halt(7, State.ROLLED_BACK, 3)
-    await board.halt(7, State.STOPPED)
+    await board.halt(7, State.STOPPED, 3, "over")
+    await board.halt(7, State.ROLLED_BACK, 4)
     assert (await _read(board)).halt is State.STOPPED
-    assert await board.rolled_back_in(7) is None
+    assert await board.halted(7) == (State.STOPPED, 3, "over")
 
 
 async def test_halt_is_forgotten(board: Board) -> None:

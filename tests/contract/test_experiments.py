@@ -203,10 +203,11 @@ async def test_what_schedules_owe_is_found(stores: Stores) -> None:
         "ends": {"end_at": start + 2 * day, "duration_days": 0.5},
         "long": {"duration_days": 3.0},
         "shipped": {"duration_days": 0.5},
+        "taken_back": {"duration_days": 0.5, "shipped": True},
         "stopped": {"duration_days": 0.5},
     }
     states = {"short": State.RUNNING, "ends": State.ROLLED_BACK, "long": State.RUNNING}
-    states |= {"shipped": State.SHIPPED, "stopped": State.STOPPED}
+    states |= {"shipped": State.SHIPPED, "taken_back": State.ROLLED_BACK, "stopped": State.STOPPED}
     for key, plan in plans.items():
         new = draft(key)
         new = replace(new, spec=replace(new.spec, **plan))

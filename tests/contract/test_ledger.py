@@ -100,14 +100,14 @@ async def test_result_tells_what_was_new(scene: Scene) -> None:
     known = scene.make.token(scene.first)
     new, early = scene.make.token(other), scene.make.token(other)
     result = await scene.fold(scene.make.decision(known), scene.make.reward(early))
-    assert result == FoldResult((scene.first, other), 1, 1)
+    assert result == FoldResult({scene.first: 1, other: 1}, 1, 1)
     result = await scene.fold(
         scene.make.decision(known),
         scene.make.decision(early),
         scene.make.decision(new),
         scene.make.reward(new),
     )
-    assert result == FoldResult((scene.first, other), 2, 1)
+    assert result == FoldResult({scene.first: 2, other: 2}, 2, 1)
 
 
 async def test_reward_before_its_decision_makes_a_stub_that_is_completed_without_learning_twice(
@@ -307,7 +307,7 @@ async def test_experiments_in_one_batch_are_kept_apart(scene: Scene) -> None:
         *map(scene.make.decision, tokens), scene.make.reward(tokens[0], credit=0.5), tokens[1]
     )
     numbers = list(scene.numbers.values())
-    assert result.experiments == tuple(numbers)
+    assert result.folds == dict.fromkeys(numbers, 1)
     assert await scene.posterior(numbers[0]) == {(THOMPSON, numbers[0], _HOUR): (1, 500_000)}
     assert await scene.posterior(numbers[1]) == {}
     assert await scene.posterior(numbers[2]) == {(THOMPSON, numbers[2], _HOUR): (1, 0)}

@@ -13,7 +13,7 @@ from pullarm.domain.ports import CallerBoard, SessionStore, TokenStore
 from pullarm.storage.memory import MemoryCallers, MemoryTokens
 from pullarm.storage.postgres import Database, PostgresTokens
 from pullarm.storage.postgres.times import at
-from pullarm.storage.redis import RedisCallers, connect
+from pullarm.storage.redis import RedisCallers, connect, reach
 from tests.ledger_events import START_MS
 
 HOUR_MS = 3_600_000
@@ -122,7 +122,13 @@ async def redis_callers(redis_url: str) -> AsyncIterator[CallerBoard]:
         yield RedisCallers(redis)
 
 
-@pytest.fixture(params=["memory", "redis"])
+@pytest.fixture
+async def cluster_callers(cluster_url: str) -> AsyncIterator[CallerBoard]:
+    async with reach(cluster_url) as client:
+        yield RedisCallers(client)
+
+
+@pytest.fixture(params=["memory", "redis", "cluster"])
 def callers(request: pytest.FixtureRequest) -> CallerBoard:
     found: CallerBoard = request.getfixturevalue(f"{request.param}_callers")
     return found

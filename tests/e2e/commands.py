@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from cli.platform import OWN_KEYS, OWN_SERVERS
+from cli.platform import OWN
 from cli.remote import TOKEN
 
 
@@ -26,7 +26,7 @@ async def started(
     *arguments: str, given: Mapping[str, str] | None = None
 ) -> AsyncIterator[Process]:
     """A command that runs without servers, keys and token of the user's own, killed where the block ends first."""
-    own = {*OWN_SERVERS, *OWN_KEYS, TOKEN}
+    own = {*OWN, TOKEN}
     environment = {name: os.environ[name] for name in os.environ.keys() - own}
     process = await asyncio.create_subprocess_exec(
         sys.executable,

@@ -49,11 +49,11 @@ class Watched:
 
 
 @asynccontextmanager
-async def watching(*, workers: int = 1) -> AsyncIterator[Watched]:
+async def watching(*, workers: int = 1, redis_url: str = "") -> AsyncIterator[Watched]:
     """A platform of one file's own, because its processes do not survive."""
     said = Said()
     with temporary_state() as folder:
-        async with upstream.running(folder, said, workers=workers) as platform:
+        async with upstream.running(folder, said, workers=workers, redis_url=redis_url) as platform:
             yield Watched(platform=platform, said=said)
 
 

@@ -1,7 +1,6 @@
 import asyncio
 import os
 import signal
-import ssl
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Iterator
@@ -12,8 +11,8 @@ import httpx
 import pytest
 
 from pullarm.free_port import free_port
-
-TLS = Path(__file__).resolve().parents[1] / "fixtures" / "tls"
+from pullarm.tls import CLIENT, SERVER
+from tests.tls import CA, FOLDER, OTHER_CA, files, put, replace, shown
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -144,20 +143,25 @@ async def test_a_refusal_names_the_fields_and_an_absent_control_plane_the_option
     assert "--control-url" in away[2]
 
 
-async def test_over_tls_with_a_certificate_that_is_trusted(
-    tmp_path: Path, database_url: str, redis_url: str, port: int
+async def test_over_tls_by_who_presents_a_certificate_and_with_one_that_is_renewed(
+    tmp_path: Path, database_url: str, redis_url: str, port: int, token: str
 ) -> None:
-    files = {
-        "PULLARM_TLS_CERTIFICATE": str(TLS / "certificate.pem"),
-        "PULLARM_TLS_KEY": str(TLS / "key.pem"),
-    }
-    trusted = ssl.create_default_context(cafile=files["PULLARM_TLS_CERTIFICATE"])
-    async with (
-        control(tmp_path, database_url, redis_url, port, **files),
-        httpx.AsyncClient(verify=trusted, trust_env=False) as client,
-    ):
-        answer = await client.get(f"https://127.0.0.1:{port}/healthz")
-        assert answer.json() == {"status": "alive"}
+    tls = files(tmp_path, client_ca=CA)
+    server = dict(zip(SERVER, map(str, tls), strict=True))
+    paths = (CA, FOLDER / "client.pem", FOLDER / "client.key")
+    client = dict(zip(CLIENT, map(str, paths), strict=True))
+    here = {"PULLARM_CONTROL_URL": f"https://127.0.0.1:{port}", "PULLARM_TOKEN": token}
+    async with control(tmp_path, database_url, redis_url, port, **server):
+        names = ("client", "stranger", "")
+        assert [await shown(port, present=name) for name in names] == ["server", None, None]
+        listed, refused = await run("status", **here, **client), await run("status", **here)
+        assert (listed[0], "no experiment yet" in listed[1]) == (0, True)
+        assert (refused[0], "does not answer" in refused[2]) == (1, True)
+        put(tls, "renewed")
+        assert await shown(port, present="client") == "renewed"
+        assert tls.client_ca is not None
+        replace(tls.client_ca, OTHER_CA.read_bytes())
+        assert [await shown(port, present=name) for name in names] == [None, "renewed", None]
 
 
 async def test_a_taken_port_is_named(

@@ -54,7 +54,7 @@ async def test_log_is_what_was_answered_and_is_sound(
     logs = []
     for log_format in ("parquet", "csv", "jsonl"):
         path = tmp_path / f"log.{log_format}"
-        ended = await export(platform, key, "--format", log_format, "--out", str(path))
+        ended = await export(platform, key, "--out", str(path))
         assert (ended.status, ended.output) == (0, ""), ended.errors
         checked = await pullarm("check-log", str(path))
         assert checked.status == 0, checked.output + checked.errors
@@ -112,11 +112,11 @@ async def test_what_a_policy_had_learned_is_read_back_for_an_estimate(
     assert (await export(platform, key, "--out", str(path))).status == 0
     folder = str(tmp_path)
     assert (await pullarm("replay", "load", "--log", str(path), "--out", folder)).status == 0
+    wanted = ("--log", folder, "--out", posterior)
+    where = ("--state", str(platform.settings.state))
+    written = await pullarm("replay", "posteriors", key, *wanted, *where)
+    assert written.status == 0, written.errors
     for policy, within in (("thompson", 1e-6), ("egreedy", 0.0), ("ucb", 0.0)):
-        wanted = ("--log", folder, "--policy", policy, "--out", posterior)
-        where = ("--state", str(platform.settings.state))
-        written = await pullarm("replay", "posteriors", key, *wanted, *where)
-        assert written.status == 0, written.errors
         asked = ("--policy", policy, "--posterior", posterior, "--logged-by", policy, "--json")
         ended = await pullarm("replay", "evaluate", folder, *asked)
         found = json.loads(ended.output)["findings"]
@@ -160,7 +160,8 @@ async def test_what_cannot_be_exported_is_told(
 ) -> None:
     key, missing = served[0], str(tmp_path / "missing" / "log.csv")
     for arguments, said in (
-        ((key,), "--out: is needed with parquet"),
+        ((key, "--format", "parquet"), "--out: is needed with parquet"),
+        ((key, "--out", "log.txt"), "--out: log.txt ends in none of .parquet, .csv, .jsonl"),
         (("nothing", "--format", "csv"), "there is no experiment 'nothing'"),
         ((key, "--format", "csv", "--since", "soon"), "--since: 'soon' is no ISO time"),
         ((key, "--format", "csv", "--out", missing), "cannot be written: No such file"),

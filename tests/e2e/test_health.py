@@ -12,7 +12,7 @@ import httpx
 import pytest
 from grpc_health.v1 import health_pb2
 
-from cli.platform import OWN_KEYS, OWN_SERVERS, Platform, Settings
+from cli.platform import OWN, Platform, Settings
 from pullarm.free_port import free_port
 from pullarm.v1 import selection_pb2 as pb
 from pullarm.v1.selection_pb2_grpc import SelectionServiceStub
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.timeout(150)
 
 @pytest.fixture
 async def platform(state_folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Platform]:
-    for name in (*OWN_SERVERS, *OWN_KEYS):
+    for name in OWN:
         monkeypatch.delenv(name, raising=False)
     async with AsyncExitStack() as stack:
         port = stack.enter_context(free_port("127.0.0.1"))

@@ -200,6 +200,20 @@ async def test_program_that_cannot_be_started_again_is_named_and_tried_until_it_
     await supervisor.stop()
 
 
+async def test_a_retired_program_is_gone_for_good_and_its_name_is_free(
+    supervisor: Supervisor,
+) -> None:
+    await supervisor.start(idle("old"), idle("other"))
+    before = supervisor.pids()
+    await supervisor.retire("old")
+    assert supervisor.pids() == {"other": before["other"]}
+    assert not Path(f"/proc/{before['old']}").exists()
+    await supervisor.start(idle("old"))
+    os.kill(supervisor.pids()["old"], signal.SIGKILL)
+    await until(lambda: supervisor.pids().keys() == {"old", "other"})  # supervised like the first
+    assert supervisor.pids()["other"] == before["other"]
+
+
 async def test_program_runs_on_where_it_cannot_be_noted(tmp_path: Path) -> None:
     said: list[str] = []
     state = open_state(tmp_path)

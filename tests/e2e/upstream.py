@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from itertools import count
 from pathlib import Path
@@ -12,9 +12,10 @@ from typing import Any
 import httpx
 import pytest
 
-from cli.platform import OWN_KEYS, OWN_SERVERS, Platform, Settings
+from cli.platform import OWN, Platform, Settings
 from pullarm.client import Client, Selection
 from pullarm.domain.errors import NotFound, Unavailable
+from pullarm.tls import Trust
 
 PATIENCE_S = 60.0
 """How long a test waits for what has to come in the end; nothing is said of how soon."""
@@ -25,14 +26,23 @@ _numbers = count(1)
 
 @asynccontextmanager
 async def running(
-    folder: Path, report: Callable[[str], None] = print, *, workers: int = 1
+    folder: Path,
+    report: Callable[[str], None] = print,
+    *,
+    workers: int = 1,
+    redis_url: str = "",
+    given: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Platform]:
-    """A platform with servers and keys of its own, on free ports."""
-    settings = Settings(state=folder, workers=workers, grpc_port=0, http_port=0)
+    """A platform with servers and keys of its own, on free ports; with these variables."""
+    settings = Settings(
+        state=folder, workers=workers, redis_url=redis_url, grpc_port=0, http_port=0
+    )
     async with AsyncExitStack() as stack:
         with pytest.MonkeyPatch.context() as patch:
-            for name in (*OWN_SERVERS, *OWN_KEYS):
+            for name in OWN:
                 patch.delenv(name, raising=False)
+            for name, value in (given or {}).items():
+                patch.setenv(name, value)
             platform = await stack.enter_async_context(Platform(settings, report))
         yield platform
 
@@ -50,6 +60,7 @@ def http(platform: Platform, base: str = "") -> httpx.AsyncClient:
     return httpx.AsyncClient(
         base_url=base or platform.http_url,
         headers={"Authorization": f"Bearer {platform.token}"},
+        verify=platform.trust.context() if platform.trust else True,
         trust_env=False,
         timeout=30,
     )
@@ -125,10 +136,10 @@ async def _asked(
 
 
 @asynccontextmanager
-async def fleet(address: str) -> AsyncIterator[Fleet]:
+async def fleet(address: str, trust: Trust | None = None) -> AsyncIterator[Fleet]:
     """CONNECTIONS clients."""
     async with AsyncExitStack() as stack:
-        clients = [Client(address, timeout_s=10) for _ in range(CONNECTIONS)]
+        clients = [Client(address, trust=trust, timeout_s=10) for _ in range(CONNECTIONS)]
         yield Fleet([await stack.enter_async_context(client) for client in clients])
 
 

@@ -10,6 +10,7 @@ from pullarm.domain.alert import Alert, Level
 from pullarm.domain.errors import ConfigurationError
 from pullarm.storage.postgres import Database
 from pullarm.storage.postgres.alerts import PostgresAlerts
+from pullarm.storage.postgres.times import at
 from tests.builders import FixedClock
 from tests.receivers import MailServer, WebHook, listening
 from workers.alerting import FIRST_PAUSE_S, MOST_ATTEMPTS, Alerting, Channels
@@ -43,9 +44,7 @@ async def test_each_channel_takes_what_its_level_says(outbox: PostgresAlerts) ->
             PULLARM_ALERT_MAIL_TO="a@example.org, b@example.org",
         )
         for level in Level:
-            await outbox.put(
-                replace(ALERT, key=f"key {level}", level=level), to.levels, clock.now_ms
-            )
+            await outbox.put(replace(ALERT, key=f"key {level}", level=level), at(clock.now_ms))
         alerting = Alerting(outbox, to, clock)
         assert await alerting.deliver() == 3
         assert await alerting.deliver() == 0
@@ -63,7 +62,7 @@ async def test_the_same_is_not_told_again_for_hours(outbox: PostgresAlerts) -> N
         to = channels(PULLARM_ALERT_WEBHOOK=hook.url)
         for hours in (0, 1, 5, 7):
             now_ms = clock.now_ms + hours * HOUR_MS
-            await outbox.put(ALERT, to.levels, now_ms)
+            await outbox.put(ALERT, at(now_ms))
         clock.now_ms += 8 * HOUR_MS
         assert await Alerting(outbox, to, clock).deliver() == 2
 
@@ -79,7 +78,7 @@ async def test_what_is_not_taken_is_tried_again_and_given_up_in_the_end(
             PULLARM_ALERT_MAIL_FROM="pullarm@example.org",
             PULLARM_ALERT_MAIL_TO="a@example.org",
         )
-        await outbox.put(ALERT, to.levels, clock.now_ms)
+        await outbox.put(ALERT, at(clock.now_ms))
         alerting = Alerting(outbox, to, clock)
         assert await alerting.deliver() == 0
         hook.status = 200
@@ -101,14 +100,32 @@ async def test_a_server_that_is_not_there_only_delays(outbox: PostgresAlerts) ->
     async with listening(hook):
         pass
     to = channels(PULLARM_ALERT_WEBHOOK=hook.url)
-    await outbox.put(ALERT, to.levels, clock.now_ms)
+    await outbox.put(ALERT, at(clock.now_ms))
     assert await Alerting(outbox, to, clock).deliver() == 0
+
+
+async def test_a_password_that_mail_servers_cannot_be_told_is_a_failed_try(
+    outbox: PostgresAlerts, caplog: pytest.LogCaptureFixture
+) -> None:
+    mails, clock = MailServer(), FixedClock()
+    async with listening(mails):
+        to = channels(
+            PULLARM_ALERT_SMTP=mails.url.replace("//", "//user:p%C3%A4ss@"),
+            PULLARM_ALERT_MAIL_FROM="pullarm@example.org",
+            PULLARM_ALERT_MAIL_TO="a@example.org",
+        )
+        await outbox.put(ALERT, at(clock.now_ms))
+        assert await Alerting(outbox, to, clock).deliver() == 0
+    (line,) = [r.message for r in caplog.records if r.levelno == logging.WARNING]
+    assert line.startswith("alert 1 is not taken by mail: 'ascii' codec can't encode")
 
 
 @pytest.mark.parametrize(
     ("variables", "named"),
     [
         ({"PULLARM_ALERT_WEBHOOK": "slack.com/hook"}, "PULLARM_ALERT_WEBHOOK is no address"),
+        ({"PULLARM_ALERT_WEBHOOK": "http://[::1/hook"}, "PULLARM_ALERT_WEBHOOK is no address"),
+        ({"PULLARM_ALERT_SMTP": "smtp://a:99999"}, "PULLARM_ALERT_SMTP is no address"),
         (
             {"PULLARM_ALERT_WEBHOOK": "http://a", "PULLARM_ALERT_WEBHOOK_LEVEL": "loud"},
             "PULLARM_ALERT_WEBHOOK_LEVEL is 'loud'; give one of info, warning, critical",

@@ -7,14 +7,15 @@ from pathlib import Path
 import grpc
 import pytest
 
+from control.recommendations import Serving as Upstream
 from pullarm.client import Choice, Client
 from pullarm.domain.errors import InvalidInput, NotFound, Unavailable
-from pullarm.environment import Tls
+from pullarm.tls import Trust
+from pullarm.v1 import selection_pb2 as pb
 from tests.ledger_events import START_MS
 from tests.serving_parts import DECISION_ID, Server, serving
+from tests.tls import CA, files
 
-FOLDER = Path(__file__).resolve().parents[1] / "fixtures" / "tls"
-TLS = Tls(FOLDER / "certificate.pem", FOLDER / "key.pem")
 NOW = datetime.fromtimestamp(START_MS / 1000, UTC)
 
 
@@ -31,14 +32,26 @@ async def client(server: Server) -> AsyncIterator[Client]:
 
 
 async def test_over_tls_with_a_certificate_that_is_trusted(tmp_path: Path) -> None:
-    async with serving(tmp_path, tls=TLS) as server:
-        trusted = grpc.ssl_channel_credentials(TLS.certificate.read_bytes())
-        async with Client(server.address, credentials=trusted, timeout_s=5) as client:
-            assert (await client.select("exp_7", "user", ["two"])).arm_id == "two"
-        for credentials in (None, grpc.ssl_channel_credentials()):
-            async with Client(server.address, credentials=credentials, timeout_s=5) as client:
+    async with serving(tmp_path, tls=files(tmp_path)) as server:
+        for name in ("", "localhost"):
+            believed = Trust(server_ca=CA, name=name)
+            async with Client(server.address, trust=believed, timeout_s=5) as client:
+                assert (await client.select("exp_7", "user", ["two"])).arm_id == "two"
+        for trust in (None, Trust(), Trust(server_ca=CA, name="pullarm.example")):
+            async with Client(server.address, trust=trust, timeout_s=5) as client:
                 with pytest.raises(Unavailable):
                     await client.select("exp_7", "user", ["two"])
+
+
+async def test_the_example_upstream_asks_over_tls_where_it_is_told_whom_to_trust(
+    tmp_path: Path,
+) -> None:
+    async with serving(tmp_path, tls=files(tmp_path)) as server:
+        async with Upstream(server.address, trust=Trust(server_ca=CA)) as upstream:
+            assert (await upstream.select("exp_7", "user", slots=1)).reason == "ASSIGNED"
+        async with Upstream(server.address) as upstream:
+            with pytest.raises(Unavailable):
+                await upstream.select("exp_7", "user", slots=1)
 
 
 async def test_selection_says_what_was_decided(server: Server, client: Client) -> None:
@@ -112,3 +125,29 @@ async def test_server_that_is_not_there_is_unavailable() -> None:
     async with Client("127.0.0.1:1", timeout_s=2) as client:
         with pytest.raises(Unavailable):
             await client.select("exp_7", "user")
+
+
+async def test_calls_that_a_stopping_server_cancels_are_made_again() -> None:
+    """As it does with those that reach it just then, which it has not looked at."""
+    asked = []
+
+    async def select(request: bytes, context: "grpc.aio.ServicerContext[bytes, bytes]") -> bytes:
+        asked.append(request)
+        if len(asked) < 3:
+            await context.abort(grpc.StatusCode.CANCELLED, "")
+        return pb.SelectResponse(policy="control").SerializeToString()
+
+    server = grpc.aio.server()
+    handler = grpc.method_handlers_generic_handler(
+        "pullarm.v1.SelectionService", {"Select": grpc.unary_unary_rpc_method_handler(select)}
+    )
+    server.add_generic_rpc_handlers((handler,))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        async with Client(f"127.0.0.1:{port}", timeout_s=5) as client:
+            assert (await client.select("exp_7", "user", ["two"])).policy == "control"
+        assert len(asked) == 3
+        assert len(set(asked)) == 1
+    finally:
+        await server.stop(None)

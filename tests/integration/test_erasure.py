@@ -27,6 +27,7 @@ from pullarm.storage.postgres.retention import PostgresRetention
 from replay.log_file import log_rows
 from tests.builders import experiment
 from tests.integration.ledger_scene import LedgerScene, ledger_scene
+from tests.integration.retention_scene import RetentionScene
 from tests.ledger_events import HOUR_MS, START_MS, Event, Events, some_rewards
 
 ADMIN = Author("admin (tok_1)", "test", "request 17")
@@ -66,7 +67,7 @@ def visits(make: Events, of: Experiment, users: Sequence[str], count: int = 40) 
     return random.sample(events, len(events))
 
 
-async def traces(scene: LedgerScene, *marks: object) -> list[str]:
+async def traces(scene: LedgerScene | RetentionScene, *marks: object) -> list[str]:
     """The tables that have a row with any of these in it."""
     found: list[str] = []
     async with scene.database.connection() as connection:

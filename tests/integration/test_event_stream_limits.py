@@ -9,7 +9,7 @@ from pullarm.storage.redis import RedisEventSink, RedisEventSource, connect
 async def test_a_backlog_beyond_its_limit_is_refused_until_it_is_folded(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pullarm.storage.redis.events._MEASURE_EVERY_S", 0.0)
+    monkeypatch.setattr("pullarm.storage.redis.stream._MEASURE_EVERY_S", 0.0)
     redis = connect(redis_url)
     sink = RedisEventSink(redis, max_backlog_bytes=200_000)
     source = RedisEventSource(redis, "worker")

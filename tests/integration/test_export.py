@@ -162,6 +162,36 @@ async def test_rewards_of_a_slot_are_joined_as_they_count(scene: Scene) -> None:
     assert [row.voided for row in by_uid.values()].count(True) == 1
 
 
+async def test_rewards_come_with_the_decisions_that_are_sought(scene: Scene) -> None:
+    """What others earned meanwhile, of this experiment or of another, is no row's."""
+    experiment, other = await scene.experiment("mine"), await scene.experiment("theirs")
+    make = scene.make
+    numbers = [experiment.number, other.number]
+    tokens = [
+        make.token(numbers[n % 4 == 3], at_ms=START_MS + n, acting=1 + n % 2) for n in range(24)
+    ]
+    await scene.fold(*map(make.decision, tokens), *map(make.reward, tokens))
+    mine = [t for t in tokens if t.experiment == experiment.number and t.assigned == 1]
+    pages = scene.export.pages(experiment, ["reward"], DecisionFilter(policy=1))
+    rows = [row async for page in pages for row in log_rows(page)]
+    assert [row.decision_uid for row in rows] == [token.uid.hex() for token in mine]
+    assert [row.rewards["reward"].count for row in rows] == [1] * len(mine)
+
+
+async def test_reader_that_goes_away_leaves_no_connection_in_use(database_url: str) -> None:
+    """The page after is being read meanwhile."""
+    async with Database(database_url, max_connections=1, patience_s=5.0) as database:
+        scene = Scene(database)
+        experiment = await scene.experiment("left")
+        tokens = [scene.make.token(experiment.number) for _ in range(9)]
+        await scene.fold(*map(scene.make.decision, tokens))
+        pages = scene.export.pages(experiment, ["reward"])
+        assert len(await anext(pages)) == 3
+        await pages.aclose()
+        async with database.connection() as connection:
+            assert not connection.is_in_transaction()
+
+
 async def test_candidates_that_are_not_listed_in_the_event(scene: Scene) -> None:
     """All arms; only a hash of them; none known, where control stands in for the policy."""
     experiment = await scene.experiment("candidates")

@@ -1,15 +1,26 @@
 """Guardrails as they run: the real job on PostgreSQL and Valkey, over days of counters, on a clock of its own."""
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from functools import partial
 
 import pytest
 
+from pullarm.domain.audit import Author
+from pullarm.domain.errors import Unavailable
 from pullarm.domain.experiment import State
 from pullarm.domain.guardrail import Verdict
+from pullarm.domain.transitions import edited
+from pullarm.storage.postgres import Database
+from pullarm.storage.postgres.guardrails import Owed, PostgresGuardrails
+from pullarm.storage.redis import RedisBoard
 from tests.guarding import Fault, Guarded, day, failing, guarding
 from tests.ledger_events import START_MS
+from tests.publishing import Scene
+from tests.services import reachable
 from tests.statistics.guardrails import CHECK_S
+from workers.guard import Guard
 
 EVERY_6_HOURS = range(71, day(13.9), 72)
 MINUTES = 5
@@ -135,6 +146,79 @@ async def test_resumed_it_goes_on_and_the_fourth_rollback_stops_it(guarded: Guar
     ]
 
 
+class ChangedMeanwhile(PostgresGuardrails):
+    """Finds what is owed; then somebody changes the experiment."""
+
+    def __init__(self, database: Database, change: Callable[[], Awaitable[object]]) -> None:
+        super().__init__(database)
+        self._change = change
+
+    async def owed(self, due_ms: int, now_ms: int) -> list[Owed]:
+        found = await super().owed(due_ms, now_ms)
+        await self._change()
+        return found
+
+
+async def test_an_epoch_that_began_meanwhile_is_not_judged_by_the_one_before(
+    guarded: Guarded,
+) -> None:
+    async def heavier() -> None:
+        spec = (await guarded.now()).spec
+        policies = tuple(replace(each, weight=1.0 + n) for n, each in enumerate(spec.policies))
+        plan = partial(edited, spec=replace(spec, policies=policies))
+        await guarded.lifecycle.revise("guarded", plan, Author("somebody", "test"))
+
+    await guarded.serve(0, 12, Fault(0, errors=0.5))
+    guarded.scene.clock.now_ms = START_MS + 12 * CHECK_S * 1000
+    scene = guarded.scene
+    store = ChangedMeanwhile(scene.database, heavier)
+    guard = Guard(store, guarded.lifecycle, scene.board, scene.clock)
+    assert await guard.check_due() == 0
+    now = await guarded.now()
+    assert (now.state, now.guard_epoch) == (State.RUNNING, 2)
+    assert await store.rollbacks(1) == []
+    assert await guarded.served() == "ASSIGNED"
+
+
+class LosesPostgres(RedisBoard):
+    """Halts, and then PostgreSQL is away."""
+
+    def __init__(self, scene: Scene, database_url: str) -> None:
+        super().__init__(scene.redis)
+        self._url = database_url
+
+    async def halt(self, number: int, state: State, guard_epoch: int = 0, note: str = "") -> None:
+        await super().halt(number, state, guard_epoch, note)
+        await reachable(self._url, so=False)
+
+
+async def test_a_rollback_is_on_record_though_postgres_went_away_when_users_were_told(
+    guarded: Guarded, database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    scene = guarded.scene
+    board = LosesPostgres(scene, database_url)
+    guard = Guard(guarded.store, guarded.lifecycle, board, scene.clock)
+    await guarded.serve(0, 12, Fault(0, errors=0.5))
+    scene.clock.now_ms = START_MS + 12 * CHECK_S * 1000
+    with pytest.raises(Unavailable):
+        await guard.check_due()
+    assert await guarded.served() == "ROLLED_BACK"
+    await reachable(database_url, so=True)
+    await scene.publisher.audit()
+    assert (await guarded.now()).state is State.ROLLED_BACK
+    assert await guarded.store.rollbacks(1) == []
+
+    scene.clock.now_ms += CHECK_S * 1000
+    assert await guard.check_due() == 0
+    (rollback,) = await guarded.store.rollbacks(1)
+    assert [check.guardrail for check in rollback.evidence] == ["error_rate"]
+    assert await guarded.store.count_rollbacks(1, 2) == 1
+    async with scene.database.connection() as connection:
+        told = await connection.fetchval("SELECT count(*) FROM alert WHERE key LIKE 'rollback %'")
+    assert told == 1
+    assert "GUARDRAIL FAIL experiment=exp_guarded guardrail=error_rate" in caplog.text
+
+
 async def test_silence_is_unknown_and_never_a_pass(guarded: Guarded) -> None:
     await guarded.serve(0, 12)
     checks = await guarded.check(11)
@@ -143,6 +227,21 @@ async def test_silence_is_unknown_and_never_a_pass(guarded: Guarded) -> None:
     assert {each.check.verdict for each in checks.values()} == {Verdict.UNKNOWN}
     assert checks["error_rate"].check.why == "nothing was heard for 2700 s"
     assert await guarded.served() == "ASSIGNED"
+
+
+async def test_what_stays_amiss_is_told_though_the_same_was_told_shortly_before(
+    guarded: Guarded,
+) -> None:
+    await guarded.serve(0, 12)
+    await guarded.serve(21, 4)
+    told = []
+    for check in (11, 20, 24, 40, 41, 92, 93, 94, 170, 250):
+        await guarded.check(check)
+        async with guarded.scene.database.connection() as connection:
+            sql = "SELECT count(*) FROM alert WHERE key LIKE '% error_rate unknown'"
+            told.append(await connection.fetchval(sql))
+    # Silent from 20 on, heard at 24, silent from 40 on: told again six hours after 20, and then no more.
+    assert told == [0, 1, 1, 1, 1, 1, 2, 2, 2, 2]
 
 
 async def test_a_check_is_made_once_and_a_missed_one_made_up_for(guarded: Guarded) -> None:

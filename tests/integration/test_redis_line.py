@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable
+from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
@@ -165,6 +166,23 @@ async def test_board_is_read_again_after_its_server_was_killed(state_folder: Pat
         assert await answered(board) == before[0]
         assert (await board.versions([7]), await board.read(7, None)) == before[1:]
         assert (await redis.info("server"))["process_id"] != first
+
+
+@pytest.mark.parametrize("count", [0, 2])
+async def test_primary_that_is_demoted_is_left(state_folder: Path, count: int) -> None:
+    async with (
+        embedded_services(state_folder, Wanted(postgres=False), print) as addresses,
+        connect(addresses["REDIS_URL"]) as redis,
+    ):
+        keeper, write = LineKeeper(redis), packed(("SET", "a", "1"))
+        line = await keeper.open()
+        await redis.replicaof("127.0.0.1", 1)
+        with suppress(Unavailable):
+            answers = await line.send(write * max(count, 1), count)
+            assert str(answers[0]).startswith("READONLY")
+        assert line.lost
+        await redis.replicaof("NO", "ONE")
+        assert await keeper.ask(write) == [b"OK"]
 
 
 async def test_halt_is_read_on_a_connection_that_was_killed_while_idle(redis: Redis) -> None:

@@ -56,6 +56,16 @@ async def test_emptied_redis_has_all_of_it_and_the_marker_and_the_halt(scene: Sc
     assert (await scene.board.versions([stopped.number]))[stopped.number].halt == State.STOPPED
 
 
+async def test_a_halt_of_an_epoch_that_cannot_be_read_holds_up_nobody(scene: Scene) -> None:
+    """What it was rolled back in is not known; the ledger knows of no rollback, and so it ends."""
+    running = await scene.running("a")
+    await scene.publisher.audit()
+    await scene.redis.set(keys.halt(running.number), b"rolled_back:x")
+    assert (await scene.served(running.number)).standing.name == "ROLLED_BACK"
+    await scene.publisher.audit()
+    assert (await scene.served(running.number)).standing.name == "ASSIGNED"
+
+
 async def test_experiment_that_another_process_keeps_is_told(scene: Scene) -> None:
     kept, free = await scene.running("a"), await scene.running("b")
     async with PostgresPublications(scene.database).owning(kept.number) as publishing:

@@ -15,11 +15,11 @@ from pullarm.domain.errors import Conflict, InvalidInput, NotFound, Refused, Una
 from pullarm.domain.experiment import Aggregation, Exposure
 from pullarm.domain.rollup import Span
 from pullarm.storage.postgres import Database, PostgresLedger, PostgresSummary, PostgresUserGroups
-from pullarm.storage.postgres.export import PostgresExport
 from pullarm.storage.postgres.retention import PostgresRetention
 from pullarm.storage.postgres.times import at
 from tests.integration.retention_scene import DAY_MS, FIRST, RetentionScene
 from tests.ledger_events import HOUR_MS, START_MS, batch
+from workers.archive import Archiving
 from workers.retention import due, remove_old
 
 
@@ -193,6 +193,21 @@ async def test_reward_that_came_too_late_to_count_costs_no_past(scene: Retention
         await scene.history.posterior(number, 0)
 
 
+async def test_day_goes_whose_rows_came_before_the_last_of_the_day_before(
+    scene: RetentionScene,
+) -> None:
+    number, make = (await scene.experiment()).number, scene.make
+    old, young = make.token(number), make.token(number, at_ms=START_MS + DAY_MS)
+    await scene.fold(make.decision(old))
+    await scene.fold(make.decision(young))
+    await scene.fold(make.reward(old))
+    was = await scene.history.posterior(number, 3)
+    for day in range(2):
+        await scene.retention.remove(FIRST + timedelta(days=day), START_MS)
+    assert await scene.history.posterior(number, 3) == was
+    assert await scene.verify(number) == []
+
+
 async def test_removed_decision_and_publication_say_that_retention_removed_them(
     scene: RetentionScene,
 ) -> None:
@@ -304,31 +319,18 @@ async def test_days_that_are_due_and_days_that_are_too_few(scene: RetentionScene
             make.decision(make.token(experiment.number, at_ms=START_MS + day * DAY_MS))
         )
     now_ms = START_MS + 12 * DAY_MS + HOUR_MS
+    archiving = Archiving(scene.database, "")
     assert [d.day for d in await due(scene.retention, 9, now_ms)] == [
         FIRST + timedelta(days=day) for day in range(3)
     ]
     with pytest.raises(InvalidInput, match=f"8 are too few: {experiment.id} has .* at least 9"):
         await due(scene.retention, 8, now_ms)
-    assert await remove_old(scene.retention, 9, lambda: now_ms) == 3
-    assert await remove_old(scene.retention, 9, lambda: now_ms) == 0
+    assert await remove_old(scene.retention, archiving, 9, lambda: now_ms) == 3
+    assert await remove_old(scene.retention, archiving, 9, lambda: now_ms) == 0
     assert await scene.count("decision") == 2
     async with scene.retention.alone():
         with pytest.raises(Conflict, match="another process is removing days"):
-            await remove_old(scene.retention, 9, lambda: now_ms)
-
-
-async def test_export_says_from_when_on_it_has_rows(scene: RetentionScene) -> None:
-    experiment, make = await scene.experiment(), scene.make
-    export = PostgresExport(scene.database)
-    for day in range(2):
-        await scene.fold(
-            make.decision(make.token(experiment.number, at_ms=START_MS + day * DAY_MS))
-        )
-    assert await export.reaches_back_to() is None
-    await scene.retention.remove(FIRST, START_MS)
-    assert await export.reaches_back_to() == at(START_MS + DAY_MS)
-    (page,) = [p async for p in export.pages(experiment, [])]
-    assert page["decided_at"].to_pylist() == [at(START_MS + DAY_MS)]
+            await remove_old(scene.retention, archiving, 9, lambda: now_ms)
 
 
 async def test_day_is_made_while_folds_are_open_and_folds_while_it_is_made(

@@ -35,8 +35,8 @@ async def test_series_arms_and_cohorts(small: Small) -> None:
     series = PostgresSeries(small.scene.database)
     start = (await small.scene.found(small.number)).created_at
     hour = timedelta(hours=1)
-    one = Counts(serves=1, rewarded=0, credit_micro=0, squared_micro=0)
-    half = Counts(serves=2, rewarded=1, credit_micro=500_000, squared_micro=500_000**2)
+    one = Counts(serves=1, rewarded=0, credit_micro=0)
+    half = Counts(serves=2, rewarded=1, credit_micro=500_000)
     two = replace(one, serves=2)
     everything = Span(since=start, until=start + 24 * hour)
     points = await series.timeseries(small.number, everything, Grain.HOUR)
@@ -59,7 +59,7 @@ async def test_series_arms_and_cohorts(small: Small) -> None:
         (3, 1): one,
         (4, 1): one,
         (9, 2): two,
-        (8, 2): replace(two, rewarded=1, credit_micro=1_000_000, squared_micro=1_000_000**2),
+        (8, 2): replace(two, rewarded=1, credit_micro=1_000_000),
         (7, 4): two,
     }
     every_arm = await series.arms(small.number, everything)

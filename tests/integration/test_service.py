@@ -153,10 +153,10 @@ async def test_batch_in_which_all_is_refused_is_answered(
     server: Server, stub: "SelectionServiceAsyncStub"
 ) -> None:
     selections = await stub.SelectBatch(
-        pb.SelectBatchRequest(requests=[pb.SelectRequest()] * 3), timeout=5
+        pb.SelectBatchRequest(requests=[pb.SelectRequest()] * 3), timeout=30
     )
     rewards = await stub.RewardBatch(
-        pb.RewardBatchRequest(requests=[pb.RewardRequest()] * 3), timeout=5
+        pb.RewardBatchRequest(requests=[pb.RewardRequest()] * 3), timeout=30
     )
     for results in (selections.results, rewards.results):
         assert [result.error.code for result in results] == [3, 3, 3]
@@ -324,7 +324,7 @@ async def test_call_past_its_deadline_is_not_stored(server: Server) -> None:
     for name, request in (("Select", SELECT), ("Reward", REWARD)):
         handle = cast(
             "Callable[[object, Late], Awaitable[object]]",
-            server.service.handlers()[name].unary_unary,
+            server.service.handlers()[f"/{NAME}/{name}"].unary_unary,
         )
         with pytest.raises(TimeoutError, match="DEADLINE_EXCEEDED"):
             await handle(request, Late())

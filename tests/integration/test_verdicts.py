@@ -1,5 +1,6 @@
 """Verdicts as they are made: on real statistics, frozen with their cut, and made again from the ledger."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -9,13 +10,24 @@ from http import HTTPStatus
 import pytest
 
 from control.decisions import VerdictsView
-from pullarm.domain.errors import Conflict
+from pullarm.domain.errors import Conflict, Unavailable
 from pullarm.domain.experiment import PolicySpec, State
 from pullarm.domain.rebuild import Exclusion
 from pullarm.domain.transitions import changed, edited
 from pullarm.domain.verdict import Outcome, StoredVerdict
-from pullarm.storage.postgres import PostgresRepair, PostgresStatistics
+from pullarm.judging import Judge
+from pullarm.lifecycle import Lifecycle
+from pullarm.storage.postgres import (
+    Database,
+    PostgresExperiments,
+    PostgresRepair,
+    PostgresStatistics,
+    PostgresTrail,
+    rollups,
+)
+from pullarm.storage.postgres.roles import CONTROL, make_roles
 from pullarm.storage.postgres.times import at
+from pullarm.storage.postgres.verdicts import PostgresVerdicts
 from tests.control_api import AwayBoard, Clock, app_over, client_of
 from tests.e2e.commands import pullarm
 from tests.judging import CRITERIA, SOMEBODY, Judging, judging
@@ -123,13 +135,34 @@ async def test_command_shows_an_earlier_verdict_made_again(
     assert "the ledger makes another verdict" in other.errors
 
 
+async def test_control_waits_for_workers_to_count_as_it_may_not_itself(
+    scene: Judging, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await make_roles(database_url)
+    await scene.visit(0, thompson=0.25)
+    scene.at_day(1)
+    await scene.say_complete()
+    address = f"{database_url}{'&' if '?' in database_url else '?'}role={CONTROL}"
+    async with Database(address) as database:
+        experiments, trail = PostgresExperiments(database), PostgresTrail(database)
+        lifecycle = Lifecycle(experiments, trail, scene.board, scene.clock)
+        judge = Judge(PostgresVerdicts(database, counts=False), lifecycle)
+        with monkeypatch.context() as hurry:
+            hurry.setattr(rollups, "WAIT_S", 0.1)
+            with pytest.raises(Unavailable, match="have not counted all that was folded"):
+                await judge.judge("judged")
+        judging = asyncio.create_task(judge.judge("judged"))
+        await PostgresStatistics(scene.database).catch_up(1)
+        assert (await judging).verdict.day == 1
+
+
 async def test_lost_users_of_one_policy_make_it_invalid_for_good(scene: Judging) -> None:
     await scene.visit(0, users=1_200, lost=180, thompson=0.9)
     verdict = (await judged(scene, 1)).verdict
     assert (verdict.outcome, verdict.policy, verdict.final) == (Outcome.INVALID, "", True)
     assert "not split" in verdict.why
     with pytest.raises(Conflict, match="its verdict is invalid"):
-        await scene.judge.best("judged")
+        await scene.judge.ship("judged", "", SOMEBODY)
 
 
 async def test_figures_that_the_ledger_does_not_prove_are_invalid_until_they_are_made_good(
@@ -268,7 +301,9 @@ async def test_verdicts_and_shipping_over_rest(database_url: str) -> None:
             assert (shipped["traffic_pct"], shipped["allocation_epoch"]) == (1.0, 2)
             again = await client.post(f"{path}/ship", json={"policy": "control", "note": "why"})
             (warning,) = [w for w in again.json()["warnings"] if "shipped" in w]
-            assert warning == "control was shipped without a verdict that says so: it is ship"
+            assert (
+                warning == "control was shipped without a verdict that says so: its verdict is ship"
+            )
             trail = (await client.get(f"{path}/audit")).json()["entries"]
             assert [entry["action"] for entry in trail[:2]] == ["ship", "ship"]
             assert trail[0]["after"]["note"] == "why"

@@ -17,7 +17,6 @@ from pullarm.storage.postgres import (
     PostgresLedger,
     PostgresPublications,
 )
-from pullarm.storage.postgres.retention import PostgresRetention
 from pullarm.storage.postgres.times import at
 from tests.e2e.commands import pullarm
 from tests.ledger_events import START_MS, Events, draft
@@ -159,9 +158,7 @@ async def test_processes_are_forgotten_once_nothing_of_them_can_come(scene: Scen
     await scene.fold(Span("young", 0, 5), now_ms=START_MS + 3 * DAY_MS)
     found = []
     for days, now in ((None, 7), (None, 8), (30, 11), (None, 11)):
-        retention = jobs.Retention(
-            store=PostgresRetention(scene.database), intake=scene.intake, days=days
-        )
+        retention = jobs.Retention.of(scene.database, days)
         now_ms = START_MS + now * DAY_MS
         context = {"retention": retention, "clock": lambda now_ms=now_ms: now_ms}
         await jobs.forget_lives(context)

@@ -160,29 +160,30 @@ def raised(seed: int, *, total: float = 200.0, days_after: int = 3) -> Raise:
     rng = np.random.default_rng(seed)
     onset = 5 * CHECKS_A_DAY
     end = onset + days_after * CHECKS_A_DAY
-    served, told = [], []
+    sides = []
     for before, after in ((0.02, 0.40), (0.98, 0.60)):
-        at = np.arange(end)
-        shown = np.repeat(at, rng.poisson(total * np.where(at < onset, before, after)))
-        clicked = shown[rng.random(len(shown)) < CLICK_RATE]
+        shown = rng.poisson(total * np.where(np.arange(end) < onset, before, after))
+        clicked = np.repeat(np.arange(end), rng.binomial(shown, CLICK_RATE))
         delay = rng.exponential(6.0 * CHECKS_AN_HOUR, len(clicked))
-        served.append(shown)
-        told.append((clicked, clicked + delay))
+        sides.append((shown, clicked, np.ceil(clicked + delay).astype(np.int64)))
 
-    def sums(side: int, since: int, look: int) -> Sums:
-        shown, (clicked, comes) = served[side], told[side]
-        m = int(((shown >= since) & (shown <= look)).sum())
-        c = int(((clicked >= since) & (comes <= look)).sum())
-        return Sums(n=m, m=m, c=c, mm=m, cc=c, mc=c)
+    looks = np.arange(onset + CHECKS_AN_HOUR, end, CHECKS_AN_HOUR)
+
+    def sums(side: int, since: int) -> list[Sums]:
+        shown, clicked, comes = sides[side]
+        kept = comes[(clicked >= since) & (comes < end)]
+        m = shown[since:].cumsum()[looks - since]
+        c = np.bincount(kept, minlength=end).cumsum()[looks]
+        return [
+            Sums(n=m, m=m, c=c, mm=m, cc=c, mc=c)
+            for m, c in zip(m.tolist(), c.tolist(), strict=True)
+        ]
 
     def found(since: int) -> bool:
+        pairs = zip(sums(0, since), sums(1, since), looks.tolist(), strict=True)
         return any(
-            drop(
-                [(sums(0, since, look), sums(1, since, look))],
-                (look - since) * CHECK_S,
-                schedule=AT_ONCE,
-            ).below(LEAST_DROP)
-            for look in range(onset + CHECKS_AN_HOUR, end, CHECKS_AN_HOUR)
+            drop([(ours, theirs)], (look - since) * CHECK_S, schedule=AT_ONCE).below(LEAST_DROP)
+            for ours, theirs, look in pairs
         )
 
     return Raise(ours=found(onset), pooled=found(0))

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replay.estimators.base import Rounds
-from replay.evaluation import Evaluation, Settings, evaluate
+from replay.evaluating import evaluate
+from replay.evaluation import Evaluation, Settings
 from replay.intervals import bootstrap, normal
 from replay.intervals.base import Bounds
 from replay.log import BanditLog, LogBatch, LogHead, batch, in_memory

@@ -14,11 +14,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pullarm.policies.compile import background_kernel
+from pullarm.statistics.cuped import Past
 from pullarm.statistics.ratio import Sums
 
 DAYS = 14
 LOOKS = range(7, DAYS + 1)
 """Days at whose end is looked."""
+_FIRST_LOOK = LOOKS[0]
 CLICK_RATE = 0.12
 _A, _B = CLICK_RATE * 9.0, (1.0 - CLICK_RATE) * 9.0
 _SHAPE, _VISITS = 0.7, 0.8
@@ -52,28 +55,82 @@ class Days:
 
     m: NDArray[np.float64]  # (n_looks, n_policies, n_users)
     c: NDArray[np.float64]  # the same
+    before: NDArray[np.int64]
+    """(2, n_policies, n_users) impressions and clicks in as many days before; zeros where they were not asked for."""
+
+    def known(self, policy: int) -> list[Past]:
+        """Of one policy's users at each look, what they did before."""
+        before = self.before[:, policy]
+        return [
+            past(m[policy], c[policy], *(before * (m[policy] > 0)))
+            for m, c in zip(self.m, self.c, strict=True)
+        ]
 
     def sums(self, policy: int) -> list[Sums]:
         """Of one policy at each look."""
         return [Sums.of(m[policy], c[policy]) for m, c in zip(self.m, self.c, strict=True)]
 
 
-def days(rng: np.random.Generator, users: int, effects: Sequence[float]) -> Days:
+@background_kernel
+def _visit(
+    rng: np.random.Generator,
+    visits: NDArray[np.int64],  # (n_users,) all of each
+    arrived: NDArray[np.int64],  # (n_users,)
+    rates: NDArray[np.float64],  # (n_users,)
+    m: NDArray[np.float64],  # (n_looks, n_users) zeros, to be impressions up to each look
+    c: NDArray[np.float64],  # the same of clicks
+) -> None:
+    """Let every visit be on a day of its own and be clicked or not."""
+    for user in range(len(visits)):
+        for _ in range(visits[user]):
+            day = arrived[user] + int(rng.random() * (DAYS - arrived[user]))
+            look = max(day + 1 - _FIRST_LOOK, 0)
+            m[look, user] += 1.0
+            if rng.random() < rates[user]:
+                c[look, user] += 1.0
+        for look in range(1, len(m)):
+            m[look, user] += m[look - 1, user]
+            c[look, user] += c[look - 1, user]
+
+
+def days(
+    rng: np.random.Generator, users: int, effects: Sequence[float], *, known: bool = False
+) -> Days:
     """One experiment: so many users a policy, one policy for each effect (1 is none)."""
-    n = users * len(effects)
-    drawn = Users.drawn(rng, n)
-    stays = DAYS - drawn.arrived
-    who = np.repeat(np.arange(n), rng.poisson(drawn.visits * stays))
-    day = drawn.arrived[who] + (rng.random(len(who)) * stays[who]).astype(np.int64)
-    clicked = rng.random(len(who)) < (drawn.rate * np.repeat(effects, users))[who]
-    place = np.maximum(day + 1 - LOOKS[0], 0) * n + who
-    shape = len(LOOKS), len(effects), users
+    drawn = Users.drawn(rng, users * len(effects))
+    visits = rng.poisson(drawn.visits * (DAYS - drawn.arrived))
+    m, c = np.zeros((2, len(LOOKS), len(visits)))
+    _visit(rng, visits, drawn.arrived, drawn.rate * np.repeat(effects, users), m, c)
+    before = np.zeros((2, len(visits)), dtype=np.int64)
+    if known:
+        before[0] = rng.poisson(drawn.visits * DAYS * (drawn.arrived == 0))
+        before[1] = rng.binomial(before[0], drawn.rate)
+    shape = -1, len(effects), users
+    return Days(m.reshape(shape), c.reshape(shape), before.reshape(shape))
 
-    def cumulated(at: NDArray[np.int64]) -> NDArray[np.float64]:
-        counts = np.bincount(at, minlength=len(LOOKS) * n).reshape(shape)
-        return counts.cumsum(axis=0, dtype=np.float64)
 
-    return Days(cumulated(place), cumulated(place[clicked]))
+def past(
+    m: NDArray[np.float64],
+    c: NDArray[np.float64],
+    before: NDArray[np.int64],
+    earned: NDArray[np.int64],
+) -> Past:
+    """The sums over users, (n_users,) each, who are those with m > 0."""
+    products = {
+        "mm": before @ before,
+        "cc": earned @ earned,
+        "mc": before @ earned,
+        "m_m": m @ before,
+        "m_c": m @ earned,
+        "c_m": c @ before,
+        "c_c": c @ earned,
+    }
+    return Past(
+        n=int(np.count_nonzero(before)),
+        m=int(before.sum()),
+        c=int(earned.sum()),
+        **{name: int(product) for name, product in products.items()},
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,18 @@ def test_the_error_is_that_between_experiments() -> None:
     assert np.mean(variances) > 2.5 * naive
 
 
+def test_what_users_did_before_ships_more_of_what_is_better() -> None:
+    """+10 % with 4,000 users a policy, 150 times each: measured before, 0.70 and 0.48."""
+    seeds = range(14_000_000, 14_000_150)
+    known, unknown = (rates(4_000, [1.10], seeds, known=each).ours for each in (True, False))
+    assert known >= unknown + 0.05
+
+
+def test_without_an_effect_ours_ships_rarely_where_users_are_known() -> None:
+    """600 times 1,000 users a policy. The standard error is 0.006."""
+    assert rates(1_000, [1.0] * 3, range(10_000_000, 10_000_600), known=True).ours <= 0.05
+
+
 def test_what_is_known_of_users_takes_a_third_off_the_variance() -> None:
     """40 % of users were there for 14 days before; measured before: 32 % less."""
     plain, better = [], []

@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from pullarm.domain.verdict import Criteria, Look, Outcome
+from pullarm.statistics.cuped import Past
 from pullarm.statistics.ratio import Sums
 from pullarm.statistics.verdicts.rule import Data, Finding, Question, find
 from tests.statistics.population import DAYS, LOOKS, days
+from tests.statistics.processes import at_once
 
 CRITERIA = Criteria()
 POLICIES = ("thompson", "egreedy", "ucb")
@@ -23,11 +26,12 @@ def judged(
     *,
     policies: Sequence[str] = POLICIES,
     users: Sequence[Mapping[str, int]] | None = None,
+    past: Mapping[str, Sequence[Past]] | None = None,
 ) -> Finding:
     """The product's rule, day by day, until something final is found; `by_policy` has sums for each look, with control.
 
     Of three policies unless told otherwise, whether or not all have data. `users` are those that were exposed, by look,
-    where the split is to be tested: it is an equal one.
+    where the split is to be tested: it is an equal one. `past` is what they did before, by policy and look.
     """
     looks: dict[str, Sequence[Look]] = {}
     killed: list[str] = []
@@ -40,6 +44,7 @@ def judged(
             last_day=DAYS,
             over=False,
             looks=looks,
+            past={policy: each[place] for policy, each in (past or {}).items()},
             killed=killed,
         )
         strata = [] if users is None else [(list(users[place].values()), [1.0] * len(users[place]))]
@@ -74,21 +79,38 @@ class Rates:
     """In which all policies are killed by our rule."""
 
 
-def rates(users: int, effects: Sequence[float], seeds: Iterable[int]) -> Rates:
+def rates(
+    users: int, effects: Sequence[float], seeds: Sequence[int], *, known: bool = False
+) -> Rates:
     """Simulate one experiment a seed: a baseline and a policy for each effect, with so many users each.
 
-    One effect alone stands for one of three policies: it gets a third of alpha.
+    One effect alone stands for one of three policies: it gets a third of alpha. `known` uses what users did before.
     """
-    found = []
-    for seed in seeds:
-        drawn = days(np.random.default_rng(seed), users, [1.0, *effects])
-        control, *policies = (drawn.sums(number) for number in range(1 + len(effects)))
-        ours = judged({"control": control, **dict(zip(POLICIES, policies, strict=False))})
-        naive = any(ships_naively(policy, control) for policy in policies)
-        calls = [ours.tests[name].call for name in POLICIES[: len(effects)]]
-        killed = all(call is Outcome.KILL for call in calls)
-        found.append((ours.outcome is Outcome.SHIP, naive, killed))
-    return Rates(*np.mean(found, axis=0).tolist())
+    return _shares(_found(users, effects, known, seed) for seed in seeds)
+
+
+def rates_at_once(
+    users: int, effects: Sequence[float], seeds: Sequence[int], *, known: bool = False
+) -> Rates:
+    """The same by as many processes as there are processors."""
+    return _shares(at_once(partial(_found, users, effects, known), seeds))
+
+
+def _shares(found: Iterable[tuple[bool, bool, bool]]) -> Rates:
+    return Rates(*np.mean(list(found), axis=0).tolist())
+
+
+def _found(users: int, effects: Sequence[float], known: bool, seed: int) -> tuple[bool, bool, bool]:
+    """Of one experiment, in the order of `Rates`."""
+    drawn = days(np.random.default_rng(seed), users, [1.0, *effects], known=known)
+    names = ["control", *POLICIES[: len(effects)]]
+    sums = {name: drawn.sums(number) for number, name in enumerate(names)}
+    past = {name: drawn.known(number) for number, name in enumerate(names)} if known else None
+    ours = judged(sums, past=past)
+    control, *policies = sums.values()
+    naive = any(ships_naively(policy, control) for policy in policies)
+    calls = [ours.tests[name].call for name in POLICIES[: len(effects)]]
+    return ours.outcome is Outcome.SHIP, naive, all(call is Outcome.KILL for call in calls)
 
 
 def _pooled_z(a: Sums, b: Sums) -> float:

@@ -32,7 +32,7 @@ async def log(sink: Sink, spool: Spool) -> AsyncIterator[EventLog]:
     sink.refuses, sink.takes = False, 10**9
     sink.open.set()
     log.close()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await running
 
 

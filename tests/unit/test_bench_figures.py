@@ -19,9 +19,10 @@ from benchmarks import machine, report, results, sla
 from benchmarks.figures import Comparison, Figures, Slice
 from benchmarks.generator import Outcome
 from benchmarks.histogram import Histogram
+from benchmarks.run import Finding, Run, Settings, Suite
 from benchmarks.site import Site
 from benchmarks.sla import Check, Limit
-from benchmarks.suites import SUITES, Finding, Run, Settings, Suite
+from benchmarks.suites import SUITES
 from pullarm.domain.errors import InvalidInput
 
 

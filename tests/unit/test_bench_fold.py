@@ -93,12 +93,16 @@ def test_the_rate_counts_until_all_is_published_and_cpu_is_that_of_an_event() ->
         published_s=2.0,
         missing=0,
         differences=0,
+        waiting_bytes=6_000_000,
+        ledger_bytes=9_000_000,
         cpu_s={"worker": 1.2, "postgres": 0.6},
     )
     figures = folded.figures()
     assert figures["events_per_s"] == 15_000
     assert figures["worker_cpu_us"] == pytest.approx(40)
     assert figures["postgres_cpu_us"] == pytest.approx(20)
+    assert figures["waiting_bytes_an_event"] == 200
+    assert figures["ledger_bytes_an_event"] == 300
     assert "cpu_s" not in figures
     assert {limit.figure for limit in fold.LIMITS} <= figures.keys()
     assert "15,000 events/s" in folded.table()

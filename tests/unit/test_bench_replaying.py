@@ -9,3 +9,5 @@ def test_every_policy_is_timed_in_both_ways() -> None:
     assert all(seconds > 0.0 for seconds in found.values())
     assert {f"{policy} rejection_s" for policy in replaying.POLICIES} <= set(found)
     assert {limit.figure for limit in replaying.LIMITS} <= set(found)
+    told = replaying.table(found)
+    assert [line.split()[0] for line in told.splitlines()][1:5] == list(replaying.POLICIES)

@@ -4,6 +4,7 @@ import pytest
 
 from control.settings import Settings
 from pullarm.domain.errors import ConfigurationError
+from pullarm.tls import Trust
 
 SERVERS = {"DATABASE_URL": "postgresql://u:secret@h/d", "REDIS_URL": "redis://:secret@h"}
 
@@ -18,9 +19,20 @@ def test_defaults() -> None:
 
 def test_everything_is_read() -> None:
     own = {"PULLARM_HTTP_ADDRESS": "[::1]:0", "PULLARM_READY_FILE": "x/ready"}
-    settings = Settings.from_environment(SERVERS | own)
+    standby = {"DATABASE_READ_URL": "postgresql://u:secret@standby/d"}
+    settings = Settings.from_environment(SERVERS | own | standby)
+    assert settings.read_url == standby["DATABASE_READ_URL"]
+    assert "secret" not in repr(settings)
     assert (settings.host, settings.port) == ("::1", 0)
     assert settings.ready_file == Path("x/ready")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("", True), ("True", True), ("0", False), ("false", False)]
+)
+def test_the_dashboard_is_on_unless_turned_off(text: str, expected: bool) -> None:
+    settings = Settings.from_environment(SERVERS | {"BANDIT_DASHBOARD_ENABLED": text})
+    assert settings.dashboard is expected
 
 
 @pytest.mark.parametrize("address", ["8000", "localhost", "h:port", "h:99999", ":8000", "[::1"])
@@ -49,7 +61,7 @@ def test_other_machines_are_let_in_with_tls_or_by_the_flag(tmp_path: Path, addre
     tls = Settings.from_environment(
         {**wide, **{name: str(path) for name, path in files.items()}}
     ).tls
-    assert tls == (tmp_path / "c", tmp_path / "k")
+    assert tls == (tmp_path / "c", tmp_path / "k", None)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "127.8.8.8:1", "[::1]:1", "localhost:1"])
@@ -64,6 +76,15 @@ def test_half_of_tls_is_none(tmp_path: Path, name: str) -> None:
         Settings.from_environment({**SERVERS, name: str(tmp_path / "file")})
 
 
+def test_whom_the_upstream_trusts_must_be_there_to_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "authority.pem"
+    given = {**SERVERS, "PULLARM_SERVER_CA": str(path)}
+    with pytest.raises(ConfigurationError, match=r"PULLARM_SERVER_CA: .* cannot be read"):
+        Settings.from_environment(given)
+    path.touch()
+    assert Settings.from_environment(given).upstream_trust == Trust(server_ca=path)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -72,6 +93,7 @@ def test_half_of_tls_is_none(tmp_path: Path, name: str) -> None:
         ("PULLARM_MAX_BODY_MIB", "0"),
         ("PULLARM_SESSION_HOURS", "nan"),
         ("PULLARM_EXPOSE", "yes"),
+        ("BANDIT_DASHBOARD_ENABLED", "off"),
     ],
 )
 def test_a_limit_out_of_its_range_is_named(name: str, value: str) -> None:

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pullarm.statistics.cuped import Covariate, adjusted
+from pullarm.statistics.cuped import Covariate, adjusted, without_past
 from pullarm.statistics.ratio import Sums, log_lift
+from tests.statistics.population import past
 
 
 def users(seed: int, n: int = 400) -> tuple[NDArray[np.float64], ...]:
@@ -52,6 +53,23 @@ def test_it_narrows_what_it_estimates() -> None:
     assert before is not None
     assert after is not None
     assert after.error < 0.97 * before.error
+
+
+def test_past_is_the_covariate_of_what_was_earned_beyond_a_rate() -> None:
+    m, c, _ = POLICIES[0]
+    rng = np.random.default_rng(4)
+    before = rng.poisson(6.0, len(m)) * (m > 0)
+    earned = rng.binomial(before, 0.2)
+    found = past(m, c, before, earned)
+    told = found.covariate(0.17)
+    by_hand = Covariate.of(m, c, earned - 0.17 * before)
+    for name in ("x", "xx", "mx", "cx"):
+        assert getattr(told, name) == pytest.approx(getattr(by_hand, name))
+    sums = {"a": Sums.of(m, c), "b": Sums.of(*POLICIES[1][:2])}
+    assert without_past(sums, {}) == sums
+    rate = found.c / found.m
+    pairs = [(sums["a"], found.covariate(rate)), (sums["b"], Covariate())]
+    assert list(without_past(sums, {"a": found}).values()) == adjusted(pairs)
 
 
 def test_shards_add_up() -> None:

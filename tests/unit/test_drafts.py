@@ -291,6 +291,7 @@ def test_what_cannot_change_is_said() -> None:
         {"key": "k", "arms": [], "reward": {"aggregation": "sum"}, "policies": ["control"]}, current
     )
     assert set(found) == {"key", "arms", "reward.aggregation", "default_policy"}
+    assert "POST .../arms" in found["arms"]
     assert "fixed" in found["reward.aggregation"]
 
 
@@ -320,6 +321,7 @@ def test_a_schedule_is_read_in_any_zone() -> None:
     [
         ({"start_at": "soon"}, {"start_at"}),
         ({"start_at": 5, "end_at": "9999-12-31T23:59:59-01:00"}, {"start_at", "end_at"}),
+        ({"start_at": "9999-12-25T00:00:00Z", "end_at": "1066-10-14"}, {"start_at", "end_at"}),
         ({"start_at": "2026-03-01T12:00:00Z"}, {"start_at"}),
         ({"end_at": "2026-03-01T11:59:59Z"}, {"end_at"}),
         ({"start_at": "2026-03-04", "end_at": "2026-03-04"}, {"end_at"}),

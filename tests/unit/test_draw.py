@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pullarm.policies import registry
-from pullarm.policies.draw import KERNEL, WEIGHT_ONE, Choice, choose, draw, integer_weights
+from pullarm.policies.draw import KERNEL, WEIGHT_ONE, Choice, choose, draw, integer_weights, number
 from pullarm.policies.exact import philox, product
 from pullarm.policies.grid import Grid
 from tests.posteriors import posterior
@@ -28,6 +28,24 @@ def test_philox_is_numpys(uid: bytes, attempt: int, slot: int) -> None:
     keys = np.frombuffer(uid, dtype="<u8")
     ours = philox(keys[0], keys[1], np.uint64(attempt), np.uint64(slot))
     assert [int(word) for word in ours] == numpy_philox(uid, attempt, slot)
+
+
+@given(
+    integers=st.lists(st.integers(0, 2**32), min_size=1, max_size=5).filter(any),
+    uid=st.binary(min_size=16, max_size=16),
+    slot=st.integers(0, 3),
+)
+def test_drawn_is_the_first_at_which_the_sum_exceeds_the_number(
+    integers: list[int], uid: bytes, slot: int
+) -> None:
+    below = number(sum(integers), uid, slot)
+    first = next(place for place, upto in enumerate(accumulate(integers)) if below < upto)
+    assert draw(np.array(integers, dtype=np.uint64), uid, slot) == first
+
+
+def test_a_number_is_below_something() -> None:
+    with pytest.raises(ValueError, match="total must be at least 1, not 0"):
+        number(0, bytes(16), 0)
 
 
 @given(a=words, b=words)

@@ -8,7 +8,8 @@ import pytest
 
 from replay.errors import DatasetError
 from replay.estimators.base import Rounds
-from replay.evaluation import WITHOUT_MODEL, Evaluation, Report, Settings, evaluate
+from replay.evaluating import evaluate
+from replay.evaluation import WITHOUT_MODEL, Evaluation, Report, Settings
 from replay.gates import Diagnostics
 from replay.gating import gate
 from replay.log import BanditLog, Candidates, Offered, in_memory

@@ -256,7 +256,7 @@ async def test_what_no_code_expects_ends_the_log_and_tells(
     sink.breaks = True
     storing = store_each(log, decisions(make, 1))
     with pytest.raises(ExceptionGroup) as told:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await log.run()
     assert told.group_contains(ZeroDivisionError)
     storing[0].cancel()

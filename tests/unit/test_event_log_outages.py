@@ -12,7 +12,7 @@ from pullarm.storage import events
 from serving import event_log as module
 from serving.event_log import EventLog
 from serving.spool import Spool
-from serving.waiter import Durability, Kept
+from serving.waiter import Durability, Kept, Made
 from tests.ledger_events import Events
 from tests.sink import (
     Sink,
@@ -124,7 +124,7 @@ async def test_what_nobody_waits_for_is_kept_in_memory_while_the_spool_is_full(
         if log.full() is None:
             await log.store([each])
         else:  # what was taken before the log knew
-            log._put_all([each], None)
+            log._put_all(Made([each], 0), waits=False)
         await asyncio.sleep(0)
     await until(lambda: log._owed and not log._backlog)
     assert log.lost == 0
@@ -141,7 +141,7 @@ async def test_memory_is_bounded_too(
     log = EventLog(sink, small, "serving-1", durability=Durability.BUFFERED)
     sink.refuses = True
     for each in decisions(make, 50):
-        log._put_all([each], None)
+        log._put_all(Made([each], 0), waits=False)
     await close(log, log.run())
     assert log.waiting <= 5
     assert log.lost == 50  # counted, those that memory still held included

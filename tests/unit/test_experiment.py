@@ -29,6 +29,7 @@ LEGAL = {
     ("stop", State.SHIPPED): State.STOPPED,
     ("stop", State.STOPPED): State.STOPPED,
     ("ship", State.RUNNING): State.SHIPPED,
+    ("ship", State.STOPPED): State.SHIPPED,
     ("ship", State.SHIPPED): State.SHIPPED,
     ("clone", State.STOPPED): State.STOPPED,
     ("clone", State.ARCHIVED): State.ARCHIVED,

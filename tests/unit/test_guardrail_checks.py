@@ -122,6 +122,16 @@ def test_a_drop_fails_and_a_rise_or_too_little_does_not() -> None:
     )
 
 
+def test_a_drop_beyond_the_limit_that_may_be_chance_passes_and_says_so() -> None:
+    found = made(replace(SOUND, sums={**SOUND.sums, "thompson": {0: sums(1_000, 0.045)}}))
+    drop = found["reward_drop"]
+    assert (drop.verdict, drop.uncertain) == (Verdict.PASS, True)
+    assert drop.value == pytest.approx(0.1)
+    assert not any(check.uncertain for name, check in found.items() if name != "reward_drop")
+    proved = made(replace(SOUND, sums={**SOUND.sums, "thompson": {0: sums(5_000, 0.03)}}))
+    assert not proved["reward_drop"].uncertain
+
+
 def test_without_control_nothing_is_compared() -> None:
     alone = replace(SOUND, shares={"thompson": 1.0})
     found = made(alone)

@@ -3,6 +3,8 @@
 import math
 from dataclasses import replace
 from fractions import Fraction
+from itertools import accumulate
+from operator import add
 
 import numpy as np
 import pytest
@@ -159,5 +161,6 @@ def test_rates_at_once_are_those_one_by_one() -> None:
         sums([0, 0, 0], [0, 0, 0]),
         sums([4, 0, 2], [0, 0, 2]),
     ]
-    assert rates(several) == [rate(each) for each in several]
-    assert rates([]) == []
+    at_once = GroupSums.of_each(several)
+    assert rates(at_once) == [rate(each) for each in several]
+    assert rates(at_once.cumulated()) == [rate(each) for each in accumulate(several, add)]

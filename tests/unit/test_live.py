@@ -40,6 +40,7 @@ class Scene:
     make: Events = field(default_factory=Events)
     looks: int = 0
     away: bool = False
+    broken: bool = False
     checks: dict[str, StoredCheck] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -51,6 +52,8 @@ class Scene:
         self.looks += 1
         if self.away:
             raise Unavailable("PostgreSQL is away: refused")
+        if self.broken:
+            raise RuntimeError("nobody thought of this")
         return await self._summaries.of(experiment)
 
     def live(self, pace: Pace = PACE) -> Live:
@@ -197,3 +200,29 @@ async def test_streams_end_when_the_control_plane_does_or_they_are_old(scene: Sc
 async def test_an_experiment_that_is_not_there(scene: Scene) -> None:
     with pytest.raises(NotFound):
         await scene.live().events("nothing")
+
+
+async def test_streams_end_where_looking_fails_as_nobody_foresaw_and_can_begin_anew(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    live = scene.live()
+    streams = [await live.events("front") for _ in range(2)]
+    for stream in streams:
+        await some(stream, 4)
+    scene.broken = True
+    for stream in streams:
+        assert await some(stream, 1) == []  # to its end
+    assert [each.levelname for each in caplog.records] == ["ERROR"]
+    with pytest.raises(RuntimeError):
+        await live.events("front")
+    scene.broken = False
+    again = await live.events("front")
+    await some(again, 4)
+    await scene.serve()
+    assert [each["event"] for each in await some(again, 2)] == ["rates", "summary"]
+
+
+async def test_an_id_names_our_kinds_alone(scene: Scene) -> None:
+    stream = await scene.live().events("front", seen="gossip:1,rates:2", most=1)
+    (event,) = await some(stream, 1)
+    assert {each.partition(":")[0] for each in event["id"].split(",")} == {"allocation", "rates"}

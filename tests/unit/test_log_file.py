@@ -9,25 +9,40 @@ from pathlib import Path
 from random import Random
 
 import msgspec
+import pyarrow as pa
 import pytest
 
 from pullarm.domain.errors import InvalidInput
 from pullarm.domain.log_row import OF_KIND, OWN, LogRow, of_kind
+from pullarm.storage.log_columns import plain_bytes
+from replay import log_text
 from replay.log_file import LogFormat, log_writer, read_log
-from tests.log_rows import START, page, slate
+from tests.log_rows import START, dictionaries, page, slate
+
+Form = Callable[[pa.Table], pa.Table]
+FORMS = (lambda table: table, dictionaries)
+"""Columns of values, and as the ledger is read: of few values that come again and again."""
 
 
-def written(path: Path, *pages: Sequence[LogRow], kinds: Sequence[str] = ("click", "b")) -> Path:
+def written(
+    path: Path,
+    *pages: Sequence[LogRow],
+    kinds: Sequence[str] = ("click", "b"),
+    form: Form = dictionaries,
+) -> Path:
     with path.open("wb") as stream:
         writer = log_writer(LogFormat(path.suffix[1:]), stream, kinds)
         for rows in pages:
-            writer.write(page(rows, kinds))
+            writer.write(form(page(rows, kinds)))
         writer.close()
     return path
 
 
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("log_format", LogFormat)
-def test_log_comes_back_as_it_was_written(tmp_path: Path, log_format: LogFormat) -> None:
+def test_log_comes_back_as_it_was_written(
+    tmp_path: Path, log_format: LogFormat, form: Form
+) -> None:
     """Text that looks like nothing or like a number, absent values and rewards, over several pages."""
     random = Random(4)
     rows = [row for _ in range(30) for row in slate(random)]
@@ -38,11 +53,12 @@ def test_log_comes_back_as_it_was_written(tmp_path: Path, log_format: LogFormat)
     taken_back = replace(came, credit=0.0, count=0, first_at=None, last_at=None, received_at=None)
     retracted = replace(rows[7], rewards={kind: taken_back, "b": came})
     rows[4:8] = [hashed, unlisted, empty, retracted]
-    path = written(tmp_path / f"log.{log_format}", rows[:20], rows[20:21], rows[21:])
+    path = written(tmp_path / f"log.{log_format}", rows[:20], rows[20:21], rows[21:], form=form)
     assert list(read_log(path)) == rows
 
 
-def test_text_is_what_plain_writers_make_of_each_row(tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", FORMS)
+def test_text_is_what_plain_writers_make_of_each_row(tmp_path: Path, form: Form) -> None:
     """Cells that need quotes or escapes, numbers at the ends of their range, times with and without milliseconds."""
     random = Random(7)
     rows = [
@@ -51,6 +67,8 @@ def test_text_is_what_plain_writers_make_of_each_row(tmp_path: Path) -> None:
     rows[1] = replace(rows[1], unit='a\rb\x01\x7f\\é"', arm_id="", propensity=1e-5, floor=1e22)
     rows[2] = replace(rows[2], candidates=("a",), candidate_nos=(1,), attributes={}, rewards={})
     rows[3] = replace(rows[3], candidates=None, candidate_nos=None, arm_id=None, floor=None)
+    rows[4] = replace(rows[4], candidates=(None,), candidate_nos=())
+    rows[6] = replace(rows[6], candidates=('a "b", \\c\n', "é"), candidate_nos=(0, 10**9))
     rows[5] = replace(
         rows[5], candidates=(None, None), candidate_nos=(0, 0), unit="x\ny", floor=1.0
     )
@@ -59,14 +77,37 @@ def test_text_is_what_plain_writers_make_of_each_row(tmp_path: Path) -> None:
         credits = {of_kind("click", n): getattr(row.rewards.get("click"), n, None) for n in OF_KIND}
         flat.append({name: getattr(row, name) for name in OWN} | credits)
     lines = b"".join(msgspec.json.encode(each) + b"\n" for each in flat)
-    assert written(tmp_path / "log.jsonl", rows, kinds=["click"]).read_bytes() == lines
+    assert written(tmp_path / "log.jsonl", rows, kinds=["click"], form=form).read_bytes() == lines
     text = io.StringIO(newline="")
     cells = ([plain(value) for value in each.values()] for each in flat)
     csv.writer(text).writerows([list(flat[0]), *cells])
     assert (
-        written(tmp_path / "log.csv", rows, kinds=["click"]).read_bytes()
+        written(tmp_path / "log.csv", rows, kinds=["click"], form=form).read_bytes()
         == text.getvalue().encode()
     )
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("log_format", [LogFormat.CSV, LogFormat.JSONL])
+def test_text_of_a_long_page_is_that_of_short_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log_format: LogFormat, form: Form
+) -> None:
+    """It is written in pieces, which need not end where the page does."""
+    random = Random(5)
+    rows = [row for _ in range(9) for row in slate(random)]
+    rows[7] = replace(rows[7], candidates=None, candidate_nos=None, rewards={})
+    whole = written(tmp_path / f"whole.{log_format}", rows, form=form).read_bytes()
+    monkeypatch.setattr(log_text, "_PIECE_ROWS", 4)
+    assert written(tmp_path / f"pieces.{log_format}", rows, form=form).read_bytes() == whole
+
+
+def test_bytes_of_dictionaries_are_those_of_the_values_they_stand_for() -> None:
+    """Also where a name that is used again and again is the only long one."""
+    rows = slate(Random(3), slots=9)
+    long = [replace(row, candidates=("a" * 99,) * 9 + ("b",), arm_id="c" * 50) for row in rows]
+    for each in rows, long:
+        values = page(each, ["click"])
+        assert plain_bytes(dictionaries(values)) == pytest.approx(plain_bytes(values), rel=0.1)
 
 
 def plain(value: object) -> str:

@@ -124,7 +124,7 @@ def test_a_reader_that_fails_leaves_nothing(tmp_path: Path) -> None:
         raise DatasetError("file, line 4: is wrong")
 
     with pytest.raises(DatasetError, match="line 4"):
-        write_log(tmp_path, BanditLog(head(3), failing))
+        write_log(tmp_path, BanditLog(head(3), [failing]))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -32,7 +32,7 @@ class Watched:
         """Status, content type and body."""
         request = Request(f"http://127.0.0.1:{self.port}{path}", method=method)
         try:
-            with urlopen(request, timeout=5) as response:
+            with urlopen(request, timeout=30) as response:
                 return response.status, response.headers["Content-Type"], response.read()
         except HTTPError as error:
             with error:
@@ -68,6 +68,8 @@ def test_scrape_tells_the_figures(process: Watched) -> None:
     assert figures["pullarm_selection_errors_total"][thompson] == 1
     assert figures["pullarm_rewards_total"] == {_labels(status="accepted"): 4}
     assert figures["pullarm_refusals_total"] == {_labels(method="Select", code="NOT_FOUND"): 2}
+    assert figures["pullarm_weights_seconds_count"] == {frozenset(): 4}
+    assert figures["pullarm_weights_seconds_sum"] == {frozenset(): 0.002}
     assert figures["pullarm_snapshot_age_seconds"] == {frozenset(): 1.25}
     assert figures["pullarm_event_stream_away"] == {frozenset(): 1}
     assert figures["pullarm_decisions_voided_total"] == {frozenset(): 3}

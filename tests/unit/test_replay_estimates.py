@@ -61,9 +61,10 @@ def test_evaluate_of_a_learned_policy(log: str, tmp_path: Path) -> None:
     told = _json(_called("evaluate", log, *asked, "--json"))
     best = 0.05 * (0.1 + 0.3) + 0.9 * 0.5
     assert told["estimates"]["snips"]["value"] == pytest.approx(best, abs=0.04)
-    versions = [{"version": 0, "arms": json.loads(posterior.read_text())}]
-    posterior.write_text(json.dumps(versions))
-    assert _json(_called("evaluate", log, *asked, "--json")) == told
+    learned = json.loads(posterior.read_text())
+    for said in ({"arms": learned}, {"policies": {"egreedy": learned, "ucb": {}}}):
+        posterior.write_text(json.dumps([{"version": 0, **said}]))
+        assert _json(_called("evaluate", log, *asked, "--json")) == told
 
 
 def test_no_number_where_the_log_cannot_tell(short: str) -> None:
@@ -119,6 +120,7 @@ def test_what_is_wrong_is_named(log: str, arguments: list[str], problem: str) ->
         ("{", "floor=0.1", "--posterior"),
         ('{"a": {"serves": 1}}', "floor=0.1", "rewards"),
         ('{"d": {"serves": 1, "rewards": 1}}', "floor=0.1", "not in the log"),
+        ('[{"version": 7, "policies": {"ucb": {}}}]', "floor=0.1", "version 7 has nothing that"),
         ("{}", "floor", "NAME=VALUE"),
         ("{}", "heat=3", "heat"),
     ],

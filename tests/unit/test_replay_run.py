@@ -10,6 +10,7 @@ from typer.testing import CliRunner, Result
 
 from cli.main import build
 from pullarm.domain.errors import InvalidInput
+from pullarm.domain.numerals import numeral
 from replay.errors import DatasetError
 from replay.log import LogHead, batch, in_memory
 from replay.log_table import write_log
@@ -159,7 +160,7 @@ def test_a_report_is_one_page_that_loads_nothing(movielens: Path, tmp_path: Path
     words = "".join(page.words)
     told = results["under"][0]["policies"]["control:mode=uniform"]
     assert f"{100 * told['rate']['value']:.2f} %" in words
-    assert f"{100 * told['less_control']['value']:+.2f} ±" in words
+    assert f"{numeral(100 * told['less_control']['value'], '+.2f')} ±" in words
     assert "Not estimable: 3,000 rounds are worth" in words  # control on a uniform log
     assert " ".join(results["arguments"][:4]) in words
     assert results["sources"][0]["sha256"] in words

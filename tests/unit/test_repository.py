@@ -1,6 +1,7 @@
 """What holds for the repository as a whole: import walls, generated code, locks, house rules."""
 
 import ast
+import json
 import re
 import subprocess
 import sys
@@ -85,7 +86,11 @@ def test_checks_are_not_switched_off_line_by_line() -> None:
     assert switched_off == set()
 
 
-@pytest.mark.parametrize("name", ["runtime.lock", "dev.lock", "uv.lock"])
+LOCKS = ["runtime.lock", "container.lock", "build.lock", "dev.lock"]
+"""Each holds nothing that the last does not hold as well."""
+
+
+@pytest.mark.parametrize("name", [*LOCKS, "uv.lock"])
 def test_lock_is_hashed_throughout_and_names_no_host(name: str) -> None:
     text = (ROOT / "requirements" / name).read_text(encoding="utf-8")
     pins = re.findall(r"^[\w.\-\[\]]+==\S+", text, re.MULTILINE)
@@ -94,10 +99,20 @@ def test_lock_is_hashed_throughout_and_names_no_host(name: str) -> None:
     assert "://" not in text
 
 
+def test_the_dashboards_lock_names_no_host_and_a_hash_of_everything() -> None:
+    text = (ROOT / "web" / "package-lock.json").read_text(encoding="utf-8")
+    pins = json.loads((ROOT / "web" / "package.json").read_text(encoding="utf-8"))
+    locked = {name: each for name, each in json.loads(text)["packages"].items() if name}
+    assert "://" not in text
+    assert all(each["integrity"].startswith("sha512-") for each in locked.values())
+    for kind in ("dependencies", "devDependencies", "optionalDependencies"):
+        for name, version in pins[kind].items():
+            assert locked[f"node_modules/{name}"]["version"] == version
+
+
 def test_what_runs_is_what_was_tested() -> None:
-    locked = [
+    *made, dev = [
         dict(re.findall(r"^(\S+)==(\S+)", (ROOT / "requirements" / name).read_text(), re.MULTILINE))
-        for name in ("runtime.lock", "dev.lock")
+        for name in LOCKS
     ]
-    runtime, dev = locked
-    assert runtime.items() <= dev.items()
+    assert all(each.items() <= dev.items() for each in made)

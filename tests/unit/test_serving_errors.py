@@ -12,7 +12,7 @@ from serving.errors import STATUS, status_of
 def family(kind: type[PullarmError]) -> Iterator[type[PullarmError]]:
     yield kind
     for child in kind.__subclasses__():
-        if child.__module__.startswith(("pullarm.", "serving.")):  # what serving can meet
+        if child.__module__.startswith(("pullarm.domain.", "serving.")):  # what serving can meet
             yield from family(child)
 
 

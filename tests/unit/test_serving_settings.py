@@ -79,3 +79,22 @@ def test_other_machines_are_let_in_with_tokens_and_tls_or_by_the_flag(tmp_path: 
             Settings.from_environment(wide | given)
     assert Settings.from_environment(wide | tokens | tls).require_tokens
     assert not Settings.from_environment(wide | {"PULLARM_EXPOSE": "1"}).require_tokens
+
+
+@pytest.mark.parametrize(
+    ("url", "given", "expected"),
+    [
+        ("redis://h", {}, 0),
+        ("redis+cluster://h:1,i:2", {}, 1),
+        ("rediss+cluster://h:1", {"PULLARM_REPLICAS": "0"}, 0),
+        ("redis://h", {"PULLARM_REPLICAS": "2"}, 2),
+    ],
+)
+def test_replicas_that_must_have_an_event(url: str, given: dict[str, str], expected: int) -> None:
+    assert Settings.from_environment(INLINE | {"REDIS_URL": url} | given).replicas == expected
+
+
+@pytest.mark.parametrize("text", ["-1", "6", "0.5", "all"])
+def test_replicas_that_cannot_be_are_named(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="PULLARM_REPLICAS is"):
+        Settings.from_environment(INLINE | {"PULLARM_REPLICAS": text})

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from cli.endurance import Endurance
 from cli.matrix import Account, Round
 from cli.soak import as_json, show
 
@@ -27,6 +28,10 @@ SOUND = Account(
     doubled=0,
     same={1: True, 2: True},
     refused=2,
+)
+
+LEAKING = Endurance(
+    minutes=15.0, mb_per_hour={"worker": 50.0}, waiting=(10.0, 12.0), p99_ms=(5.0, 5.5)
 )
 
 
@@ -55,6 +60,7 @@ def test_faults_of_one_kind_are_a_row() -> None:
         (replace(SOUND, differences=["policy 1 arm 1"]), "verify: 1 differences"),
         (replace(SOUND, gaps=1), "1 numbered events have not come"),
         (replace(SOUND, doubled=1), "1 doubled"),
+        (replace(SOUND, endurance=LEAKING), "memory of worker"),
         (replace(SOUND, same={1: True, 2: False}), "as two do: ANOTHER"),
     ],
 )

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pullarm.domain.decision import Batch, ServingMinute, Span
+from pullarm.domain.decision import Batch, ServingMinute, Span, TraceContext
 from pullarm.storage import events
 from pullarm.storage.events import MalformedEntry
 from tests.ledger_events import Events, batch, entry
@@ -34,6 +34,14 @@ def test_entry_of_the_format_before_is_read(kinds: int) -> None:
     """With minutes and without; its events have no numbers."""
     old = events.unpack(b"\x02" + msgspec.msgpack.encode(whole()[:kinds]))
     assert (old[:kinds], list(old.spans)) == (whole()[:kinds], [])
+
+
+def test_traces_travel_with_the_events_and_without_them_an_entry_is_as_it_always_was() -> None:
+    traced = whole()._replace(traces=[TraceContext(7, "00-ab-cd-01"), TraceContext(8, "")])
+    assert events.unpack(entry(traced)) == traced
+    assert events.merge([traced, whole(), traced]).traces == (*traced.traces, *traced.traces)
+    assert entry(traced._replace(traces=[])) == ENTRY
+    assert len(msgspec.msgpack.decode(ENTRY[1:])) == 5
 
 
 def test_entry_without_numbers_is_read() -> None:

@@ -118,6 +118,14 @@ def test_what_is_not_known_is_not_made_up(tmp_path: Path, kind: str) -> None:
     assert source.head.policies == ("logged",)
 
 
+def test_needed_columns_may_have_our_names(tmp_path: Path, kind: str) -> None:
+    rows = [{"action": "a", "p": 0.5, "reward": 1.0}]
+    source = reader(tmp_path, kind, rows, {"propensity": "p"})
+    assert (columns_of(source)["propensity"], source.head.arms) == ([0.5], ("a",))
+    with pytest.raises(DatasetError, match=f"log.{kind}: .*propensity"):
+        columns_of(reader(tmp_path, kind, rows, {}))
+
+
 def test_every_arm_has_to_be_said(tmp_path: Path, kind: str) -> None:
     source = reader(tmp_path, kind, ROWS, PLAIN, every_arm=True)
     assert "candidates" not in columns_of(source)
@@ -207,7 +215,6 @@ def test_a_time_without_zone_or_sense_is_refused(tmp_path: Path, at: str) -> Non
 @pytest.mark.parametrize(
     ("columns", "every_arm", "problem"),
     [
-        ({"action": "a", "reward": "r"}, False, "propensity: name the file's column"),
         (PLAIN | {"colour": "c"}, False, "colour is none of action, propensity"),
         (PLAIN | {"probabilities": "p"}, False, "map candidates too"),
         (PLAIN | {"candidates": "c"}, True, "contradicts a column of candidates"),

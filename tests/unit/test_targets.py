@@ -107,7 +107,7 @@ def test_a_posterior_names_arms_of_the_log() -> None:
 def test_blocks_are_the_rows_of_the_policies_asked_for() -> None:
     log = bandit_log(900, control=300)
     (whole,) = log.batches()
-    parts = list(blocks(log, frozenset({"control"})))
+    parts = list(blocks(log.batches(), log.head, frozenset({"control"})))
     sizes = [len(part) for part, _ in parts]
     assert sizes == [16, 16, 32, 64, 128, 44]  # no more than came before
     for name in ("user", "action", "reward"):
@@ -118,7 +118,8 @@ def test_blocks_are_the_rows_of_the_policies_asked_for() -> None:
 
 
 def test_blocks_offer_every_arm_where_the_log_says_so() -> None:
-    for part, candidates in blocks(bandit_log(50, offered="every"), frozenset({"random"})):
+    log = bandit_log(50, offered="every")
+    for part, candidates in blocks(log.batches(), log.head, frozenset({"random"})):
         assert candidates is not None
         assert candidates.arm.tolist() == [0, 1, 2] * len(part)
         assert candidates.size.tolist() == [3] * len(part)

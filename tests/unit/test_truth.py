@@ -14,8 +14,11 @@ from pullarm.policies.posterior import Posterior
 from pullarm.policies.registry import build
 from replay import run_file, simulated_log, visits, window
 from replay.comparison import compare
+from replay.engines.base import Engine
+from replay.engines.local import ALONE, Processes
 from replay.errors import DatasetError
-from replay.evaluation import Settings, evaluate
+from replay.evaluating import evaluate
+from replay.evaluation import Settings
 from replay.gates import STANDARD
 from replay.learning import Candidate, Setting
 from replay.log_table import open_log
@@ -45,8 +48,8 @@ def plan(*policies: str, runs: int = 2) -> Plan:
     )
 
 
-def ran(truth: Truth, of: Plan, *, workers: int = 1) -> list[tuple[Task, Outcome]]:
-    return list(outcomes(truth, of, workers=workers, done=lambda _: None))
+def ran(truth: Truth, of: Plan, *, engine: Engine = ALONE) -> list[tuple[Task, Outcome]]:
+    return list(outcomes(truth, of, engine=engine, done=lambda _: None))
 
 
 def test_rates_are_what_showing_an_arm_earns_where_it_is_offered(truth: Truth) -> None:
@@ -105,10 +108,10 @@ def test_policies_learn_and_meet_the_same_visits(truth: Truth) -> None:
 
 def test_results_are_the_same_bytes_in_one_process_and_in_two(truth: Truth, tmp_path: Path) -> None:
     of = plan("thompson", "control")
-    for workers in (1, 2):
-        found = ran(truth, of, workers=workers)
+    for name, engine in (("1", ALONE), ("2", Processes(2))):
+        found = ran(truth, of, engine=engine)
         results = run_file.told(truth, of, found, arguments=("--seeds", "2"), sources=())
-        run_file.write(tmp_path / str(workers), results, found)
+        run_file.write(tmp_path / name, results, found)
     for name in ("results.json", "runs.parquet", "curves.parquet"):
         assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
     assert run_file.read(tmp_path / "1").under[0].policies.keys() == {"thompson", "control"}

@@ -28,6 +28,14 @@ def test_everything_is_read() -> None:
     assert (settings.ready_file, settings.retention_days) == (Path("x/ready"), 90)
 
 
+def test_a_cluster_has_no_room_for_the_queue() -> None:
+    cluster = SERVERS | {"REDIS_URL": "redis+cluster://:secret@h:1"}
+    with pytest.raises(ConfigurationError, match="QUEUE_REDIS_URL is not set"):
+        Settings.from_environment(cluster)
+    given = Settings.from_environment(cluster | {"QUEUE_REDIS_URL": "redis://queue"})
+    assert given.queue_redis_url == "redis://queue"
+
+
 @pytest.mark.parametrize("name", SERVERS)
 def test_a_missing_server_is_named(name: str) -> None:
     with pytest.raises(ConfigurationError, match=f"{name} is not set"):

@@ -10,6 +10,7 @@ from pullarm.domain.assignment import MICRO
 from pullarm.domain.experiment import Arm
 from pullarm.domain.rollup import Counts
 from pullarm.domain.verdict import BestArm, CohortLift, PolicyDetails
+from pullarm.statistics.arm_rates import ArmRate
 from pullarm.statistics.best_arm import probability_best
 from pullarm.statistics.cohorts import LEAST_IMPRESSIONS, variation
 from pullarm.statistics.jackknife import GroupSums, Rate, log_lift, rate
@@ -21,9 +22,13 @@ Cohorts = Mapping[str, GroupSums]
 
 
 def details(
-    policy: Cohorts, baseline: Cohorts, arms: Sequence[tuple[Arm, Counts]]
+    policy: Cohorts,
+    baseline: Cohorts,
+    arms: Sequence[tuple[Arm, Counts]],
+    rates: Mapping[int, ArmRate],
 ) -> PolicyDetails:
-    """Of one policy: cohorts that have enough serves on both sides, and the arms that are probably its best."""
+    """Of one policy: cohorts that have enough serves on both sides, and the arms that are probably its best, with their
+    adaptively valid rates by arm number."""
     shown = [
         name
         for name in sorted(policy.keys() & baseline.keys())
@@ -33,7 +38,7 @@ def details(
         cohorts=tuple(_lift(name, policy[name], baseline[name]) for name in shown),
         cohort_variation=_variation([rate(policy[name]) for name in shown]),
         baseline_variation=_variation([rate(baseline[name]) for name in shown]),
-        best_arms=_best(arms),
+        best_arms=_best(arms, rates),
     )
 
 
@@ -56,20 +61,27 @@ def _variation(rates: Sequence[Rate | None]) -> float | None:
     return variation(values, errors).corrected
 
 
-def _best(arms: Sequence[tuple[Arm, Counts]]) -> tuple[BestArm, ...]:
+def _best(arms: Sequence[tuple[Arm, Counts]], rates: Mapping[int, ArmRate]) -> tuple[BestArm, ...]:
     seen = [(arm, counts) for arm, counts in arms if counts.serves > 0]
     if not seen:
         return ()
     rewards = np.array([counts.credit_micro / MICRO for _, counts in seen])
     serves = np.array([float(counts.serves) for _, counts in seen])
     chances = probability_best(1.0 + rewards, 1.0 + serves - rewards)
-    return tuple(
-        BestArm(
-            arm_id=seen[place][0].arm_id,
-            version=seen[place][0].version,
-            serves=int(serves[place]),
-            rate=float(rewards[place] / serves[place]),
-            probability_best=float(chances[place]),
+    found = []
+    for place in np.argsort(-chances, kind="stable")[:_BEST].tolist():
+        arm = seen[place][0]
+        rate = rates.get(arm.arm_no)
+        found.append(
+            BestArm(
+                arm_id=arm.arm_id,
+                version=arm.version,
+                serves=int(serves[place]),
+                rate=float(rewards[place] / serves[place]),
+                probability_best=float(chances[place]),
+                adaptive_rate=rate.rate if rate else None,
+                interval=rate.interval if rate else None,
+                sequence=rate.sequence if rate else None,
+            )
         )
-        for place in np.argsort(-chances, kind="stable")[:_BEST].tolist()
-    )
+    return tuple(found)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from pullarm.domain.assignment import MICRO
+from pullarm.domain.numerals import numeral
 from pullarm.domain.verdict import Look, Outcome, PolicyVerdict, Verdict
 from pullarm.statistics import expected_loss
 from pullarm.statistics.conditional_power import chance_above
@@ -25,11 +26,11 @@ def judge(question: Question, data: Data) -> Verdict:
     found = find(question, data)
     baseline = data.sums.get(question.criteria.baseline, Sums())
     policies = {
-        name: _policy(question, test, data.sums.get(name, Sums()))
+        name: _policy(question, test, data.sums.get(name, Sums()), baseline)
         for name, test in found.tests.items()
     }
     best, second = (*found.passing, "", "")[:2] if found.outcome is Outcome.SHIP else ("", "")
-    over = _over_runner_up(data, found, best, second) if second else None
+    over = _over_runner_up(found, best, second) if second else None
     spent = sum(test.looks[-1].spent for test in found.tests.values() if test.looks)
     return Verdict(
         outcome=found.outcome,
@@ -42,6 +43,7 @@ def judge(question: Question, data: Data) -> Verdict:
         baseline_serves=int(baseline.m),
         baseline_rate=_rate(baseline),
         policies=policies,
+        known_users=sum(each.n for each in question.past.values()),
         runner_up=second,
         over_runner_up=over,
         split_p=_told(found.split_p),
@@ -50,8 +52,8 @@ def judge(question: Question, data: Data) -> Verdict:
     )
 
 
-def _policy(question: Question, test: Test, sums: Sums) -> PolicyVerdict:
-    effect = test.effect
+def _policy(question: Question, test: Test, sums: Sums, baseline: Sums) -> PolicyVerdict:
+    effect, observed = test.effect, log_lift(sums, baseline)
     bound = test.bound if test.tested else None
     ahead = _ahead(question, test) if effect is not None else ()
     expected = None if effect is None else shrunk(effect)
@@ -61,6 +63,7 @@ def _policy(question: Question, test: Test, sums: Sums) -> PolicyVerdict:
         serves=int(sums.m),
         rate=_rate(sums),
         lift=_maybe(effect.lift if effect else None),
+        observed_lift=_maybe(observed.lift if observed else None),
         log_lift=_maybe(effect.value if effect else None),
         error=_maybe(effect.error if effect else None),
         bound=None if bound is None or math.isinf(bound) else _told(bound),
@@ -138,10 +141,8 @@ def _days(
     return None
 
 
-def _over_runner_up(
-    data: Data, found: Finding, best: str, second: str
-) -> tuple[float, float] | None:
-    return _interval(log_lift(data.sums[best], data.sums[second]), found.tests[best].bound)
+def _over_runner_up(found: Finding, best: str, second: str) -> tuple[float, float] | None:
+    return _interval(log_lift(found.sums[best], found.sums[second]), found.tests[best].bound)
 
 
 def _why(
@@ -170,7 +171,7 @@ def _why(
         return f"{beats}; {'it beats' if better else 'it is not shown to beat'} {others[0]}, which passes as well"
     if outcome is Outcome.KILL:
         return (
-            f"no policy can be better than {criteria.baseline} by {criteria.min_uplift:.3g} or more: "
+            f"no policy can be better than {criteria.baseline} by {100 * criteria.min_uplift:.3g} % or more: "
             + _all(policies)
         )
     return f"{_waits(question, found)}: {_all(policies)}"
@@ -196,9 +197,13 @@ def _all(policies: dict[str, PolicyVerdict]) -> str:
 def _said(policy: PolicyVerdict) -> str:
     if policy.lift is None:
         return "cannot be told"
-    low, high = (100 * end for end in policy.interval or (0.0, 0.0))
-    between = f" ({low:+.1f} % to {high:+.1f} %)" if policy.interval else ""
-    return f"{100 * policy.lift:+.1f} %{between}"
+    low, high = (_percent(end) for end in policy.interval or (0.0, 0.0))
+    between = f" ({low} to {high})" if policy.interval else ""
+    return f"{_percent(policy.lift)}{between}"
+
+
+def _percent(lift: float) -> str:
+    return f"{numeral(100 * lift, '+.1f')} %"
 
 
 def _interval(effect: LogLift | None, z: float | None) -> tuple[float, float] | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from scipy import special
 
 from pullarm.domain.verdict import Criteria, Look, Outcome
+from pullarm.statistics.cuped import Past, without_past
 from pullarm.statistics.group_sequential import bounds, obrien_fleming
 from pullarm.statistics.ratio import LogLift, Sums, log_lift
 from pullarm.statistics.srm import DAILY_ALPHA, stratified_p_value
@@ -36,6 +37,8 @@ class Question:
     """Those of before, in this allocation epoch, by policy in order of time."""
     spent_before: float = 0.0
     """What all policies together spent in earlier allocation epochs."""
+    past: Mapping[str, Past] = field(default_factory=dict)
+    """What the users of each policy did before the experiment, which its policies had no part in."""
     killed: Sequence[str] = ()
     """Policies that were killed in this allocation epoch."""
     rolled_back: str = ""
@@ -78,6 +81,8 @@ class Finding:
     passing: Sequence[str]
     """The policies that may be shipped, best first: by the lower end of what they may be better by."""
     tests: Mapping[str, Test]
+    sums: Mapping[str, Sums]
+    """What was compared: less what is known of users from before."""
     split_p: float
 
     @property
@@ -99,7 +104,8 @@ def find(question: Question, data: Data) -> Finding:
     The chance that any policy without an effect ships is at most alpha over all looks, policies and epochs: a look
     spends what has become due since the one before, so one that is missed or repeated spends nothing twice.
     """
-    tests = {policy: _test(question, data, policy) for policy in question.policies}
+    sums = without_past(data.sums, question.past)
+    tests = {policy: _test(question, sums, policy) for policy in question.policies}
     # By what it exceeds 0 in errors of its bound: only those that passed, which few do.
     passing = sorted(
         (policy for policy, test in tests.items() if test.call is Outcome.SHIP),
@@ -110,6 +116,7 @@ def find(question: Question, data: Data) -> Finding:
         outcome=_outcome(question, tests, split_p),
         passing=passing,
         tests=tests,
+        sums=sums,
         split_p=split_p,
     )
 
@@ -140,9 +147,9 @@ def _outcome(question: Question, tests: Mapping[str, Test], split_p: float) -> O
     return Outcome.ITERATE if over else Outcome.CONTINUE
 
 
-def _test(question: Question, data: Data, policy: str) -> Test:
+def _test(question: Question, compared: Mapping[str, Sums], policy: str) -> Test:
     criteria = question.criteria
-    sums, baseline = data.sums.get(policy, Sums()), data.sums.get(criteria.baseline, Sums())
+    sums, baseline = compared.get(policy, Sums()), compared.get(criteria.baseline, Sums())
     effect, earlier = log_lift(sums, baseline), question.looks.get(policy, ())
     killed = policy in question.killed
     enough = min(sums.m, baseline.m) >= criteria.min_events_per_policy

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from struct import pack_into
 
 from pullarm.domain.experiment import POLICY_NUMBERS, Experiment, State
-from pullarm.domain.ports import BoardIndex, Version
+from pullarm.domain.ports import BoardIndex, Halt, Version
 from pullarm.domain.publication import Head, Publication, Published
 
 _PAIR = "<qq"
@@ -29,8 +29,7 @@ class MemoryBoard:
 
     def __init__(self) -> None:
         self._posted: dict[int, _Posted] = {}
-        self._halts: dict[int, State] = {}
-        self._epochs: dict[int, int] = {}
+        self._halts: dict[int, Halt] = {}
         self._complete: tuple[str, tuple[int, ...]] | None = None
         self._change_no = 0
         self._beats = 0
@@ -82,7 +81,7 @@ class MemoryBoard:
             experiment=None if known else posted.experiment,
             posteriors={policy: bytes(vector) for policy, vector in posted.vectors.items()},
             grid=None if known else posted.grid,
-            halt=self._halts.get(number),
+            halt=self._halted_as(number),
         )
 
     async def versions(self, numbers: Sequence[int]) -> dict[int, Version]:
@@ -90,10 +89,14 @@ class MemoryBoard:
         return {number: self._version(number) for number in numbers}
 
     def _version(self, number: int) -> Version:
-        posted, halt = self._posted.get(number), self._halts.get(number, "")
+        posted, halt = self._posted.get(number), self._halted_as(number) or ""
         if posted is None:
             return Version("", 0, halt)
         return Version(posted.head.incarnation, posted.head.pub_no, halt)
+
+    def _halted_as(self, number: int) -> State | None:
+        there = self._halts.get(number)
+        return there.state if there else None
 
     async def index(self) -> BoardIndex:
         """What is published."""
@@ -106,30 +109,29 @@ class MemoryBoard:
         self._complete = (incarnation, tuple(experiments))
         self._change_no += 1
 
-    async def halt(self, number: int, state: State, guard_epoch: int = 0) -> None:
+    async def halt(self, number: int, state: State, guard_epoch: int = 0, note: str = "") -> None:
         """Make serving treat an experiment as stopped or rolled back, at once and whatever else it is told."""
-        if self._halts.get(number) is not State.STOPPED:
-            self._halts[number] = state
-            self._epochs[number] = max(guard_epoch, self._epochs.get(number, 0))
+        there = self._halts.get(number)
+        later = state is State.STOPPED or there is None or there.guard_epoch < guard_epoch
+        if later and (there is None or there.state is not State.STOPPED):
+            self._halts[number] = Halt(state, guard_epoch, note)
         self._change_no += 1
 
     async def unhalt(self, number: int) -> None:
         """Forget that an experiment was halted."""
-        self._epochs.pop(number, None)
         if self._halts.pop(number, None):
             self._change_no += 1
 
     async def release(self, number: int, guard_epoch: int) -> None:
         """End the halt of a rollback that was made before this guard epoch; a stop stands."""
-        halted_in = await self.rolled_back_in(number)
-        if halted_in is not None and halted_in < guard_epoch:
-            del self._halts[number], self._epochs[number]
+        there = self._halts.get(number)
+        if there and there.state is State.ROLLED_BACK and there.guard_epoch < guard_epoch:
+            del self._halts[number]
             self._change_no += 1
 
-    async def rolled_back_in(self, number: int) -> int | None:
-        """The guard epoch whose rollback halts an experiment; None where none does."""
-        rolled_back = self._halts.get(number) is State.ROLLED_BACK
-        return self._epochs[number] if rolled_back else None
+    async def halted(self, number: int) -> Halt | None:
+        """What halts an experiment; None where nothing does."""
+        return self._halts.get(number)
 
     async def beat(self) -> None:
         """Say that everything folded so far is on the board."""

@@ -82,7 +82,7 @@ class MemoryLedger:
         for experiment in experiments:
             self._folds[experiment].append(now_ms)
         new = len(self._decisions) - known[0], self._reward_count() - known[1]
-        return FoldResult(tuple(sorted(experiments)), *new)
+        return FoldResult({each: len(self._folds[each]) for each in experiments}, *new)
 
     def _reward_count(self) -> int:
         return sum(map(len, self._rewards.values()))

@@ -2,14 +2,13 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime
 
-from pullarm.domain.alert import Alert, Delivery, Level
+from pullarm.domain.alert import TOLD_AGAIN_AFTER, Alert, Delivery, Level
 from pullarm.storage.postgres.database import Connection, Database, queries
 from pullarm.storage.postgres.times import at
 
 _SQL = queries("alerts")
-TOLD_AGAIN_AFTER = timedelta(hours=6)
 
 
 class PostgresAlerts:
@@ -18,10 +17,22 @@ class PostgresAlerts:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def put(self, alert: Alert, channels: Mapping[str, Level], now_ms: int) -> None:
-        """Keep an alert for the channels that take its level, unless the same was told lately."""
+    async def put(self, alert: Alert, now: datetime) -> None:
+        """Keep an alert, unless the same was told lately, or since it holds."""
         async with self._database.transaction() as connection:
-            await put(connection, alert, channels, now_ms)
+            await put(connection, alert, now)
+
+    async def hand_out(self, channels: Mapping[str, Level]) -> None:
+        """Let each channel have the new alerts from its level on."""
+        takes = [
+            (name, level)
+            for name in channels
+            for level in Level
+            if level.rank >= channels[name].rank
+        ]
+        names, levels = [name for name, _ in takes], [level.value for _, level in takes]
+        async with self._database.connection() as connection:
+            await connection.execute(_SQL["hand_out"], names, levels)
 
     @asynccontextmanager
     async def next(self, channel: str, now_ms: int) -> AsyncIterator["Handed | None"]:
@@ -66,19 +77,16 @@ class Handed:
         )
 
 
-async def put(
-    connection: Connection, alert: Alert, channels: Mapping[str, Level], now_ms: int
-) -> None:
+async def put(connection: Connection, alert: Alert, now: datetime) -> None:
     """As `PostgresAlerts.put`, within the caller's transaction."""
-    takers = [name for name, least in channels.items() if alert.level.rank >= least.rank]
+    lately = now - TOLD_AGAIN_AFTER
     await connection.execute(
         _SQL["raise"],
-        at(now_ms),
+        now,
         alert.key,
         alert.level.value,
         alert.experiment,
         alert.title,
         alert.text,
-        at(now_ms) - TOLD_AGAIN_AFTER,
-        takers,
+        lately if alert.began_at is None else min(lately, alert.began_at),
     )

@@ -11,7 +11,8 @@ import asyncpg
 import msgspec
 from asyncpg.pool import PoolConnectionProxy
 
-from pullarm.domain.errors import ConfigurationError, Unavailable
+from pullarm.domain.errors import ConfigurationError, Conflict, Unavailable
+from pullarm.secrets import no_address
 from pullarm.storage.postgres.schema import missing
 
 # In quotes, because only the stubs know that these are generic.
@@ -31,14 +32,39 @@ _AWAY = (
 )
 
 
+class Busy(Conflict):
+    """Another process does it just now."""
+
+
 @contextmanager
 def driver_errors() -> Iterator[None]:
-    """Turn what the driver raises while PostgreSQL is away, full or read-only into Unavailable."""
+    """Turn what the driver raises while PostgreSQL is away, full, read-only or closed to this user into Unavailable."""
     try:
         yield
     except _AWAY as error:
         problem = str(error) or type(error).__name__  # a TimeoutError says nothing
         raise Unavailable(f"PostgreSQL is away: {problem}") from error
+    except asyncpg.ObjectNotInPrerequisiteStateError as error:
+        if type(error) is not asyncpg.ObjectNotInPrerequisiteStateError:
+            raise  # as a lock that is not to be had: its caller's to handle
+        raise Unavailable(f"PostgreSQL is away: {error}") from error  # a closed database
+    except (
+        asyncpg.InsufficientPrivilegeError
+    ) as error:  # as right after a restore, before it is granted
+        raise Unavailable(
+            f"PostgreSQL does not let this user: {error}; `pullarm migrate --roles` grants what is needed"
+        ) from error
+
+
+@contextmanager
+def _settings_errors(name: str) -> Iterator[None]:
+    """Turn what the driver raises of an address that it cannot read into ConfigurationError that names the variable."""
+    try:
+        yield
+    except asyncpg.ClientConfigurationError as error:
+        raise ConfigurationError(f"{name}: {error}") from error
+    except ValueError:
+        raise no_address(name, "postgresql://USER:PASSWORD@HOST:5432/NAME") from None
 
 
 @cache
@@ -63,9 +89,9 @@ async def connected(dsn: str) -> "AsyncIterator[asyncpg.Connection[asyncpg.Recor
     Raises Unavailable while the server is away, ConfigurationError where it lets nobody in.
     """
     try:
-        with driver_errors():
+        with driver_errors(), _settings_errors("DATABASE_URL"):
             connection = await asyncpg.connect(dsn)
-    except (asyncpg.PostgresError, ValueError) as error:
+    except asyncpg.PostgresError as error:
         raise ConfigurationError(f"DATABASE_URL: {error}") from error
     try:
         with driver_errors():
@@ -87,8 +113,17 @@ async def _set_codecs(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
 class Database:
     """A pool of connections to one PostgreSQL."""
 
-    def __init__(self, dsn: str, *, max_connections: int = 8, patience_s: float = 10.0) -> None:
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        variable: str = "DATABASE_URL",
+        max_connections: int = 8,
+        patience_s: float = 10.0,
+    ) -> None:
+        """`variable` is where the address came from, which errors name."""
         self._dsn = dsn
+        self._variable = variable
         self._max_connections = max_connections
         self._patience_s = patience_s
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
@@ -103,7 +138,7 @@ class Database:
 
     async def _open(self) -> None:
         try:
-            with driver_errors():
+            with driver_errors(), _settings_errors(self._variable):
                 self._pool = await asyncpg.create_pool(
                     self._dsn,
                     min_size=1,
@@ -112,8 +147,8 @@ class Database:
                     server_settings={"timezone": "UTC", "application_name": "pullarm"},
                 )
             await self.ping()
-        except (asyncpg.PostgresError, ValueError) as error:
-            raise ConfigurationError(f"DATABASE_URL: {error}") from error
+        except asyncpg.PostgresError as error:
+            raise ConfigurationError(f"{self._variable}: {error}") from error
 
     async def __aexit__(
         self,
@@ -151,7 +186,7 @@ class Database:
             lacking = await missing(connection)
         if lacking:
             raise ConfigurationError(
-                f"DATABASE_URL: the database lacks {', '.join(lacking)}; run `pullarm migrate`"
+                f"{self._variable}: the database lacks {', '.join(lacking)}; run `pullarm migrate`"
             )
 
     @asynccontextmanager
@@ -168,3 +203,14 @@ class Database:
             connection.transaction(isolation="repeatable_read"),
         ):
             yield connection
+
+    @asynccontextmanager
+    async def alone(self, lock: int, doing: str) -> AsyncIterator[None]:
+        """Be the one process that does this, by the number of an advisory lock; raises Busy where another does."""
+        async with self.connection() as connection:
+            if not await connection.fetchval("SELECT pg_try_advisory_lock($1, 0)", lock):
+                raise Busy(f"another process is {doing} just now")
+            try:
+                yield
+            finally:
+                await connection.execute("SELECT pg_advisory_unlock($1, 0)", lock)

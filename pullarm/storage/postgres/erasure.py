@@ -11,6 +11,7 @@ from pullarm.domain.audit import Author, Difference
 from pullarm.domain.erasure import Erased, StandIn, stand_in
 from pullarm.domain.errors import Conflict
 from pullarm.domain.experiment import Experiment
+from pullarm.storage.postgres import archive
 from pullarm.storage.postgres.database import Connection, Database, queries
 from pullarm.storage.postgres.experiments import note_version, read_experiment
 from pullarm.storage.postgres.times import at
@@ -31,6 +32,8 @@ class PostgresErasure:
         self, experiment: Experiment, user_id: str, author: Author, now_ms: int
     ) -> Erased:
         """Replace what the ledger has of a user by something that leads back to nobody; every sum stays.
+
+        Files of removed days follow: workers rewrite them.
 
         Raises Conflict while retention is about to remove a day with decisions of theirs.
         """
@@ -53,7 +56,11 @@ class PostgresErasure:
             forced = await _free(connection, number, (user_id, instead.unit), author, now)
             await connection.execute(_SQL["note"], number, instead.unit_hash, now)
             erased = Erased(
-                known_as=instead.unit, decisions=len(theirs), rewards=rewards, forced=forced
+                known_as=instead.unit,
+                decisions=len(theirs),
+                rewards=rewards,
+                forced=forced,
+                archived_days=await archive.erase(connection, number, unit.hash, instead, now),
             )
             # Not who they were, nor what leads there.
             change: Difference = {}, {"decisions": erased.decisions, "rewards": rewards}

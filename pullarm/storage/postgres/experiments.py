@@ -7,6 +7,7 @@ import msgspec
 
 from pullarm.domain import cohorts
 from pullarm.domain.admission import Forced
+from pullarm.domain.alert import of_rollback
 from pullarm.domain.arms import first_seen
 from pullarm.domain.audit import Author
 from pullarm.domain.cohorts import Cohort, Seen
@@ -14,6 +15,7 @@ from pullarm.domain.errors import NotFound, VersionMismatch, invalid
 from pullarm.domain.experiment import Arm, ArmStatus, Experiment, Spec, State
 from pullarm.domain.ports import REGISTRAR, NewExperiment, Revision
 from pullarm.domain.transitions import difference
+from pullarm.storage.postgres import alerts
 from pullarm.storage.postgres.database import Connection, Database, queries
 from pullarm.storage.postgres.seats import find_seats, read_seats
 from pullarm.storage.postgres.times import at
@@ -111,6 +113,8 @@ class PostgresExperiments:
             await _write_arms(connection, row, experiment.arms, arms)
             revised = _experiment(row, arms, await _declare_cohorts(connection, row))
             await note_version(connection, change.action, change.author, revised, experiment)
+            if change.action == "rollback":
+                await alerts.put(connection, of_rollback(revised, _why(change.author)), at(now_ms))
             return revised
 
     async def register_arms(self, number: int, arm_ids: Sequence[str], now_ms: int) -> int:
@@ -150,6 +154,10 @@ class PostgresExperiments:
                 grown = _experiment(row, (), before.cohorts + added)
                 await note_version(connection, "register_cohorts", REGISTRAR, grown, before)
             return len(added)
+
+
+def _why(author: Author) -> str:
+    return f"{author.note or 'no reason was given'} (by {author.actor}, {author.origin})"
 
 
 async def read_experiment(connection: Connection, number: int) -> Experiment:

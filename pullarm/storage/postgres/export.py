@@ -5,13 +5,13 @@ every row that they replace. So a log is not of one moment: each page is as the 
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from datetime import datetime
 from functools import cached_property
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -22,7 +22,6 @@ from pullarm.domain.decision import make_uid
 from pullarm.domain.experiment import POLICY_NAMES, POLICY_NUMBERS, ArmStatus, Experiment, Spec
 from pullarm.policies.registry import check
 from pullarm.storage.postgres.database import Connection, Database, queries
-from pullarm.storage.postgres.horizon import sealed
 from pullarm.storage.postgres.times import ms
 
 if TYPE_CHECKING:
@@ -31,11 +30,20 @@ if TYPE_CHECKING:
     from pullarm.storage.postgres.export_columns import Page
 
 _SQL = queries("export")
-PAGE_DECISIONS = 4000
+_WORKER = ThreadPoolExecutor(1, "log")
+_Done = TypeVar("_Done")
+PAGE_DECISIONS = 12_000
 _FIRST_PAGE = 250
 _PAGE_BYTES = 8 << 20
-_DAY = timedelta(days=1)
 _FIRST, _END = UUID(int=0), UUID(int=2**128 - 1)
+
+
+async def in_turn(work: Callable[..., _Done], *given: object) -> _Done:
+    """Work on a page of whatever log, on the one thread for that.
+
+    Two threads would wait for each other's lock more than they win, and each keeps the memory of its largest page.
+    """
+    return await asyncio.get_running_loop().run_in_executor(_WORKER, work, *given)
 
 
 class PostgresExport:
@@ -51,84 +59,77 @@ class PostgresExport:
             versions = await _versions(connection, experiment)
         return versions.kinds
 
-    async def reaches_back_to(self) -> datetime | None:
-        """The first moment whose decisions retention has not removed; None where it has removed none."""
-        async with self._database.connection() as connection:
-            removed = (await sealed(connection)).removed
-        return datetime.combine(removed + _DAY, time(), UTC) if removed else None
-
     async def pages(
         self,
         experiment: Experiment,
         kinds: Sequence[str],
         sought: DecisionFilter = EVERYTHING,
-    ) -> "AsyncIterator[pa.Table]":
+    ) -> "AsyncGenerator[pa.Table, None]":
         """The slots of the decisions that are sought, by decision uid and slot, in columns as `schema` names them.
 
         Decisions that filled no slot have no row, nor have those of which only rewards have come; neither has what is
         folded after the page that it belongs to was read.
 
-        One page is read ahead, while the one before is written.
+        One page is read ahead, while the one before is made columns and written.
 
         Args:
             kinds: of rewards that have columns.
         """
-        async with aclosing(self._read(experiment, kinds, sought)) as pages:
-            coming = asyncio.ensure_future(anext(pages, None))
-            try:
-                while (page := await coming) is not None:
-                    coming = asyncio.ensure_future(anext(pages, None))
-                    yield page
-            finally:
-                coming.cancel()
-                await asyncio.gather(coming, return_exceptions=True)
+        from pullarm.storage.log_columns import plain_bytes
 
-    async def _read(
-        self, experiment: Experiment, kinds: Sequence[str], sought: DecisionFilter
-    ) -> "AsyncGenerator[pa.Table, None]":
-        start, end = uid_span(sought.since, sought.until)
-        versions: _Versions | None = None
-        limit = min(_FIRST_PAGE, self._page_decisions)
-        while True:
-            async with self._database.snapshot() as connection:
-                await connection.execute(_SQL["prepare"])
-                page = await _page(connection, experiment.number, (start, end, limit), sought)
-                if page is None:
-                    return
-                # Arms are registered with a new version, so this one's names are all there.
-                if versions is None or versions.newest < page.newest:
-                    versions = await _versions(connection, experiment)
-                span = page.uids[0], page.uids[-1]
-                credits = await connection.fetch(
-                    _SQL["credits"], page.uids, experiment.number, *span
-                )
-            table = await asyncio.to_thread(page.table, versions, kinds, credits)
-            yield table
-            start = UUID(int=UUID(hex=span[1]).int + 1)
-            limit = _next_limit(limit, len(page.uids), table.nbytes, self._page_decisions)
+        reader = _Reader(self._database, experiment, sought, self._page_decisions)
+        coming = asyncio.ensure_future(reader.next())
+        try:
+            while (page := await coming) is not None:
+                coming = asyncio.ensure_future(reader.next())
+                table = await in_turn(page.table, kinds)
+                reader.saw(page, plain_bytes(table))
+                del page  # which is not needed while the table is written
+                yield table
+        finally:
+            coming.cancel()
+            await asyncio.gather(coming, return_exceptions=True)
 
 
-async def _page(
-    connection: Connection, number: int, keys: tuple[UUID, UUID, int], sought: DecisionFilter
-) -> "Page | None":
-    """The next decisions; None where there are no more."""
-    from pullarm.storage.postgres.export_columns import Page
+class _Reader:
+    """Reads pages, each from where the one before ended."""
 
-    copied = bytearray()
+    def __init__(
+        self, database: Database, experiment: Experiment, sought: DecisionFilter, most: int
+    ) -> None:
+        self._database = database
+        self._experiment = experiment
+        self._start, self._end = uid_span(sought.since, sought.until)
+        self._fits = sought.policy, sought.arms, sought.cohort, sought.bucket
+        self._most = most
+        self._limit = min(_FIRST_PAGE, most)
+        self._versions: _Versions | None = None
 
-    async def take(piece: bytes) -> None:
-        copied.extend(piece)
+    async def next(self) -> "Page | None":
+        """None where there are no more."""
+        from pullarm.storage.postgres.export_columns import Page
 
-    fits = sought.policy, sought.arms, sought.cohort, sought.bucket
-    status = await connection.copy_from_query(
-        _SQL["page"], number, *keys, *fits, output=take, format="csv", header=True
-    )
-    return None if status == "COPY 0" else await asyncio.to_thread(Page.read, bytes(copied))
+        number, fits = self._experiment.number, self._fits
+        async with self._database.snapshot() as connection:
+            await connection.execute(_SQL["prepare"])
+            keys = number, self._start, self._end, self._limit
+            decisions = await connection.fetchrow(_SQL["page"], *keys, *fits)
+            assert decisions is not None  # an aggregate has one row
+            if not decisions["count"]:
+                return None
+            # Arms are registered with a new version, so this one's names are all there.
+            if self._versions is None or self._versions.newest < decisions["newest"]:
+                self._versions = await _versions(connection, self._experiment)
+            span = decisions["first"], decisions["last"]
+            credits = await connection.fetchrow(_SQL["credits"], number, *span, *fits)
+            assert credits is not None  # likewise
+        self._start = UUID(int=span[1].int + 1)
+        return Page(decisions, credits, self._versions)
 
-
-def _next_limit(limit: int, read: int, size: int, most: int) -> int:
-    """As many decisions as are some megabytes, going by the page before."""
-    return max(1, min(most, limit * 4, _PAGE_BYTES * read // max(size, 1)))
+    def saw(self, page: "Page", size: int) -> None:
+        """It takes so many bytes by column: the next are to be some megabytes."""
+        fitting = _PAGE_BYTES * page.decisions["count"] // max(size, 1)
+        self._limit = max(1, min(self._most, self._limit * 4, fitting))
 
 
 def uid_span(since: datetime | None, until: datetime | None) -> tuple[UUID, UUID]:

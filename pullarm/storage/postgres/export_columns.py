@@ -1,33 +1,32 @@
-"""Pages of the ledger as columns of a log: what PostgreSQL copies out is joined by column, never row by row."""
+"""Pages of the ledger as columns of a log: what PostgreSQL packs is joined by column, never row by row."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
 from typing import Any, Protocol
 
 import msgspec
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from asyncpg import Record
 from numpy.typing import NDArray
-from pyarrow import csv
 
+from pullarm.domain.assignment import MICRO
 from pullarm.domain.decision import ARM_BYTES, Reason, hash_of, pack_arms
 from pullarm.domain.experiment import POLICY_NAMES
 from pullarm.domain.log_row import OF_KIND, of_kind
 from pullarm.storage.log_columns import schema
+from pullarm.storage.postgres.packed import flattened, hexes, moments, texts, values
 
-_TYPES = {
-    **dict.fromkeys(("decision_uid", "unit", "offered", "attributes", "request_id"), pa.string()),
-    **dict.fromkeys(("arms", "weights", "totals"), pa.string()),
-    "decided_at": pa.timestamp("us", tz="UTC"),
-    **dict.fromkeys(("allocation_epoch", "config_no", "kernel"), pa.int32()),
-    **dict.fromkeys(("pub_no", "bucket"), pa.int64()),
-    **dict.fromkeys(("assigned", "acting", "reason"), pa.int16()),
-    **dict.fromkeys(("voided", "excluded"), pa.bool_()),
+_TEXTS = {
+    **dict.fromkeys(("unit", "request_id", "attributes"), pa.string()),
+    "offered": pa.binary(),
 }
-"""Of what is copied out, in its order by name."""
+_HASHED = b"#"
+_NUMBERS = (
+    *("allocation_epoch", "config_no", "pub_no", "kernel", "bucket"),
+    *("assigned", "acting", "reason", "voided", "excluded"),
+)
 _POLICIES = 1 << 16
 """More than there are numbers of policies."""
 _REASONS = {reason.value: reason.name for reason in Reason}
@@ -55,124 +54,107 @@ class Versions(Protocol):
         """The numbers of the arms that were active in a version; None where the ledger has no such version."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Page:
-    """Decisions as they were copied out, with the header, and one row for each."""
+    """Some decisions, at least one, and what their rewards came to: columns, packed."""
 
-    decisions: pa.Table
+    decisions: Record
+    credits: Record
+    versions: Versions
 
-    @classmethod
-    def read(cls, copied: bytes) -> "Page":
-        """Parse PostgreSQL's CSV."""
-        options = csv.ConvertOptions(
-            column_types=_TYPES,
-            strings_can_be_null=True,
-            quoted_strings_can_be_null=False,
-            null_values=[""],
-            true_values=["t"],
-            false_values=["f"],
-        )
-        parse = csv.ParseOptions(newlines_in_values=True)
-        read = csv.ReadOptions(use_threads=False, block_size=len(copied) + 1)
-        source = pa.py_buffer(copied)
-        table = csv.read_csv(
-            source, read_options=read, parse_options=parse, convert_options=options
-        )
-        return cls(table.combine_chunks())
-
-    @cached_property
-    def uids(self) -> list[str]:
-        """32 hex digits of each decision, in order."""
-        uids: list[str] = self.decisions["decision_uid"].to_pylist()
-        return uids
-
-    @property
-    def newest(self) -> int:
-        """The newest version."""
-        newest: int = pc.max(self.decisions["config_no"]).as_py()
-        return newest
-
-    def table(
-        self, versions: Versions, kinds: Sequence[str], credits: Iterable[Record]
-    ) -> pa.Table:
+    def table(self, kinds: Sequence[str]) -> pa.Table:
         """The rows of the log, one for each slot; `schema` has its columns."""
-        slots = _Slots.of(self.decisions)
-        columns = {**_of_decisions(self.decisions, versions, slots), **slots.columns(versions)}
-        columns |= _credits(kinds, credits, self.uids, slots)
+        slots, names = _Slots.of(self.decisions), _arm_names(self.versions)
+        columns = {
+            **_of_decisions(self.decisions, self.versions, names, slots),
+            **slots.columns(names),
+            **_credits(kinds, self.credits, values(self.decisions["uid"]), slots),
+        }
         target = schema(kinds)
-        return pa.table([columns[name] for name in target.names], target.names).cast(target)
+        fields = [_as(columns[field.name], field.type) for field in target]
+        return pa.table(fields, target.names)
 
 
 @dataclass(frozen=True, slots=True)
 class _Slots:
     decision: NDArray[np.int64]  # (n_rows,)
     first_row: NDArray[np.int64]  # (n_decisions + 1,)
-    arm_no: NDArray[np.int64]  # (n_rows,)
+    arm_no: NDArray[np.int32]  # (n_rows,)
     weight: NDArray[np.int64]  # (n_rows,)
     total: NDArray[np.int64]  # (n_rows,)
 
     @classmethod
-    def of(cls, decisions: pa.Table) -> "_Slots":
-        arms = _split(decisions["arms"])
-        counts = pc.list_value_length(arms).to_numpy(zero_copy_only=False)
+    def of(cls, packed: Record) -> "_Slots":
+        counts = values(packed["slots"])
+        arms, weights, totals = (
+            flattened(packed[name], counts) for name in ("arms", "weights", "totals")
+        )
         return cls(
             decision=np.repeat(np.arange(len(counts)), counts),
             first_row=np.concatenate([[0], np.cumsum(counts)]),
-            arm_no=_numbers(arms),
-            weight=_numbers(_split(decisions["weights"])),
-            total=_numbers(_split(decisions["totals"])),
+            arm_no=arms,
+            weight=weights,
+            total=totals,
         )
 
-    def columns(self, versions: Versions) -> dict[str, pa.Array]:
+    def columns(self, names: pa.StringArray) -> dict[str, pa.Array]:
         rows = np.arange(len(self.decision))
         return {
             "slot": pa.array(rows - self.first_row[self.decision] + 1, pa.int32()),
-            "arm_no": pa.array(self.arm_no, pa.int32()),
-            "arm_id": _named(self.arm_no, versions.arm_ids),
+            "arm_no": pa.array(self.arm_no),
+            "arm_id": pa.DictionaryArray.from_arrays(_place(self.arm_no, names), names),
             "weight": pa.array(self.weight),
             "total": pa.array(self.total),
             "propensity": pa.array(self.weight / self.total),
         }
 
 
-def _split(lists: pa.ChunkedArray) -> pa.ListArray:
-    """PostgreSQL's `{1,2}` as a list of text."""
-    return pc.split_pattern(pc.utf8_trim(lists.combine_chunks(), "{}"), ",")
+def _as(column: pa.Array, kind: pa.DataType) -> pa.Array:
+    """As this type; what comes again and again stays a dictionary of its values."""
+    return column if pa.types.is_dictionary(column.type) else column.cast(kind)
 
 
-def _numbers(lists: pa.ListArray) -> NDArray[np.int64]:
-    numbers: NDArray[np.int64] = lists.flatten().cast(pa.int64()).to_numpy()
-    return numbers
-
-
-def _named(numbers: NDArray[Any], names: Mapping[int, str]) -> pa.Array:
+def _named(numbers: NDArray[Any], names: Mapping[int, str]) -> pa.DictionaryArray:
     """The name of each number, null where it has none."""
     found, places = np.unique(numbers, return_inverse=True)
-    return pa.array([names.get(int(n)) for n in found], pa.string()).take(pa.array(places))
+    named = pa.array([names.get(int(n)) for n in found], pa.string())
+    return pa.DictionaryArray.from_arrays(places.astype(np.int32), named)
+
+
+def _arm_names(versions: Versions) -> pa.StringArray:
+    """By arm number; null for 0, and where there is no such arm."""
+    names = versions.arm_ids
+    return pa.array([names.get(n) for n in range(max(names, default=0) + 1)], pa.string())
+
+
+def _place(numbers: NDArray[Any], names: pa.StringArray) -> pa.Array:
+    """Of each arm number among the names."""
+    return pa.array(np.where(numbers < len(names), numbers, 0), pa.int32())
 
 
 def _of_decisions(
-    decisions: pa.Table, versions: Versions, slots: _Slots
-) -> dict[str, pa.Array | pa.ChunkedArray]:
-    config_no, assigned, acting, reason = (
-        decisions[name].to_numpy().astype(np.int64)
-        for name in ("config_no", "assigned", "acting", "reason")
-    )
-    kept = (
-        *("decision_uid", "decided_at", "allocation_epoch", "config_no", "pub_no", "kernel"),
-        *("unit", "bucket", "request_id", "voided", "excluded"),
-    )
-    columns = {
-        **{name: decisions[name] for name in kept},
-        "experiment": pa.repeat(versions.experiment, len(decisions)),
-        "assigned": _named(assigned, POLICY_NAMES),
-        "acting": _named(acting, POLICY_NAMES),
-        "reason": _named(reason, _REASONS),
-        **_of_versions(config_no, acting, versions),
-        **_offered(decisions["offered"].combine_chunks(), versions),
-        "attributes": _attributes(decisions["attributes"].combine_chunks()),
+    packed: Record, versions: Versions, names: pa.StringArray, slots: _Slots
+) -> dict[str, pa.Array]:
+    numbers = {name: values(packed[name]) for name in _NUMBERS}
+    texts_of = {
+        name: texts(packed[name], values(packed[f"{name}_bytes"]), kind)
+        for name, kind in _TEXTS.items()
     }
-    if len(slots.decision) == len(decisions):
+    columns = {
+        "decision_uid": hexes(values(packed["uid"])),
+        "decided_at": moments(values(packed["decided_at"])),
+        "experiment": _named(np.zeros(packed["count"], np.int64), {0: versions.experiment}),
+        **{name: pa.array(found) for name, found in numbers.items()},
+        "unit": texts_of["unit"],
+        "request_id": texts_of["request_id"],
+        "attributes": _attributes(texts_of["attributes"]),
+        "assigned": _named(numbers["assigned"], POLICY_NAMES),
+        "acting": _named(numbers["acting"], POLICY_NAMES),
+        "reason": _named(numbers["reason"], _REASONS),
+        **_of_versions(numbers["config_no"].astype(np.int64), numbers["acting"], versions),
+        **_offered(texts_of["offered"], versions, names),
+    }
+    if len(slots.decision) == packed["count"]:
         return columns
     places = pa.array(slots.decision)
     return {name: column.take(places) for name, column in columns.items()}
@@ -187,67 +169,98 @@ def _of_versions(
         "floor": [versions.floor(*pair) for pair in by_pair],
         "window_hours": [versions.window_hours.get(version) for version, _ in by_pair],
     }
-    rows = pa.array(places)
-    return {name: pa.array(values, pa.float64()).take(rows) for name, values in found.items()}
+    rows = places.astype(np.int32)
+    return {
+        name: pa.DictionaryArray.from_arrays(rows, pa.array(distinct, pa.float64()))
+        for name, distinct in found.items()
+    }
 
 
-def _offered(offered: pa.Array, versions: Versions) -> dict[str, pa.Array]:
+def _offered(offered: pa.Array, versions: Versions, names: pa.StringArray) -> dict[str, pa.Array]:
     """Candidates by name and number, null where they are not known; and their hash."""
     each = offered.dictionary_encode()
     packed, hashes = [], []
     for text in each.dictionary.to_pylist():
-        arms = _packed(text, versions)
+        arms, hashed = _candidates(text, versions)
         packed.append(arms)
-        hashed = "" if arms is None else f"{hash_of(arms) % 2**64:016x}"
-        hashes.append(text[1:] if text[:1] == "#" else hashed)
+        hashes.append(hashed)
     counts = [0 if arms is None else len(arms) // ARM_BYTES for arms in packed]
     numbers = np.frombuffer(b"".join(filter(None, packed)), "<u4").astype(np.int32)
     offsets = pa.array(np.concatenate([[0], np.cumsum(counts)]), pa.int32())
-    unknown = pa.array([arms is None for arms in packed])
+    unknown = pa.array([arms is None for arms in packed], pa.bool_())
+    named = pa.DictionaryArray.from_arrays(_place(numbers, names), names)
+    numbered = pa.array(numbers).dictionary_encode()
+    found = {
+        "candidates": pa.ListArray.from_arrays(offsets, named, mask=unknown),
+        "candidate_nos": pa.ListArray.from_arrays(offsets, numbered, mask=unknown),
+        "candidates_hash": pa.array(hashes, pa.string()),
+    }
     return {
-        name: pa.ListArray.from_arrays(offsets, values, mask=unknown).take(each.indices)
-        for name, values in (
-            ("candidates", _named(numbers, versions.arm_ids)),
-            ("candidate_nos", pa.array(numbers)),
-        )
-    } | {"candidates_hash": pa.array(hashes, pa.string()).take(each.indices)}
+        name: pa.DictionaryArray.from_arrays(each.indices, distinct)
+        for name, distinct in found.items()
+    }
 
 
-def _packed(offered: str, versions: Versions) -> bytes | None:
-    if offered[:1] == "#":
-        return None
-    if offered[:1] == "*":
-        active = versions.active(int(offered[1:]))
-        return None if active is None else pack_arms(active)
-    return bytes.fromhex(offered)
+def _candidates(offered: bytes, versions: Versions) -> tuple[bytes | None, str]:
+    """Packed, None where they are not known; and their hash, empty where that is not known either.
+
+    What is no packed numbers has a byte more than they could have, which says what it is.
+    """
+    if len(offered) % ARM_BYTES == 0:
+        return offered, _hash_text(offered)
+    if offered[:1] == _HASHED:
+        return None, offered[1:].hex()
+    active = versions.active(int.from_bytes(offered[1:], "big"))
+    return (None, "") if active is None else (pack_arms(active), _hash_text(pack_arms(active)))
 
 
-def _attributes(texts: pa.Array) -> pa.Array:
-    each = texts.dictionary_encode()
+@lru_cache(maxsize=8192)  # the same candidates are offered again and again
+def _hash_text(packed: bytes) -> str:
+    return f"{hash_of(packed) % 2**64:016x}"
+
+
+def _attributes(objects: pa.Array) -> pa.Array:
+    each = objects.dictionary_encode()
     decoder = msgspec.json.Decoder(dict[str, str])
     found = [list(decoder.decode(text).items()) for text in each.dictionary.to_pylist()]
-    return pa.array(found, pa.map_(pa.string(), pa.string())).take(each.indices)
+    maps = pa.array(found, pa.map_(pa.string(), pa.string()))
+    return pa.DictionaryArray.from_arrays(each.indices, maps)
 
 
 def _credits(
-    kinds: Sequence[str], credits: Iterable[Record], uids: Sequence[str], slots: _Slots
+    kinds: Sequence[str], credits: Record, uids: NDArray[np.bytes_], slots: _Slots
 ) -> dict[str, pa.Array]:
     """The columns of each kind, null where a slot had no such reward."""
-    places = {uid: place for place, uid in enumerate(uids)}
-    by_kind: dict[str, list[tuple[int, Record]]] = {kind: [] for kind in kinds}
-    for credit in credits:
-        decision = places[credit["uid"].hex]
-        first, end = slots.first_row[decision : decision + 2].tolist()
-        row = first + credit["slot"] - 1
-        if credit["kind"] in by_kind and first <= row < end:
-            by_kind[credit["kind"]].append((row, credit))
-    target, columns = schema(kinds), {}
-    for kind, came in by_kind.items():
-        index = np.full(len(slots.decision), -1)
-        index[[row for row, _ in came]] = np.arange(len(came))
-        found = pa.array(index, mask=index < 0)
-        for name in OF_KIND:
+    target, n_rows = schema(kinds), len(slots.decision)
+    names = [of_kind(kind, name) for kind in kinds for name in OF_KIND]
+    if not credits["count"]:
+        return {name: pa.nulls(n_rows, target.field(name).type) for name in names}
+    rows, came = _rows_of(values(credits["uid"]), values(credits["slot"]), uids, slots)
+    kind_of = np.array(credits["kind"])[came]
+    worth = {
+        **{name: pa.array(values(credits[name]) / MICRO) for name in ("credit", "booked")},
+        "count": pa.array(values(credits["counted"])),
+        **{name: moments(values(credits[name])) for name in ("first_at", "last_at", "received_at")},
+    }
+    columns: dict[str, pa.Array] = {}
+    for kind in kinds:
+        (of,) = np.nonzero(kind_of == kind)
+        index = np.full(n_rows, -1, np.int32)
+        index[rows[of]] = np.arange(len(of))
+        found, places = pa.array(index, mask=index < 0), pa.array(came[of])
+        for name, each in worth.items():
             column = of_kind(kind, name)
-            values = [credit[name] for _, credit in came]
-            columns[column] = pa.array(values, target.field(column).type).take(found)
+            found_values = each.take(places).cast(target.field(column).type, safe=False)
+            columns[column] = pa.DictionaryArray.from_arrays(found, found_values)
     return columns
+
+
+def _rows_of(
+    came: NDArray[np.bytes_], slot: NDArray[np.int16], uids: NDArray[np.bytes_], slots: _Slots
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The rows of the log that credits belong to, and which credits those are; others are of no decision here."""
+    place = np.minimum(np.searchsorted(uids, came), len(uids) - 1)
+    first, end = slots.first_row[place], slots.first_row[place + 1]
+    rows = first + slot - 1
+    (found,) = np.nonzero((uids[place] == came) & (rows >= first) & (rows < end))
+    return rows[found], found

@@ -1,15 +1,16 @@
 """Checks of guardrails, rollbacks, and what is owed of both."""
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import msgspec
 from asyncpg import Record
 
-from pullarm.domain.alert import Alert, Level
+from pullarm.domain.alert import Alert
 from pullarm.domain.experiment import Experiment
-from pullarm.domain.guardrail import NAMES, Check, Rollback, StoredCheck
+from pullarm.domain.guardrail import NAMES, Check, Rollback, StoredCheck, Verdict
 from pullarm.statistics.guardrails.readings import Readings
 from pullarm.statistics.ratio import Sums
 from pullarm.storage.postgres import alerts, readings
@@ -61,7 +62,7 @@ class PostgresGuardrails:
     async def owed(self, due_ms: int, now_ms: int) -> list[Owed]:
         """The experiments that have no check since `due_ms`; one that was missed is made up for by the next."""
         async with self._database.connection() as connection:
-            rows = await connection.fetch(_SQL["due"], at(due_ms), now_ms // 60_000)
+            rows = await connection.fetch(_SQL["due"], at(due_ms), now_ms // 60_000, NAMES[0])
         return [
             Owed(row["experiment_id"], Epoch(row["guard_epoch"], row["from_minute"]))
             for row in rows
@@ -81,7 +82,7 @@ class PostgresGuardrails:
             experiment = await read_experiment(connection, number)
             return experiment, await readings.read_sums(connection, number, epoch, age_s)
 
-    async def store(self, outcome: Outcome, channels: Mapping[str, Level]) -> bool:
+    async def store(self, outcome: Outcome) -> bool:
         """Keep all of it in one transaction; False where another process has done so for the same time."""
         async with self._database.transaction() as connection:
             stored = await connection.fetch(
@@ -99,7 +100,7 @@ class PostgresGuardrails:
             if outcome.rollback is not None:
                 await _add_rollback(connection, outcome.experiment, outcome.rollback)
             for alert in outcome.alerts:
-                await alerts.put(connection, alert, channels, outcome.now_ms)
+                await alerts.put(connection, alert, at(outcome.now_ms))
         return True
 
     async def latest(self, number: int) -> list[StoredCheck]:
@@ -108,6 +109,17 @@ class PostgresGuardrails:
             return [
                 _check(row) for row in await connection.fetch(_SQL["latest"], number, list(NAMES))
             ]
+
+    async def recent(
+        self, number: int, guard_epoch: int, since: datetime
+    ) -> dict[str, list[tuple[Verdict, datetime]]]:
+        """By guardrail: verdicts of a guard epoch since a moment and when they were due, the newest first."""
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(_SQL["recent"], number, guard_epoch, since, list(NAMES))
+        found: defaultdict[str, list[tuple[Verdict, datetime]]] = defaultdict(list)
+        for row in rows:
+            found[row["guardrail"]].append((Verdict(row["verdict"]), row["due_at"]))
+        return dict(found)
 
     async def history(
         self, number: int, guardrail: str, *, before: datetime | None, count: int
@@ -122,6 +134,12 @@ class PostgresGuardrails:
         async with self._database.connection() as connection:
             rows = await connection.fetch(_SQL["states"], list(NAMES))
         return [(row["id"], row["guardrail"], row["verdict"]) for row in rows]
+
+    async def forget(self, before: datetime) -> int:
+        """Remove older checks, but for the newest of each guardrail; how many."""
+        async with self._database.connection() as connection:
+            status = await connection.execute(_SQL["forget"], before, list(NAMES))
+        return int(status.split()[-1])
 
     async def rollbacks(self, number: int) -> list[Rollback]:
         """Those by guardrails, newest first."""
@@ -146,21 +164,13 @@ class PostgresGuardrails:
             for row in rows
         ]
 
-    async def confirm(
-        self,
-        recheck: Recheck,
-        alert: Alert,
-        channels: Mapping[str, Level],
-        now_ms: int,
-        *,
-        held: bool,
-    ) -> None:
+    async def confirm(self, recheck: Recheck, alert: Alert, now_ms: int, *, held: bool) -> None:
         """Keep whether matured rewards say the same, once."""
         async with self._database.transaction() as connection:
             if await connection.fetchval(
                 _SQL["confirm"], recheck.number, recheck.epoch.number, held
             ):
-                await alerts.put(connection, alert, channels, now_ms)
+                await alerts.put(connection, alert, at(now_ms))
 
 
 async def _add_rollback(connection: Connection, number: int, rollback: Rollback) -> None:

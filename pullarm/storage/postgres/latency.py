@@ -1,9 +1,10 @@
 """How serving did over time: calls, errors and sketches of latencies, by minute, hour or day."""
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 from asyncpg import Record
 
 from pullarm.domain.analysis import ServingCounts
@@ -16,6 +17,7 @@ _FIGURES = ("calls", "errors", "over_100ms", "over_120ms")
 SETTLED = timedelta(hours=1)
 """How long after its end an hour is added up."""
 _HOURS_AT_ONCE = 500
+_SKETCH = msgspec.json.Decoder(dict[int, int])
 
 
 class PostgresLatency:
@@ -60,8 +62,9 @@ def settled_hour(now: datetime) -> int:
 
 
 def _counts(begins_at: datetime, policy: int, rows: Sequence[Record]) -> ServingCounts:
-    sketch: Counter[int] = Counter()
+    sketch: defaultdict[int, int] = defaultdict(int)
     for row in rows:
-        sketch.update({int(bucket): n for bucket, n in row["sketch"].items()})
+        for place, n in _SKETCH.decode(row["sketch"]).items():
+            sketch[place] += n
     figures = {name: int(sum(row[name] for row in rows)) for name in _FIGURES}
     return ServingCounts(begins_at=begins_at, policy=policy, sketch=sketch, **figures)

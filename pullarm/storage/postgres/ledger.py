@@ -216,7 +216,7 @@ async def _advance(
     batch_no: int,
     now: datetime,
     changes: Iterable[_Cell],
-) -> tuple[int, ...]:
+) -> dict[int, int]:
     cells = sorted({(experiment, arm * 8 + policy) for experiment, policy, arm, _ in changes})
     await connection.execute(_SQL["lock_heads"], experiments)
     advanced = await connection.fetch(
@@ -227,7 +227,7 @@ async def _advance(
         [experiment for experiment, _ in cells],
         [cell for _, cell in cells],
     )
-    return tuple(sorted(row["experiment_id"] for row in advanced))
+    return {row["experiment_id"]: row["fold_no"] for row in advanced}
 
 
 def _decision_records(batch: Batch, batch_no: int) -> list[tuple[object, ...]]:

@@ -3,6 +3,7 @@
 import asyncpg
 
 from pullarm.storage.postgres.database import connected
+from pullarm.storage.postgres.roles import renew_grants
 from pullarm.storage.postgres.schema import migrations, missing
 
 _LOCK = 7_204_117  # any number, as long as every version of Pullarm uses the same
@@ -12,7 +13,9 @@ async def migrate(dsn: str) -> list[str]:
     """Bring a database up to date; answers the names of the migrations that were missing."""
     async with connected(dsn) as connection:
         await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
-        return await _apply(connection)
+        applied = await _apply(connection)
+        await renew_grants(connection)
+        return applied
 
 
 async def _apply(connection: "asyncpg.Connection[asyncpg.Record]") -> list[str]:

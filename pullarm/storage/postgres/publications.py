@@ -24,7 +24,6 @@ from pullarm.storage.postgres.times import at
 _SQL = queries("publications")
 CELL = "<qqqq"
 """One cell of a checkpoint: policy, arm number, serves, rewards in millionths."""
-_HALT = Author("halt", "worker", "it was made while the ledger was away")
 CHECKPOINT_FOLDS = 1_000
 """A checkpoint is kept with the first publication so many folds after the last: so many a past posterior is away."""
 
@@ -67,17 +66,20 @@ class PostgresPublications:
         async with self._database.connection() as connection:
             return str(await connection.fetchval(_SQL["incarnation"]))
 
-    async def stop(self, halted: Sequence[int], now_ms: int) -> list[int]:
-        """Store that these experiments are stopped, where the ledger does not know it yet; answers which those are."""
+    async def unstopped(self, halted: Sequence[int]) -> list[int]:
+        """Which of these experiments the ledger does not know to be stopped."""
         async with self._database.connection() as connection:
             rows = await connection.fetch(_SQL["unstopped"], halted)
-            unstopped = [await read_experiment(connection, row["experiment_id"]) for row in rows]
-        for experiment in unstopped:
-            change = replace(changed(experiment, "stop", State.STOPPED), author=_HALT)
-            await self._revise(experiment, change, now_ms)
-        return [experiment.number for experiment in unstopped]
+        return [row["experiment_id"] for row in rows]
 
-    async def roll_back(self, number: int, guard_epoch: int, now_ms: int) -> int | None:
+    async def stop(self, number: int, note: str, now_ms: int) -> None:
+        """Store that an experiment is stopped."""
+        async with self._database.connection() as connection:
+            experiment = await read_experiment(connection, number)
+        change = changed(experiment, "stop", State.STOPPED)
+        await self._revise(experiment, replace(change, author=_halt(note)), now_ms)
+
+    async def roll_back(self, number: int, guard_epoch: int, note: str, now_ms: int) -> int | None:
         """Store a rollback of this guard epoch where the ledger does not know of it yet.
 
         Answers the present guard epoch where that is a later one: then it was resumed.
@@ -88,7 +90,7 @@ class PostgresPublications:
             return experiment.guard_epoch
         if experiment.state in (State.RUNNING, State.SHIPPED):
             change = changed(experiment, "rollback", State.ROLLED_BACK)
-            await self._revise(experiment, replace(change, author=_HALT), now_ms)
+            await self._revise(experiment, replace(change, author=_halt(note)), now_ms)
         return None
 
     async def _revise(self, experiment: Experiment, change: Revision, now_ms: int) -> None:
@@ -116,6 +118,11 @@ class PostgresPublications:
                 yield Publishing(connection, number, self._checkpoint_folds, self._read)
             finally:
                 await connection.execute(_SQL["unlock"], number)
+
+
+def _halt(note: str) -> Author:
+    """Of what serving was told of while the ledger was away."""
+    return Author("halt", "worker", note or "it was made while the ledger was away")
 
 
 class _Read(NamedTuple):
@@ -190,6 +197,7 @@ class Publishing:
             experiment=experiment,
             head=next_head,
             previous_pub_no=previous,
+            previous_fold_no=folded,
             complete=complete,
             reconfigured=complete or config_no != experiment.config_no,
             cells=cells,

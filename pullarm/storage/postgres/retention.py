@@ -6,8 +6,7 @@ one short transaction keeps it as the opening balance and drops the partitions.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import NamedTuple
@@ -15,12 +14,14 @@ from uuid import UUID
 
 import asyncpg
 
+from pullarm.domain.archive import ArchivedDay
 from pullarm.domain.decision import make_uid
 from pullarm.domain.errors import Conflict, Unavailable
+from pullarm.storage.postgres import archive
 from pullarm.storage.postgres.arm_rate_stage import PostgresArmRateStage
 from pullarm.storage.postgres.database import Connection, Database, queries
 from pullarm.storage.postgres.history import add_checkpoint
-from pullarm.storage.postgres.horizon import Sealed, sealed
+from pullarm.storage.postgres.horizon import Sealed, horizon, sealed
 from pullarm.storage.postgres.rollups import PostgresStatistics
 from pullarm.storage.postgres.times import at, ms
 
@@ -30,6 +31,7 @@ HOLD_UP = timedelta(milliseconds=300)
 PATIENCE_S = 300.0
 """How long it is tried again to remove a day."""
 _PAUSE_S = 3.0
+_LOCK = 23
 _ROWS = 10_000
 """Rows deleted in one transaction: a longer one would keep what folds replace."""
 _CELL = ("experiment_id", "policy", "arm_no", "hour", "n", "s")
@@ -76,16 +78,9 @@ class PostgresRetention:
         self._hold_up = hold_up
         self._patience_s = patience_s
 
-    @asynccontextmanager
-    async def alone(self) -> AsyncIterator[None]:
-        """Be the one that removes; raises Conflict where another process is."""
-        async with self._database.connection() as connection:
-            if not await connection.fetchval(_SQL["try_lock"]):
-                raise Conflict("another process is removing days just now")
-            try:
-                yield
-            finally:
-                await connection.execute(_SQL["unlock"])
+    def alone(self) -> AbstractAsyncContextManager[None]:
+        """Be the one that removes; raises Busy where another process is."""
+        return self._database.alone(_LOCK, "removing days")
 
     async def days(self) -> list[StoredDay]:
         """All that are stored, oldest first."""
@@ -103,14 +98,19 @@ class PostgresRetention:
             row = await connection.fetchrow(_SQL["longest_window"])
         return LongestWindow(experiment=row["id"], hours=row["hours"]) if row else None
 
-    async def remove(self, day: date, now_ms: int) -> None:
+    async def seal(self, day: date, now_ms: int) -> None:
+        """Let nothing be folded into a day any more, nor anything in it be changed."""
+        async with self._database.transaction() as connection:
+            await connection.execute(_SQL["seal"], day, at(now_ms))
+
+    async def remove(self, day: date, now_ms: int, archived: ArchivedDay | None = None) -> None:
         """Remove a day's partitions, oldest day first; what was cut off is taken up again.
 
         Raises Conflict where the posterior is not what the day's rows brought: then they are its only witness, and
-        stay. Raises Unavailable where others kept the tables busy all the time.
+        stay; and where a rebuild came since the day was archived, sealed as it is. Raises Unavailable where others
+        kept the tables busy all the time.
         """
-        async with self._database.transaction() as connection:
-            await connection.execute(_SQL["seal"], day, at(now_ms))
+        await self.seal(day, now_ms)
         async with self._database.connection() as connection:
             heads = await connection.fetch(_SQL["heads"])
         for head in heads:  # from the day's rows, while they are there
@@ -120,13 +120,18 @@ class PostgresRetention:
         brought = await self._brought(day)
         for experiment, fold_no in brought.folds.items():
             async with self._database.snapshot() as connection:
-                await add_checkpoint(connection, experiment, fold_no)
+                # What came late for the day before may reach further: then that checkpoint is there.
+                if fold_no > await horizon(connection, experiment):
+                    await add_checkpoint(connection, experiment, fold_no)
         loop = asyncio.get_running_loop()
         until = loop.time() + self._patience_s
         while True:
             try:
                 async with self._database.transaction() as connection:
-                    await self._remove(connection, day, brought, at(now_ms))
+                    if not await connection.fetchval(_SQL["no_rebuilds"]):
+                        raise _Rebuilding
+                    await _note(connection, day, archived, at(now_ms))
+                    await self._remove(connection, day, brought)
             except (asyncpg.LockNotAvailableError, _Rebuilding) as error:
                 if loop.time() > until:
                     raise Unavailable(
@@ -154,11 +159,7 @@ class PostgresRetention:
                 folds[experiment] = max(fold_no, folds.get(experiment, 0))
         return _Brought(cells, tallies, folds)
 
-    async def _remove(
-        self, connection: Connection, day: date, brought: _Brought, now: datetime
-    ) -> None:
-        if not await connection.fetchval(_SQL["no_rebuilds"]):
-            raise _Rebuilding
+    async def _remove(self, connection: Connection, day: date, brought: _Brought) -> None:
         await connection.copy_records_to_table("opening", records=brought.cells, columns=_CELL)
         hour = (day - date(1970, 1, 1)).days * 24
         wrong: int = await connection.fetchval(_SQL["disproved"], hour, hour + 24, timeout=600)
@@ -170,7 +171,6 @@ class PostgresRetention:
         columns = zip(*brought.tallies, strict=True) if brought.tallies else [[]] * 4
         await connection.execute(_SQL["open_tallies"], *map(list, columns))
         await connection.execute(_SQL["horizon"], [*brought.folds], [*brought.folds.values()])
-        await connection.execute(_SQL["removed"], day, now)
         await connection.execute(_SQL["remove"], day, self._hold_up)
 
     async def prune(self) -> int:
@@ -206,6 +206,17 @@ class PostgresRetention:
             deleted += count
             if count < _ROWS:
                 return deleted
+
+
+async def _note(
+    connection: Connection, day: date, archived: ArchivedDay | None, now: datetime
+) -> None:
+    """That the day is removed, and what files of it there are."""
+    if archived is not None:
+        if await archive.rebuilds(connection) != archived.rebuilds:
+            raise Conflict(f"{day} is archived again at the next try: a rebuild came in between")
+        await archive.keep(connection, archived, now)
+    await connection.execute(_SQL["removed"], day, now, archived is not None)
 
 
 def _uid(moment: datetime) -> UUID:

@@ -13,7 +13,7 @@ from uuid import UUID
 import asyncpg
 from asyncpg import Record
 
-from pullarm.domain.errors import Refused
+from pullarm.domain.errors import Refused, Unavailable
 from pullarm.storage.postgres import guard_counters
 from pullarm.storage.postgres.database import Connection, Database, queries
 
@@ -21,6 +21,8 @@ _SQL = queries("rollups")
 FOLDS = 20
 """How many folds a step takes at most: some ten thousand events, so that a backlog is worked off in pieces."""
 _PAUSE_S = 0.05
+WAIT_S = 10.0
+"""How long workers are waited for, which are seconds behind where all is well."""
 _REFUSALS = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
 
 
@@ -82,6 +84,17 @@ class PostgresStatistics:
             if not await self.step(experiment):
                 await asyncio.sleep(_PAUSE_S)
 
+    async def wait_for(self, experiment: int, upto: int) -> None:
+        """Wait until workers have taken all folds up to this one. Raises Unavailable where they do not."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + WAIT_S
+        while await self._behind(experiment, upto):
+            if loop.time() > until:
+                raise Unavailable(
+                    f"the workers have not counted all that was folded within {WAIT_S:g} s; try again"
+                )
+            await asyncio.sleep(_PAUSE_S)
+
     async def _behind(self, experiment: int, upto: int | None) -> bool:
         if upto is None:
             return experiment in await self.due()
@@ -101,11 +114,15 @@ class PostgresStatistics:
             await guard_counters.forget(connection, experiment)
             await _add(connection, change)
 
-    async def users_as_of(self, experiment: int, fold_no: int) -> list[Record]:
-        """The rows of `user_sums` as the ledger makes them of the folds up to one; changes nothing."""
+    async def users_as_of(
+        self, experiment: int, fold_no: int, *, day: int, epoch: int
+    ) -> tuple[list[Record], list[Record]]:
+        """The rows of `user_sums` as the ledger makes them of the folds up to one, and of `past`; changes nothing."""
         async with self._database.snapshot() as connection:
             change = await _whole(connection, experiment, fold_no)
-            return await connection.fetch(_SQL["user_sums"], *change.arguments()["user_sums"])
+            sums = await connection.fetch(_SQL["user_sums"], *change.arguments()["user_sums"])
+            ends = (experiment, day, epoch, fold_no)
+            return sums, await past(connection, *ends, user_day="user_day_change")
 
     async def verify(self, experiment: int) -> list[str]:
         """A line for each difference between the tables and what the ledger, as of the cursor, makes of them."""
@@ -116,6 +133,20 @@ class PostgresStatistics:
             f"{row['what']}: stored {row['stored'] or '-'}, ledger {row['ledger'] or '-'}"
             for row in rows
         ]
+
+
+async def past(
+    connection: Connection,
+    experiment: int,
+    day: int,
+    epoch: int,
+    fold_no: int,
+    *,
+    user_day: str = "user_day",
+) -> list[Record]:
+    """What the users of an allocation epoch, up to a day, did before the experiment, by policy as of a fold."""
+    statement = _SQL["past"].replace("{user_day}", user_day)
+    return await connection.fetch(statement, experiment, day, epoch, fold_no)
 
 
 async def _difference(

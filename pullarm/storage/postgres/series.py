@@ -132,5 +132,4 @@ def _counts(row: Record) -> Counts:
         serves=row["serves"],
         rewarded=row["rewarded"],
         credit_micro=row["credit"],
-        squared_micro=int(row["credit_squared"]),
     )

@@ -43,7 +43,7 @@ class PostgresSummary:
         async with self._database.snapshot() as connection:
             policies = await connection.fetch(_SQL["per_policy"], number, 0, None)
             rows = await connection.fetch(_SQL["tallies"], number)
-            exposed = await connection.fetch(_SQL["first_exposures"], number)
+            exposed = await _first_exposures(connection, number)
             refused = await connection.fetch(_SQL["refused_rewards"], number)
             data_cut, cut = await _cut(connection, number)
         tallies: defaultdict[str, dict[int, int]] = defaultdict(dict)
@@ -68,7 +68,7 @@ class PostgresSummary:
                 moved=sum(row["moved"] for row in policies),
                 serves=sum(row["m"] for row in policies),
             ),
-            first_exposures=_first_exposures(exposed),
+            first_exposures=exposed,
             unlisted_candidates=tallies["unlisted"].get(0, 0),
             withheld_candidates=tallies["withheld"].get(0, 0),
             first_decision_at=cut["first_at"],
@@ -83,6 +83,11 @@ class PostgresSummary:
         async with self._database.snapshot() as connection:
             return (await _cut(connection, experiment))[0]
 
+    async def first_exposures(self, experiment: int) -> tuple[FirstExposures, ...]:
+        """By epoch; of those in which units were shown their first choice of all."""
+        async with self._database.connection() as connection:
+            return await _first_exposures(connection, experiment)
+
     async def sums(self, experiment: Experiment, epoch: int, upto: datetime) -> dict[str, Sums]:
         """Sums over the users of each policy, serves as m and credit in millionths as c, of one epoch or (0) of all.
 
@@ -96,7 +101,8 @@ class PostgresSummary:
         return {POLICY_NAMES[row["policy"]]: sums_of(row) for row in rows if row["m"]}
 
 
-def _first_exposures(rows: list[Record]) -> tuple[FirstExposures, ...]:
+async def _first_exposures(connection: Connection, experiment: int) -> tuple[FirstExposures, ...]:
+    rows = await connection.fetch(_SQL["first_exposures"], experiment)
     return tuple(
         FirstExposures(
             allocation_epoch=epoch,

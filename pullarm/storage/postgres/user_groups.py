@@ -1,10 +1,10 @@
 """Reads what groups of users did: rates and lifts with intervals for any hours, policies and cohorts."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pullarm.domain.experiment import POLICY_NUMBERS
 from pullarm.domain.rollup import GROUPS, Grain, Span
@@ -18,6 +18,9 @@ _STRIPE = 25
 """Groups in one row."""
 _ALL = -1
 """In place of a cohort: all of them together."""
+
+_SENT = np.dtype([("head", "V20"), ("cells", [("bytes", ">i4"), ("value", ">i8")], (_STRIPE,))])
+"""An array of one stripe in PostgreSQL's binary form: dimensions, then each value after its length."""
 
 _Stretch = tuple[int, int, int]
 """Hours a bucket has, the first bucket, and the one after the last."""
@@ -54,14 +57,17 @@ class PostgresUserGroups:
         async with self._database.transaction() as connection:
             await connection.execute(_SQL["prepare"])
             rows = await connection.fetch(_SQL["series"], experiment, *place, *of)
-        found: defaultdict[tuple[datetime, int], GroupSums] = defaultdict(
-            lambda: GroupSums(np.zeros(GROUPS, np.int64), np.zeros(GROUPS, np.int64))
+        places: dict[tuple[int, int], int] = {}
+        at = [places.setdefault((row["bucket"], row["policy"]), len(places)) for row in rows]
+        stripes = [row["stripe"] for row in rows]
+        m, c = (
+            _vectors(len(places), at, stripes, [row[name] for row in rows]) for name in ("m", "c")
         )
-        for row in rows:
-            sums = found[_EPOCH + row["bucket"] * grain.width, row["policy"]]
-            groups = slice(row["stripe"] * _STRIPE, (row["stripe"] + 1) * _STRIPE)
-            sums.m[groups], sums.c[groups] = row["m"], row["c"]
-        return {place: sums for place, sums in found.items() if sums.m.any()}
+        seen = np.flatnonzero(m.any(-1)).tolist()
+        keys = list(places)
+        return {
+            (_EPOCH + keys[n][0] * grain.width, keys[n][1]): GroupSums(m[n], c[n]) for n in seen
+        }
 
     async def _sums(
         self, experiment: int, span: Span, cohorts: Sequence[int] | None
@@ -77,6 +83,15 @@ class PostgresUserGroups:
             if m.any():
                 found[row["policy"], row["cohort"]] = GroupSums(m, c)
         return found
+
+
+def _vectors(
+    n_places: int, places: Sequence[int], stripes: Sequence[int], sent: Sequence[bytes]
+) -> NDArray[np.int64]:
+    """(n_places, n_groups): what was sent as arrays of stripes, each at its place and stripe."""
+    whole = np.zeros((n_places, GROUPS // _STRIPE, _STRIPE), np.int64)
+    whole[places, stripes] = np.frombuffer(b"".join(sent), _SENT)["cells"]["value"]
+    return whole.reshape(n_places, GROUPS)
 
 
 def _stretches(span: Span) -> list[_Stretch]:

@@ -2,30 +2,37 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import msgspec
 from asyncpg import Record
 
+from pullarm.domain.alert import of_verdict
 from pullarm.domain.experiment import POLICY_NAMES, Arm, Experiment, State
 from pullarm.domain.intake import Cut
 from pullarm.domain.rollup import Counts, Span
+from pullarm.domain.summary import FirstExposures
 from pullarm.domain.verdict import PolicyDetails, StoredVerdict, Verdict
+from pullarm.statistics.arm_rates import ArmRate, arm_rate
+from pullarm.statistics.cuped import Past
 from pullarm.statistics.jackknife import GroupSums
 from pullarm.statistics.ratio import Sums
 from pullarm.statistics.verdicts.details import details
 from pullarm.statistics.verdicts.evidence import judge
 from pullarm.statistics.verdicts.rule import Data, Question
 from pullarm.storage.figures import shares
+from pullarm.storage.postgres import alerts
+from pullarm.storage.postgres.arm_rates import PostgresArmRates
 from pullarm.storage.postgres.database import Connection, Database, queries
 from pullarm.storage.postgres.intake import PostgresIntake
-from pullarm.storage.postgres.rollups import PostgresStatistics
+from pullarm.storage.postgres.rollups import PostgresStatistics, past
 from pullarm.storage.postgres.series import PostgresSeries
 from pullarm.storage.postgres.user_groups import PostgresUserGroups
 
 _SQL = queries("verdicts")
+_ARM_ALPHA = 0.05
 
 
 class Owed(NamedTuple):
@@ -44,6 +51,8 @@ class Material:
     cut: Cut
     data: Data
     """Of its newest allocation epoch, but for the split, which is that of all."""
+    past: Mapping[str, Past]
+    """Of the users of that epoch, by policy."""
     ran_from: datetime | None
     """Since when that runs; None where it never did."""
     rolled_back: bool
@@ -57,12 +66,16 @@ class Material:
 class PostgresVerdicts:
     """Verdicts in PostgreSQL."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, counts: bool = True) -> None:
+        """`counts`: whether it brings the statistics up to date by itself; else it waits until workers did, as who
+        has the role of control has to."""
         self._database = database
+        self._counts = counts
         self._intake = PostgresIntake(database)
         self._statistics = PostgresStatistics(database)
         self._series = PostgresSeries(database)
         self._groups = PostgresUserGroups(database)
+        self._arm_rates = PostgresArmRates(database)
 
     async def owed(self) -> list[Owed]:
         """Experiments that may come to another verdict, or are to be shipped by the one they came to."""
@@ -82,19 +95,24 @@ class PostgresVerdicts:
         """
         number = experiment.number
         cut = await self._intake.cut(number, now)
-        await self._statistics.catch_up(number, cut.fold_no)
+        if self._counts:
+            await self._statistics.catch_up(number, cut.fold_no)
+        else:
+            await self._statistics.wait_for(number, cut.fold_no)
         async with self._database.snapshot() as connection:
             fold_no = await connection.fetchval(_SQL["cursor"], number)
             rows = await connection.fetch(_SQL["sums"], number, day)
             epochs = await _epochs(connection, number)
             earlier = await connection.fetch(_SQL["page"], number, None, None)
             halted = await connection.fetchval(_SQL["rolled_back"], number)
+            known = await past(connection, number, day, experiment.allocation_epoch, fold_no)
         of = epochs.get(experiment.allocation_epoch)
         ran_from = of["ran_from"] if of else None
         began = experiment.started_at or now
         return Material(
             cut=Cut(fold_no=fold_no, watermark=cut.watermark, as_of=now, process=cut.process),
             data=_data(rows, epochs, experiment.allocation_epoch),
+            past=_past(known),
             ran_from=ran_from,
             span=Span(since=max(ran_from or began, began), until=began + timedelta(days=day)),
             rolled_back=halted or experiment.state is State.ROLLED_BACK,
@@ -119,10 +137,19 @@ class PostgresVerdicts:
             if each.first_slot == 1 and 0 < each.arm_no <= len(experiment.arms):
                 arm = experiment.arms[each.arm_no - 1]
                 arms.setdefault(POLICY_NAMES[each.policy], []).append((arm, each.counts))
+        rates: dict[str, dict[int, ArmRate]] = {}
+        for cell in (await self._arm_rates.read(number)).cells:
+            if cell.allocation_epoch == experiment.allocation_epoch:
+                rate = arm_rate(cell.counts, cell.scored, alpha=_ARM_ALPHA)
+                rates.setdefault(POLICY_NAMES[cell.policy], {})[cell.arm_no] = rate
         names = [POLICY_NAMES[each] for each in sorted(experiment.policy_weights())]
         return {
             name: await asyncio.to_thread(
-                details, cohorts.get(name, {}), cohorts.get(baseline, {}), arms.get(name, [])
+                details,
+                cohorts.get(name, {}),
+                cohorts.get(baseline, {}),
+                arms.get(name, []),
+                rates.get(name, {}),
             )
             for name in names
             if name != baseline
@@ -153,6 +180,9 @@ class PostgresVerdicts:
                     msgspec.json.encode(verdict).decode(),
                     msgspec.to_builtins(told),
                 )
+                before = material.earlier[-1].verdict.outcome if material.earlier else None
+                if alert := of_verdict(experiment, verdict, before):
+                    await alerts.put(connection, alert, cut.as_of)
             row = await connection.fetchrow(_SQL["named"], number, name)
         assert row is not None  # it was added, or there before
         return _stored(row)
@@ -173,10 +203,14 @@ class PostgresVerdicts:
         async with self._database.snapshot() as connection:
             row = await connection.fetchrow(_SQL["as_of"], number, moment)
             epochs = await _epochs(connection, number)
+            whole = await connection.fetchval(_SQL["past_is_kept"], number)
         if row is None:
             return None
         question = msgspec.json.decode(row["question"], type=Question)
-        users = await self._statistics.users_as_of(number, row["fold_no"])
+        of = {"day": question.day, "epoch": row["allocation_epoch"]}
+        users, known = await self._statistics.users_as_of(number, row["fold_no"], **of)
+        if whole:  # else retention has removed of it what the question still has
+            question = replace(question, past=_past(known))
         data = _data(_newest(users, question.day), epochs, row["allocation_epoch"])
         verdict = judge(question, data)
         return _stored(row), verdict, msgspec.json.encode(verdict).decode() == row["content"]
@@ -210,8 +244,17 @@ def _data(rows: Iterable[Record], epochs: Mapping[int, Record], epoch: int) -> D
     for number, users in sorted(fresh.items()):
         split = shares(epochs[number]["buckets"] if number in epochs else None)
         if len(split) > 1:
-            strata.append(([users.get(policy, 0) for policy in split], list(split.values())))
+            exposed = FirstExposures(allocation_epoch=number, users=users, shares=split)
+            strata.append(exposed.counts_and_shares())
     return Data(sums=sums, strata=strata)
+
+
+def _past(rows: Iterable[Record]) -> dict[str, Past]:
+    names = [each.name for each in fields(Past) if each.name != "n"]
+    return {
+        POLICY_NAMES[row["policy"]]: Past(n=row["n"], **{name: float(row[name]) for name in names})
+        for row in rows
+    }
 
 
 def _stored(row: Record) -> StoredVerdict:

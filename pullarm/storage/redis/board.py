@@ -1,25 +1,25 @@
 """The board: what the publisher posted, as serving reads it."""
 
 import asyncio
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
 from functools import cache
-from importlib.resources import files
 from itertools import chain
 from struct import pack
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from redis.asyncio import Redis
-from redis.commands.core import AsyncScript
 from redis.exceptions import ResponseError
 
-from pullarm.domain.errors import Unavailable
 from pullarm.domain.experiment import POLICY_NAMES, POLICY_NUMBERS, Experiment, State
-from pullarm.domain.ports import BoardIndex, Version
+from pullarm.domain.ports import BoardIndex, Halt, Version
 from pullarm.domain.publication import Head, PosteriorCell, Publication, Published
 from pullarm.storage.redis import keys
+from pullarm.storage.redis.cluster import Client, on
 from pullarm.storage.redis.connection import driver_errors
-from pullarm.storage.redis.line import Answer, LineKeeper, packed
+from pullarm.storage.redis.line import Answer, LineKeeper, Lines, packed
+from pullarm.storage.redis.scripts import run, script
 
 _POLICIES = sorted(POLICY_NUMBERS.values())
 _PAIR_BYTES = 16
@@ -31,46 +31,41 @@ _EXPERIMENT = msgspec.msgpack.Decoder(Experiment)
 _MARKER = msgspec.msgpack.Decoder(tuple[str, tuple[int, ...]])
 _INDEX = packed(("MGET", keys.COMPLETE, keys.CHANGES, keys.BEAT))
 _Decoded = TypeVar("_Decoded")
+_PUBLISH, _HALT, _RELEASE = map(script, ("publish", "halt", "release"))
 
 
 class RedisBoard:
-    """The board in a Redis-compatible server; it is read on a connection of its own, which closes with the client."""
+    """The board on one server or a cluster; it is read on connections of its own, which close with the client."""
 
-    def __init__(self, redis: Redis) -> None:
-        self._redis = redis
-        self._keeper = LineKeeper(redis)
-        self._publish, self._halt, self._release = (
-            _script(redis, name) for name in ("publish", "halt", "release")
-        )
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._lines = Lines(client)
 
     async def publish(self, publication: Publication) -> bool:
         """False when a difference does not follow what is there: a complete publication is needed."""
         number, head = publication.experiment.number, publication.head
         size = head.arms * _PAIR_BYTES
         make = _vector if publication.complete else _patches
-        with driver_errors():
-            posted = await self._publish(
-                keys=[
-                    keys.head(number),
-                    keys.config(number),
-                    keys.grid(number),
-                    *(keys.posterior(number, policy) for policy in _POLICIES),
-                ],
-                args=[
-                    "complete" if publication.complete else "difference",
-                    head.incarnation,
-                    publication.previous_pub_no,
-                    head.pub_no,
-                    msgspec.msgpack.encode(head),
-                    msgspec.msgpack.encode(publication.experiment)
-                    if publication.reconfigured
-                    else b"",
-                    publication.grid or b"",
-                    size,
-                    *(make(publication.cells, policy, size) for policy in _POLICIES),
-                ],
-            )
-            await self._move(keys.CHANGES)
+        posted = await run(
+            self._client,
+            _PUBLISH,
+            [
+                keys.head(number),
+                keys.config(number),
+                keys.grid(number),
+                *(keys.posterior(number, policy) for policy in _POLICIES),
+            ],
+            "complete" if publication.complete else "difference",
+            head.incarnation,
+            publication.previous_pub_no,
+            head.pub_no,
+            msgspec.msgpack.encode(head),
+            msgspec.msgpack.encode(publication.experiment) if publication.reconfigured else b"",
+            publication.grid or b"",
+            size,
+            *(make(publication.cells, policy, size) for policy in _POLICIES),
+        )
+        await self._move(keys.CHANGES)
         return bool(posted)
 
     async def read(self, number: int, have: Head | None) -> Published | None:
@@ -95,7 +90,7 @@ class RedisBoard:
         ]
         if whole:
             commands.append(packed(("MGET", keys.config(number), keys.grid(number))))
-        answers = await self._keeper.ask_at_once(*commands)
+        answers = await self._lines.ask_at_once(keys.head(number), *commands)
         blob = _value(answers[0], "its head is no hash")
         halt = _value(answers[1], "its halt is no string")
         posteriors, *rest = map(_values, answers[2:])
@@ -118,16 +113,27 @@ class RedisBoard:
     async def versions(self, numbers: Sequence[int]) -> dict[int, Version]:
         """How far each of these experiments is; what is not published, or cannot be read, is at version 0."""
         found: dict[int, Version] = {}
-        for start in range(0, len(numbers), _AT_ONCE):
-            some = numbers[start : start + _AT_ONCE]
-            answers = await self._keeper.ask(*chain.from_iterable(map(_version_of, some)))
+        for some in await self._together(numbers):
+            asked = chain.from_iterable(map(_version_of, some))
+            answers = await self._lines.ask(keys.head(some[0]), *asked)
             for number, head, halt in zip(some, answers[::2], answers[1::2], strict=True):
                 found[number] = _version(head, halt)
         return found
 
+    async def _together(self, numbers: Sequence[int]) -> list[Sequence[int]]:
+        """Experiments that one server has, as many as may be asked for in one round trip."""
+        of: defaultdict[LineKeeper, list[int]] = defaultdict(list)
+        for number in numbers:
+            of[await self._lines.to(keys.head(number))].append(number)
+        return [
+            some[start : start + _AT_ONCE]
+            for some in of.values()
+            for start in range(0, len(some), _AT_ONCE)
+        ]
+
     async def index(self) -> BoardIndex:
         """What is published, in one cheap look."""
-        (answer,) = await self._keeper.ask(_INDEX)
+        (answer,) = await self._lines.ask(keys.COMPLETE, _INDEX)
         marker, *counts = _values(answer)
         changes, beats = map(_count, counts)
         try:
@@ -139,62 +145,54 @@ class RedisBoard:
 
     async def complete(self, incarnation: str, experiments: Sequence[int]) -> None:
         """Declare that everything is published."""
-        with driver_errors():
-            marker = msgspec.msgpack.encode((incarnation, tuple(experiments)))
-            await self._redis.set(keys.COMPLETE, marker)
-            await self._move(keys.CHANGES)
+        marker = msgspec.msgpack.encode((incarnation, tuple(experiments)))
+        await self._on(keys.COMPLETE, lambda redis: redis.set(keys.COMPLETE, marker))
+        await self._move(keys.CHANGES)
 
-    async def halt(self, number: int, state: State, guard_epoch: int = 0) -> None:
+    async def halt(self, number: int, state: State, guard_epoch: int = 0, note: str = "") -> None:
         """Make serving treat an experiment as stopped or rolled back, at once and whatever else it is told."""
-        told = f"{state.value}:{guard_epoch}" if state is State.ROLLED_BACK else state.value
-        with driver_errors():
-            await self._halt(keys=[keys.halt(number)], args=[told])
-            await self._move(keys.CHANGES)
+        await run(self._client, _HALT, [keys.halt(number)], f"{state.value}:{guard_epoch}:{note}")
+        await self._move(keys.CHANGES)
 
     async def unhalt(self, number: int) -> None:
         """Forget that an experiment was halted."""
-        with driver_errors():
-            if await self._redis.delete(keys.halt(number)):
-                await self._move(keys.CHANGES)
+        if await self._on(keys.halt(number), lambda redis: redis.delete(keys.halt(number))):
+            await self._move(keys.CHANGES)
 
     async def release(self, number: int, guard_epoch: int) -> None:
         """End the halt of a rollback that was made before this guard epoch; a stop stands."""
-        with driver_errors():
-            if await self._release(keys=[keys.halt(number)], args=[guard_epoch]):
-                await self._move(keys.CHANGES)
+        if await run(self._client, _RELEASE, [keys.halt(number)], guard_epoch):
+            await self._move(keys.CHANGES)
 
-    async def rolled_back_in(self, number: int) -> int | None:
-        """The guard epoch whose rollback halts an experiment; None where none does."""
-        with driver_errors():
-            state, _, epoch = (await self._redis.get(keys.halt(number)) or b"").partition(b":")
-        return int(epoch or 0) if state == State.ROLLED_BACK.value.encode() else None
+    async def halted(self, number: int) -> Halt | None:
+        """What halts an experiment; None where nothing does, or nothing that can be read."""
+        told: bytes = (
+            await self._on(keys.halt(number), lambda redis: redis.get(keys.halt(number))) or b""
+        )
+        state, _, rest = told.decode(errors="replace").partition(":")
+        epoch, _, note = rest.partition(":")
+        known = state in (State.STOPPED, State.ROLLED_BACK)
+        return Halt(State(state), _count(epoch.encode()), note) if known else None
 
     async def beat(self) -> None:
         """Say that everything folded so far is on the board."""
-        with driver_errors():
-            await self._move(keys.BEAT)
+        await self._move(keys.BEAT)
 
     async def _move(self, counter: str) -> None:
         """Make a counter another number, also where something else has got into its key."""
         try:
-            await self._redis.incr(counter)
+            await self._on(counter, lambda redis: redis.incr(counter))
         except ResponseError as error:
             if not str(error).startswith(("WRONGTYPE", "value is not an integer")):
                 raise
-            await self._redis.set(counter, 1)
+            await self._on(counter, lambda redis: redis.set(counter, 1))
 
     async def ping(self) -> None:
-        """Raises Unavailable while the server is away."""
-        with driver_errors():
-            if not await self._redis.ping():
-                raise Unavailable("Redis does not answer PING")
+        """Raises Unavailable while the server, or the primary that says what is published, is away."""
+        await self._on(keys.COMPLETE, lambda redis: redis.ping())
 
-
-def _script(redis: Redis, name: str) -> AsyncScript:
-    script: AsyncScript = redis.register_script(
-        files(__package__).joinpath("lua", f"{name}.lua").read_text()
-    )
-    return script
+    async def _on(self, key: str, do: Callable[[Redis], Awaitable[Any]]) -> Any:
+        return await on(self._client, key, do)
 
 
 @cache  # the same are asked for several times a second; packing them takes as long as their answers
@@ -280,7 +278,7 @@ def _version(head: Answer, halt: Answer) -> Version:
 
 
 def _count(data: bytes | None) -> int:
-    """A counter; what no publisher wrote there counts as 0, until one moves it."""
+    """A number; what none of us wrote there counts as 0."""
     return int(data) if data and data.isdigit() else 0
 
 

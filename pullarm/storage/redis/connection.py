@@ -14,9 +14,10 @@ from redis.exceptions import (
     TimeoutError,
 )
 
-from pullarm.domain.errors import ConfigurationError, Unavailable
+from pullarm.domain.errors import Unavailable
+from pullarm.secrets import no_address
 
-_AWAY = (
+AWAY = (
     OSError,
     ConnectionError,
     TimeoutError,
@@ -24,21 +25,23 @@ _AWAY = (
     OutOfMemoryError,
     ReadOnlyError,
 )
+"""What the driver raises where a server cannot be reached or takes nothing."""
 
-
-_NOT_NOW = (
+NOT_NOW = (
     "MISCONF",
     "NOREPLICAS",
     "CLUSTERDOWN",
     "MASTERDOWN",
     "TRYAGAIN",
+    "MOVED",
+    "ASK ",
     "LOADING",
     "OOM",
     "READONLY",
     "BUSY ",
     "NOAUTH",
 )
-"""What a server says that is there and cannot take commands for a while."""
+"""What a server says that is there and cannot take commands for a while, or not any more."""
 
 
 @contextmanager
@@ -46,10 +49,10 @@ def driver_errors() -> Iterator[None]:
     """Turn what the driver raises while Redis is away, full, read-only or unwell into Unavailable."""
     try:
         yield
-    except _AWAY as error:
+    except AWAY as error:
         raise Unavailable(f"Redis is away: {str(error) or type(error).__name__}") from error
     except ResponseError as error:
-        if not str(error).startswith(_NOT_NOW):
+        if not str(error).startswith(NOT_NOW):
             raise
         raise Unavailable(f"Redis takes no commands: {error}") from error
 
@@ -57,7 +60,12 @@ def driver_errors() -> Iterator[None]:
 def connect(url: str, *, timeout_s: float = 5.0) -> Redis:
     """A client of the server at redis://, rediss:// or unix://; it connects when it is first used."""
     try:
-        client: Redis = Redis.from_url(url, socket_timeout=timeout_s, socket_connect_timeout=2.0)
-    except (ValueError, RedisError) as error:
-        raise ConfigurationError(f"REDIS_URL: {error}") from error
+        return client_of(url, timeout_s)
+    except (ValueError, RedisError):
+        raise no_address("REDIS_URL", "redis://:PASSWORD@HOST:6379/0") from None
+
+
+def client_of(url: str, timeout_s: float) -> Redis:
+    """The same; raises ValueError or RedisError where that is no address."""
+    client: Redis = Redis.from_url(url, socket_timeout=timeout_s, socket_connect_timeout=2.0)
     return client

@@ -1,37 +1,60 @@
-"""The event stream. Never trimmed by length, which would destroy pending entries: an entry goes when it is folded."""
+"""The event stream: one on one server, several in a cluster, and then any of them takes any entry.
+
+Never trimmed by length, which would destroy pending entries: an entry goes when it is folded.
+"""
 
 import asyncio
+import logging
 import time
-from collections.abc import Awaitable, Sequence
-from typing import Any
-
-from redis.asyncio import Redis
-from redis.exceptions import ResponseError
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import TypeVar
 
 from pullarm.domain.errors import Unavailable
 from pullarm.domain.ports import Entry
 from pullarm.storage.redis import keys
-from pullarm.storage.redis.connection import driver_errors
-from pullarm.storage.redis.line import Line, LineKeeper, packed
+from pullarm.storage.redis.cluster import Client, Cluster, doubt
+from pullarm.storage.redis.line import Lines
+from pullarm.storage.redis.stream import StreamSink, StreamSource
+
+_log = logging.getLogger(__name__)
 
 MAX_BACKLOG_BYTES = 256 * 1024 * 1024
 """How much may wait to be folded; half of what the embedded server may hold in all."""
-
-_FIELD = b"b"
-_MEASURE_EVERY_S = 1.0
-_XADD = b"*5\r\n$4\r\nXADD\r\n$%d\r\n%b\r\n$1\r\n*\r\n$1\r\nb\r\n$%d\r\n%b\r\n"
+_OF_THREE = len(keys.SHARDS) // 3
+"""Streams of one primary of three, which together may hold what the stream of one server may."""
+_PATIENCE_S = 0.5
+"""How long one of several streams may take to take an entry before the others do."""
+_ASIDE_S = 5.0
+"""How long a stream may take to answer a worker, beyond what it was asked to wait, before the others are read alone."""
+_T = TypeVar("_T")
 
 
 class RedisEventSink:
-    """Serving's end of one shard of the stream, on a connection of its own."""
+    """Serving's end of the stream, on connections of its own.
+
+    Of several streams each takes an entry in turn; one that takes none is left out until it does. With `replicas`, an
+    entry is taken once that many replicas of its primary have it: what a promoted one lacks was never acknowledged.
+    """
 
     def __init__(
-        self, redis: Redis, *, shard: int = 0, max_backlog_bytes: int = MAX_BACKLOG_BYTES
+        self,
+        client: Client,
+        *,
+        shards: Sequence[int] = (),
+        replicas: int = 0,
+        max_backlog_bytes: int = MAX_BACKLOG_BYTES,
     ) -> None:
-        self._keeper = LineKeeper(redis)
-        self._key = keys.events(shard).encode()
-        self._max_backlog_bytes = max_backlog_bytes
-        self._measure_at = 0.0
+        self._lines = Lines(client)
+        names = shards or shards_of(client)
+        most = max_backlog_bytes if len(names) == 1 else max_backlog_bytes // _OF_THREE
+        self._streams = deque(
+            StreamSink(self._lines, shard, max_backlog_bytes=most, replicas=replicas)
+            for shard in names
+        )
+        self._looking: asyncio.Task[None] | None = None
 
     def append(self, entry: bytes) -> Awaitable[None]:
         """Return, when awaited, once the entry is in the stream.
@@ -39,114 +62,158 @@ class RedisEventSink:
         Raises Unavailable while the server is away, and while more waits to be folded than the stream may hold: the
         server's memory must stay free for what serving reads.
         """
-        line = self._keeper.line
-        if line is None or line.lost or time.monotonic() >= self._measure_at:
-            return self._append_carefully(entry)
-        return self._send(line, entry)
+        if len(self._streams) == 1:
+            return self._streams[0].append(entry)
+        stream = self._next()
+        return self._watched(stream, stream.append(entry))
+
+    def _next(self) -> StreamSink:
+        """The next that is well; where none is, the next, which may be again."""
+        self._look_at_the_ill()
+        for _ in range(len(self._streams)):
+            self._streams.rotate(-1)
+            if self._streams[0].well:
+                return self._streams[0]
+        self._streams.rotate(-1)
+        return self._streams[0]
+
+    def _look_at_the_ill(self) -> None:
+        """At one at a time."""
+        if self._looking is None or self._looking.done():
+            now = time.monotonic()
+            for stream in self._streams:
+                if not stream.well and stream.try_at <= now:
+                    self._looking = asyncio.create_task(_look(stream))
+                    return
+
+    async def _watched(self, stream: StreamSink, appending: Awaitable[None]) -> None:
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                await appending
+        except TimeoutError:
+            stream.unwell()
+            raise Unavailable(f"Redis is away: no answer within {_PATIENCE_S} s") from None
+        except Unavailable:
+            stream.unwell()
+            raise
+        stream.well = True
 
     async def aclose(self) -> None:
-        """Close the connection."""
-        await self._keeper.aclose()
+        """Close the connections."""
+        if self._looking is not None:
+            self._looking.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._looking
+        await self._lines.aclose()
 
-    async def _append_carefully(self, entry: bytes) -> None:
-        """Connect where that is needed, and see how much waits to be folded."""
-        line = await self._keeper.open()
-        used = int(await line.send(packed(("MEMORY", "USAGE", self._key))) or 0)
-        if used > self._max_backlog_bytes:
-            raise Unavailable(
-                f"{used >> 20} MiB of events wait to be folded, more than the "
-                f"{self._max_backlog_bytes >> 20} MiB the stream may hold; are the workers up?"
-            )
-        self._measure_at = time.monotonic() + _MEASURE_EVERY_S
-        await self._send(line, entry)
 
-    def _send(self, line: Line, entry: bytes) -> "asyncio.Future[Any]":
-        return line.send(_XADD % (len(self._key), self._key, len(entry), entry))
+async def _look(stream: StreamSink) -> None:
+    """Whether a stream is well again, found out with no entry at stake."""
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            await stream.look()
+    except (Unavailable, TimeoutError):
+        stream.unwell()
+    else:
+        stream.well = True
 
 
 class RedisEventSource:
-    """A worker's end of one shard of the stream, as one consumer of the ledger's group."""
+    """A worker's end of the stream, as one consumer of the ledger's group; of several those that are there are read."""
 
-    def __init__(self, redis: Redis, consumer: str, shard: int = 0) -> None:
-        self._redis = redis
-        self._consumer = consumer
-        self._key = keys.events(shard)
+    def __init__(self, client: Client, consumer: str, shards: Sequence[int] = ()) -> None:
+        self._client = client
+        self._streams = [StreamSource(client, consumer, n) for n in shards or shards_of(client)]
+        self._away: dict[int, str] = {}
 
     async def claim(self, count: int, wait_ms: int) -> list[Entry]:
         """New entries, at most `count`; waits up to wait_ms for the first."""
-        with driver_errors():
-            try:
-                return await self._read(count, wait_ms)
-            except ResponseError as error:
-                # No group: a new stream, or one that was emptied. From 0, so that nothing in it is missed.
-                if not str(error).startswith("NOGROUP"):
-                    raise
-                await self._make_group()
-                return await self._read(count, wait_ms)
 
-    async def _read(self, count: int, wait_ms: int) -> list[Entry]:
-        answer = await self._redis.xreadgroup(
-            keys.GROUP,
-            self._consumer,
-            {self._key: ">"},
-            count=count,
-            block=wait_ms or None,  # to the server 0 means for ever
-        )
-        return [entry for _, entries in answer for entry in _entries(entries)]
+        def take(share: int, wait: int, stream: StreamSource) -> Awaitable[list[Entry]]:
+            return stream.claim(share, wait)
 
-    async def _make_group(self) -> None:
-        try:
-            await self._redis.xgroup_create(self._key, keys.GROUP, id="0", mkstream=True)
-        except ResponseError as error:
-            if not str(error).startswith("BUSYGROUP"):  # another worker was faster
-                raise
+        return await self._up_to(count, take, wait_ms)
 
     async def reclaim(self, count: int, idle_ms: int) -> list[Entry]:
         """Entries that a consumer claimed and left unacknowledged for idle_ms."""
-        with driver_errors():
-            try:
-                answer = await self._redis.xautoclaim(
-                    self._key, keys.GROUP, self._consumer, idle_ms, count=count
-                )
-            except ResponseError as error:
-                if not str(error).startswith("NOGROUP"):
-                    raise
-                return []
-        return _entries(answer[1])
+
+        def take(share: int, _: int, stream: StreamSource) -> Awaitable[list[Entry]]:
+            return stream.reclaim(share, idle_ms)
+
+        return await self._up_to(count, take, 0)
 
     async def acknowledge(self, entries: Sequence[Entry]) -> None:
-        """The entries are folded: forget them."""
-        if not entries:
-            return
-        ids = [entry.id for entry in entries]
-        with driver_errors():
-            async with self._redis.pipeline(transaction=True) as pipe:
-                pipe.xack(self._key, keys.GROUP, *ids)
-                pipe.xdel(self._key, *ids)
-                await pipe.execute()
+        """The entries are folded: forget them. Those of a stream that is away come again."""
+        of: dict[int, list[Entry]] = {}
+        for entry in entries:
+            of.setdefault(entry.shard, []).append(entry)
+        concerned = [stream for stream in self._streams if stream.shard in of]
+        await self._each(concerned, lambda stream: stream.acknowledge(of[stream.shard]))
 
     async def forget_the_gone(self, idle_ms: int) -> None:
         """Remove consumers that were killed long ago; one with entries pending waits until those are reclaimed."""
-        with driver_errors():
-            for consumer in await self._consumers():
-                if consumer["pending"] == 0 and consumer["idle"] > idle_ms:
-                    await self._redis.xgroup_delconsumer(self._key, keys.GROUP, consumer["name"])
+        await self._each(self._streams, lambda stream: stream.forget_the_gone(idle_ms))
 
     async def leave(self) -> None:
         """Remove this consumer, unless entries are still pending with it: those wait to be reclaimed."""
-        with driver_errors():
-            for consumer in await self._consumers():
-                if consumer["name"] == self._consumer.encode() and consumer["pending"] == 0:
-                    await self._redis.xgroup_delconsumer(self._key, keys.GROUP, self._consumer)
+        await self._each(self._streams, lambda stream: stream.leave())
 
-    async def _consumers(self) -> list[dict[str, Any]]:
-        try:
-            found: list[dict[str, Any]] = await self._redis.xinfo_consumers(self._key, keys.GROUP)
-        except ResponseError:  # no stream or no group: a new server, or one that was emptied
-            return []
+    async def _up_to(
+        self,
+        count: int,
+        take: Callable[[int, int, StreamSource], Awaitable[list[Entry]]],
+        wait_ms: int,
+    ) -> list[Entry]:
+        """As many of each stream; then more of those that have more, while there is room."""
+        found: list[Entry] = []
+        streams = self._streams
+        while streams and (room := count - len(found)) > 0:
+            share, wait = max(1, room // len(streams)), 0 if found else wait_ms
+            try:
+                taken = await self._each(streams[:room], partial(take, share, wait), wait)
+            except Unavailable:
+                if found:  # which are in hand
+                    break
+                raise
+            found += [entry for some in taken.values() for entry in some]
+            streams = [stream for stream, some in taken.items() if len(some) == share]
         return found
 
+    async def _each(
+        self,
+        streams: Sequence[StreamSource],
+        do: Callable[[StreamSource], Awaitable[_T]],
+        wait_ms: int = 0,
+    ) -> dict[StreamSource, _T]:
+        """What each says, but for those that are away; raises Unavailable where all are."""
+        patience_s = wait_ms / 1_000 + _ASIDE_S
 
-def _entries(raw: Sequence[Any]) -> list[Entry]:
-    # An entry deleted while it was claimed comes back without fields.
-    return [Entry(id.decode(), fields[_FIELD]) for id, fields in raw if fields]
+        async def ask(stream: StreamSource) -> _T | Unavailable:
+            try:
+                async with asyncio.timeout(patience_s):
+                    return await do(stream)
+            except TimeoutError:
+                doubt(self._client)
+                return Unavailable(f"Redis is away: no answer within {patience_s:.0f} s")
+            except Unavailable as error:
+                return error
+
+        answers = dict(zip(streams, await asyncio.gather(*map(ask, streams)), strict=True))
+        errors = {s.shard: a for s, a in answers.items() if isinstance(a, Unavailable)}
+        if errors and len(errors) == len(answers):
+            raise next(iter(errors.values()))
+        self._tell({stream.shard for stream in answers}, errors)
+        return {s: a for s, a in answers.items() if not isinstance(a, Unavailable)}
+
+    def _tell(self, asked: set[int], errors: dict[int, Unavailable]) -> None:
+        for shard in sorted(asked):
+            if shard in errors and shard not in self._away:
+                _log.warning("event stream %d is away: %s", shard, errors[shard])
+                self._away[shard] = str(errors[shard])
+            elif shard not in errors and self._away.pop(shard, ""):
+                _log.info("event stream %d is back", shard)
+
+
+def shards_of(client: Client) -> Sequence[int]:
+    """The streams there are."""
+    return keys.SHARDS if isinstance(client, Cluster) else (0,)

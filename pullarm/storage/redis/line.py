@@ -6,7 +6,8 @@ time of an entry, and two thirds of that of a look at the board.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 import hiredis
@@ -15,6 +16,7 @@ from redis.asyncio.connection import AbstractConnection, ConnectionPool
 from redis.exceptions import ConnectionError, ResponseError
 
 from pullarm.domain.errors import Unavailable
+from pullarm.storage.redis.cluster import Client, doubt, home
 from pullarm.storage.redis.connection import driver_errors
 
 Answer = int | bytes | list["Answer"] | ResponseError | None
@@ -23,6 +25,7 @@ Answer = int | bytes | list["Answer"] | ResponseError | None
 packed = cast("Callable[[tuple[str | bytes, ...]], bytes]", hiredis.pack_command)
 """A command as it is sent, of its words."""
 
+_ELSEWHERE = ("MOVED", "ASK ", "CLUSTERDOWN", "TRYAGAIN")
 _MULTI, _EXEC = packed(("MULTI",)), packed(("EXEC",))
 
 
@@ -78,6 +81,53 @@ class LineKeeper:
         if self.line is not None:
             await self.line.close()
             self.line = None
+
+
+class Lines:
+    """A line to each server whose keys are asked for."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._keepers: dict[Redis, LineKeeper] = {}
+
+    async def to(self, key: str) -> LineKeeper:
+        """That to the server that has a key; raises Unavailable."""
+        server = await home(self._client, key)
+        if server not in self._keepers:
+            self._keepers[server] = LineKeeper(server)
+        return self._keepers[server]
+
+    async def ask(self, key: str, *commands: bytes) -> list[Answer]:
+        """As a keeper's `ask`, of keys that are where this one is."""
+        with self.doubting():
+            return _here(await (await self.to(key)).ask(*commands))
+
+    async def ask_at_once(self, key: str, *commands: bytes) -> list[Answer]:
+        """As a keeper's `ask_at_once`, of keys that are where this one is."""
+        with self.doubting():
+            return _here(await (await self.to(key)).ask_at_once(*commands))
+
+    @contextmanager
+    def doubting(self) -> Iterator[None]:
+        """Where a server was away, another may have its keys the next time."""
+        try:
+            yield
+        except Unavailable:
+            doubt(self._client)
+            raise
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        for keeper in self._keepers.values():
+            await keeper.aclose()
+
+
+def _here(answers: list[Answer]) -> list[Answer]:
+    """The answers; raises Unavailable where a key is elsewhere, which is no value that a key could have."""
+    for answer in answers:
+        if isinstance(answer, ResponseError) and str(answer).startswith(_ELSEWHERE):
+            raise Unavailable(f"Redis takes no commands: {answer}")
+    return answers
 
 
 class Line(asyncio.Protocol):
@@ -146,6 +196,8 @@ class Line(asyncio.Protocol):
         """Answers come in the order of their commands."""
         self._reader.feed(data)
         while (reply := self._reader.gets()) is not False:
+            if isinstance(reply, ResponseError) and str(reply).startswith("READONLY"):
+                self._transport.abort()  # a primary that was demoted: the next line finds the new one
             answer, _, count = self._pending[0]
             if count:
                 self._answers.append(reply)
@@ -157,8 +209,6 @@ class Line(asyncio.Protocol):
                 continue
             if isinstance(reply, ResponseError):
                 answer.set_exception(Unavailable(f"Redis refuses: {reply}"))
-                if str(reply).startswith("READONLY"):
-                    self._transport.abort()  # a primary that was demoted: the next line finds the new one
             else:
                 answer.set_result(reply)
 

@@ -6,17 +6,21 @@ from contextlib import contextmanager
 from arq.connections import RedisSettings
 from redis.exceptions import RedisError
 
-from pullarm.domain.errors import ConfigurationError, Unavailable
+from pullarm.domain.errors import Unavailable
+from pullarm.secrets import no_address
 
 QUEUE = "pullarm:queue"
+HEALTH = f"{QUEUE}:health-check"
+"""There while some worker's arq lives; it writes it every HEALTH_EVERY_S, to last a second longer."""
+HEALTH_EVERY_S = 20
 
 
 def queue_settings(url: str) -> RedisSettings:
     """arq's settings for the server at redis://, rediss:// or unix://."""
     try:
         return RedisSettings.from_dsn(url)
-    except (ValueError, AssertionError) as error:
-        raise ConfigurationError(f"QUEUE_REDIS_URL: {error}") from error
+    except (ValueError, AssertionError):
+        raise no_address("QUEUE_REDIS_URL", "redis://:PASSWORD@HOST:6379/0") from None
 
 
 @contextmanager

@@ -22,6 +22,14 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
+async def reading(database_url: str) -> AsyncIterator[Database]:
+    """The same database as a standby shows it: nothing can be written."""
+    more = "&" if "?" in database_url else "?"
+    async with Database(f"{database_url}{more}default_transaction_read_only=on") as opened:
+        yield opened
+
+
+@pytest.fixture
 def relay(database_url: str) -> Iterator[Relay]:
     """Between the database and its client; it opens on the same port every time."""
     with free_port("127.0.0.1") as port:
@@ -36,6 +44,8 @@ async def board(redis_url: str) -> AsyncIterator[RedisBoard]:
 
 
 @pytest.fixture
-async def client(database: Database, board: RedisBoard, clock: Clock) -> AsyncIterator[AsyncClient]:
-    async with client_of(app_over(database, board, clock)) as connected:
+async def client(
+    database: Database, reading: Database, board: RedisBoard, clock: Clock
+) -> AsyncIterator[AsyncClient]:
+    async with client_of(app_over(database, board, clock, reading=reading)) as connected:
         yield connected

@@ -24,13 +24,12 @@ from tests.ledger_events import START_MS
 
 OPEN = {
     ("GET", "/"),
-    ("GET", "/experiments/{reference}"),
     ("GET", "/healthz"),
     ("GET", "/metrics"),
     ("GET", "/readyz"),
-    ("GET", "/reference"),
-    ("GET", "/static/{file_path}"),
-    ("HEAD", "/static/{file_path}"),
+    ("GET", "/{file_path}"),
+    ("HEAD", "/"),
+    ("HEAD", "/{file_path}"),
     ("POST", "/api/session"),
 }
 """All that answers without a token: pages and files that show nothing by themselves, health, and the log-in."""
@@ -85,9 +84,9 @@ async def client(app: Litestar) -> AsyncIterator[AsyncClient]:
 
 async def ask(app: Litestar, secret: str | None, method: str, path: str, reference: str) -> int:
     """The status of a request, with an empty object where it has a body; a stream ends with its first event."""
-    parts = {"reference": reference, "file_path": "app.js", "token_id": "tok_none"}
+    parts = {"reference": reference, "file_path": "icon.svg", "token_id": "tok_none"}
     parts |= {"path": "x", "arm_id": "a", "name": "x", "decision": "0" * 32}
-    parts |= {"guardrail": "error_rate"}
+    parts |= {"guardrail": "error_rate", "report": "x"}
     body: dict[str, str] | None = {} if method in ("POST", "PATCH", "PUT") else None
     few = {"max_events": 1} if path.endswith("/live") else None
     async with client_of(app, secret) as client:

@@ -106,6 +106,9 @@ async def test_timeseries_by_policy_arm_and_cohort(scene: AnalyticsScene) -> Non
         ("/timeseries", {"arm": "z"}, HTTPStatus.UNPROCESSABLE_ENTITY, "arm"),
         ("/timeseries", {"arm": "a", "grain": "minute"}, HTTPStatus.UNPROCESSABLE_ENTITY, "grain"),
         ("/timeseries", {"since": "yesterday"}, HTTPStatus.BAD_REQUEST, "since"),
+        ("/timeseries", {"since": "99999"}, HTTPStatus.BAD_REQUEST, "since"),
+        ("/events", {"until": "2025-10-14 to"}, HTTPStatus.BAD_REQUEST, "until"),
+        ("/guardrails/error_rate", {"before": "now"}, HTTPStatus.BAD_REQUEST, "before"),
         (
             "/timeseries",
             {"since": "0001-01-01T00:00:00+23:00"},
@@ -124,6 +127,8 @@ async def test_timeseries_by_policy_arm_and_cohort(scene: AnalyticsScene) -> Non
             HTTPStatus.UNPROCESSABLE_ENTITY,
             "until",
         ),
+        ("/summary", {"bucket": 5}, HTTPStatus.BAD_REQUEST, "bucket"),
+        ("/summary", {"arm": "a", "cohort": 0}, HTTPStatus.BAD_REQUEST, "cohort"),
         ("/arms", {"cohort": 1}, HTTPStatus.BAD_REQUEST, "cohort"),
         ("/cohorts", {"arm": "a"}, HTTPStatus.BAD_REQUEST, "arm"),
         ("/cohorts", {"cohort": "young"}, HTTPStatus.UNPROCESSABLE_ENTITY, "cohort"),
@@ -134,12 +139,41 @@ async def test_timeseries_by_policy_arm_and_cohort(scene: AnalyticsScene) -> Non
         ("/events", {"grain": "hour"}, HTTPStatus.BAD_REQUEST, "grain"),
         ("/events", {"bucket": 10_000}, HTTPStatus.BAD_REQUEST, "bucket"),
         ("/export", {"format": "xml"}, HTTPStatus.BAD_REQUEST, "format"),
+        ("", {"epoch": 1}, HTTPStatus.BAD_REQUEST, "epoch"),
+        ("/guardrails", {"policy": "ucb"}, HTTPStatus.BAD_REQUEST, "policy"),
+        ("/guardrails/error_rate", {"after": 1}, HTTPStatus.BAD_REQUEST, "after"),
+        ("/decisions", {"day": 1}, HTTPStatus.BAD_REQUEST, "day"),
+        ("/audit", {"since": "2020-01-02T00:00:00Z"}, HTTPStatus.BAD_REQUEST, "since"),
     ],
 )
 async def test_what_cannot_be_honoured_is_refused_by_name(
     scene: AnalyticsScene, what: str, params: dict[str, object], status: HTTPStatus, field: str
 ) -> None:
     assert await scene.refused(what, status, **params) == [field]
+
+
+@pytest.mark.parametrize(
+    "since",
+    [
+        "2025-10-14T01:00:00Z",
+        "2025-10-14T03:00:00%2B02:00",
+        "2025-10-14T03:00:00+02:00",  # a blank, to whoever reads queries
+        "2025-10-14 01:00",
+    ],
+)
+async def test_a_moment_is_understood_as_people_write_it(scene: AnalyticsScene, since: str) -> None:
+    answer = await scene.client.get(f"{scene.path}/events?since={since}")
+    assert [event["unit"] for event in answer.json()["events"]] == [
+        f"user-{n}" for n in (6, 5, 4, 3)
+    ]
+    whole = await scene.client.get(f"{scene.path}/events?since=2025-10-14&until=2025-10-15")
+    assert len(whole.json()["events"]) == len(scene.tokens)
+
+
+async def test_a_filter_that_is_given_twice_is_refused(scene: AnalyticsScene) -> None:
+    answer = await scene.client.get(f"{scene.path}/regret?policy=thompson&policy=control")
+    assert answer.status_code == HTTPStatus.BAD_REQUEST
+    assert [each["field"] for each in answer.json()["problems"]] == ["policy"]
 
 
 async def test_arms_under_each_policy(scene: AnalyticsScene) -> None:
@@ -245,9 +279,8 @@ async def test_allocation_beside_what_was_configured(scene: AnalyticsScene) -> N
     await scene.client.patch(
         scene.path, json={"policies": [{"name": "thompson", "weight": 3}, "control"]}
     )
-    moved = await scene.get("/allocation")
-    assert moved["sample_ratio"] is None
-    assert "first exposure" in moved["sample_ratio_note"]
+    # Users count with the epoch that first showed them anything, whose shares were those.
+    assert (await scene.get("/allocation"))["sample_ratio"] == ratio
 
 
 async def test_regret_has_intervals_of_users_unless_a_time_is_asked_for(
@@ -262,6 +295,7 @@ async def test_regret_has_intervals_of_users_unless_a_time_is_asked_for(
     )
     assert thompson["interval"] == pytest.approx(list(wilson.interval(1.5, 3)))
     assert (thompson["rate"], control["rate"], control["gap_to_best"]) == (0.5, 0.5, 0.0)
+    assert thompson["best"] == pytest.approx(0.5)
     lift = thompson["lift"]
     assert lift["value"] == pytest.approx(0.0)
     assert lift["anytime_interval"][0] < lift["interval"][0] < 0 < lift["interval"][1]

@@ -110,6 +110,7 @@ async def test_a_cohort_is_asked_for_by_value_attribute_or_number(scene: Analyti
     assert day["interval"][0] < day["rate"] < day["interval"][1]
     unknown = HTTPStatus.UNPROCESSABLE_ENTITY
     assert await scene.refused("/events", unknown, cohort="age:99") == ["cohort"]
+    assert await scene.refused("/events", unknown, cohort="25") == ["cohort"]  # which is no number
 
 
 async def test_cohorts_of_an_attribute_gone_by_earlier_are_named_and_not_compared(

@@ -3,11 +3,10 @@ from http import HTTPStatus
 import pytest
 from httpx import AsyncClient
 
-from control.dashboard import find_web
 from pullarm.domain.errors import ConfigurationError
 from pullarm.storage.postgres import Database
 from pullarm.storage.redis import RedisBoard
-from tests.control_api import Clock, app_over, client_of, problem
+from tests.control_api import Clock, app_over, client_of, created, problem
 from tests.relay import Relay
 from tests.services import execute
 
@@ -35,8 +34,7 @@ async def test_a_body_that_is_no_json_is_refused(client: AsyncClient, content: b
     ("method", "path", "status"),
     [
         ("GET", "/api/nothing", HTTPStatus.NOT_FOUND),
-        ("GET", "/static/nothing.js", HTTPStatus.NOT_FOUND),
-        ("GET", "/static/../app.py", HTTPStatus.NOT_FOUND),
+        ("GET", "/nothing.js", HTTPStatus.NOT_FOUND),
         ("DELETE", "/api/experiments", HTTPStatus.METHOD_NOT_ALLOWED),
         ("GET", "/api/experiments/x/stop", HTTPStatus.METHOD_NOT_ALLOWED),
     ],
@@ -45,6 +43,23 @@ async def test_what_is_not_there_is_a_problem_too(
     client: AsyncClient, method: str, path: str, status: HTTPStatus
 ) -> None:
     problem(await client.request(method, path), status)
+
+
+@pytest.mark.parametrize(
+    ("path", "before", "status"),
+    [
+        ("guardrails/error_rate", "0001-01-01T00:00:00+14:00", HTTPStatus.UNPROCESSABLE_ENTITY),
+        ("guardrails/error_rate", "soon", HTTPStatus.BAD_REQUEST),
+        ("decisions", str(2**31), HTTPStatus.BAD_REQUEST),
+        ("audit", str(2**63), HTTPStatus.BAD_REQUEST),
+    ],
+)
+async def test_a_page_before_what_cannot_be_is_refused(
+    client: AsyncClient, path: str, before: str, status: HTTPStatus
+) -> None:
+    experiment = (await created(client))["id"]
+    answer = await client.get(f"/api/experiments/{experiment}/{path}", params={"before": before})
+    assert set(problem(answer, status)) == {"before"}
 
 
 async def test_the_process_is_alive_and_ready(client: AsyncClient) -> None:
@@ -86,18 +101,6 @@ async def test_postgresql_away_is_told_clearly(
         await relay.close()
 
 
-async def test_the_dashboard_is_served(client: AsyncClient) -> None:
-    for path in ("/", "/experiments/exp_abc"):
-        page = await client.get(path)
-        assert page.headers["content-type"].startswith("text/html")
-        assert "script-src 'self'" in page.headers["content-security-policy"]
-        assert "/static/app.js" in page.text
-    for file in find_web().iterdir():
-        assert (await client.get(f"/static/{file.name}")).content == file.read_bytes()
-    script = await client.get("/static/app.js")
-    assert "javascript" in script.headers["content-type"]
-
-
 async def test_the_api_describes_itself(client: AsyncClient) -> None:
     document = (await client.get("/schema/openapi.json")).json()
     paths = document["paths"]
@@ -122,6 +125,7 @@ async def test_the_api_describes_itself(client: AsyncClient) -> None:
         "/api/experiments/{reference}/summary",
         "/api/experiments/{reference}/validate",
         "/api/experiments/validate",
+        "/api/glance",
         "/api/audit",
         "/api/groups",
         "/api/groups/{name}",
@@ -137,6 +141,8 @@ async def test_the_api_describes_itself(client: AsyncClient) -> None:
         "/api/experiments/{reference}/decisions",
         "/api/experiments/{reference}/ship",
         "/api/movies/recommendations",
+        "/api/replays",
+        "/api/replays/{report}",
         "/api/system",
         "/api/session",
         "/api/tokens",

@@ -4,8 +4,9 @@ from http import HTTPStatus
 import pytest
 from httpx import AsyncClient
 
+from pullarm.domain.experiment import State
 from pullarm.domain.guardrail import Action, Check, Guardrail, Verdict
-from pullarm.storage.postgres import Database, PostgresPublications
+from pullarm.storage.postgres import Database, PostgresExperiments, PostgresPublications
 from pullarm.storage.postgres.guardrails import Outcome, PostgresGuardrails
 from pullarm.storage.redis import RedisBoard
 from tests.control_api import AwayBoard, Clock, app_over, client_of, created, problem
@@ -80,24 +81,45 @@ async def test_what_is_wrong_is_named(
     assert said in problem(answer, HTTPStatus.UNPROCESSABLE_ENTITY)[field]
 
 
-async def test_rollback_and_resume(client: AsyncClient, board: RedisBoard) -> None:
+async def test_rollback_and_resume(
+    client: AsyncClient, database: Database, board: RedisBoard
+) -> None:
     path = f"/api/experiments/{(await created(client))['id']}"
     assert problem(await client.post(f"{path}/rollback"), HTTPStatus.CONFLICT) == {}
     await client.post(f"{path}/start")
     assert problem(await client.post(f"{path}/resume"), HTTPStatus.CONFLICT) == {}
-    for _ in range(2):
-        answer = await client.post(f"{path}/rollback")
+    for note in ("complaints", "again"):
+        answer = await client.post(f"{path}/rollback", json={"note": note})
         assert answer.status_code == HTTPStatus.OK
         assert (answer.json()["state"], answer.json()["warnings"]) == ("rolled_back", [])
-    assert await board.rolled_back_in(1) == 1
+    assert await board.halted(1) == (State.ROLLED_BACK, 1, "complaints")
+    async with database.connection() as connection:
+        (alert,) = await connection.fetch("SELECT level, text FROM alert")
+    assert alert["level"] == "critical"
+    assert "everybody gets control: complaints (by " in alert["text"]
+    (entry, *_) = (await client.get(f"{path}/audit")).json()["entries"]
+    assert (entry["action"], entry["after"]["note"]) == ("rollback", "complaints")
     answer = await client.post(f"{path}/resume")
     assert (answer.json()["state"], answer.json()["guard_epoch"]) == ("running", 2)
     assert answer.json()["allocation_epoch"] == 1
-    assert await board.rolled_back_in(1) is None
+    assert await board.halted(1) is None
     await client.post(f"{path}/rollback")
-    assert await board.rolled_back_in(1) == 2
+    assert await board.halted(1) == (State.ROLLED_BACK, 2, "")
     assert (await client.post(f"{path}/stop")).json()["state"] == "stopped"
     assert problem(await client.post(f"{path}/resume"), HTTPStatus.CONFLICT) == {}
+
+
+async def test_what_was_shipped_goes_on_as_shipped_after_a_rollback(
+    client: AsyncClient, database: Database, clock: Clock
+) -> None:
+    path = await running(client)
+    await client.post(f"{path}/ship", json={"policy": "thompson"})
+    await client.post(f"{path}/rollback")
+    clock.now_ms += 20 * 24 * 3_600_000
+    assert await PostgresExperiments(database).due(clock.now_ms) == []
+    resumed = (await client.post(f"{path}/resume")).json()
+    assert (resumed["state"], resumed["default_policy"]) == ("shipped", "thompson")
+    assert resumed["guard_epoch"] == 3
 
 
 async def test_redis_away_a_rollback_is_stored_and_a_resume_too(
@@ -110,11 +132,11 @@ async def test_redis_away_a_rollback_is_stored_and_a_resume_too(
         assert rolled_back["state"] == "rolled_back"
         assert "serving could not be told" in rolled_back["warnings"][0]
         await publisher.audit()
-        assert await board.rolled_back_in(1) == 1
+        assert await board.halted(1) == (State.ROLLED_BACK, 1, "")
         resumed = (await client.post(f"{path}/resume")).json()
         assert "once Redis is back" in resumed["warnings"][0]
         await publisher.audit()
-        assert await board.rolled_back_in(1) is None
+        assert await board.halted(1) is None
         assert (await client.get(path)).json()["state"] == "running"
 
 
@@ -131,7 +153,7 @@ async def test_a_rollback_reaches_serving_while_postgresql_is_away_and_the_ledge
             answer = await client.post(f"{path}/rollback")
             assert answer.json()["state"] == "rolled_back"
             assert "stored once the ledger is back" in answer.json()["warnings"][0]
-            assert await board.rolled_back_in(1) == 1
+            assert await board.halted(1) == (State.ROLLED_BACK, 1, "")
             await relay.open()
             assert (await client.get(path)).json()["state"] == "running"
             for _ in range(2):
@@ -167,8 +189,8 @@ async def test_checks_are_told_the_newest_and_page_by_page(
             alerts=[],
             rollback=None,
         )
-        assert await store.store(outcome, {})
-        assert not await store.store(outcome, {})
+        assert await store.store(outcome)
+        assert not await store.store(outcome)
     told = (await client.get(f"{path}/guardrails")).json()
     assert told["verdict"] == "warn"
     assert told["guardrails"]["error_rate"]["value"] == 0.006
@@ -189,3 +211,7 @@ async def test_checks_are_told_the_newest_and_page_by_page(
         f'pullarm_guardrail_state{{experiment="{identifier}",guardrail="error_rate"}} 1.0'
         in metrics
     )
+    assert await store.forget(start + timedelta(minutes=5)) == 1
+    assert await store.forget(start + timedelta(days=90)) == 1
+    left = (await client.get(f"{path}/guardrails/error_rate")).json()["checks"]
+    assert [check["verdict"] for check in left] == ["warn"], "the newest is kept"

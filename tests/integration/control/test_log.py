@@ -78,10 +78,22 @@ async def test_a_page_looks_at_so_many_decisions_only(
     assert (sizes, before) == ([0, 0, 1, 0], None)
 
 
-@pytest.mark.parametrize("log_format", ["csv", "jsonl", "parquet"])
-async def test_a_file_is_the_log(scene: AnalyticsScene, tmp_path: Path, log_format: str) -> None:
+@pytest.mark.parametrize(
+    ("log_format", "kind"),
+    [
+        ("csv", "text/csv; charset=utf-8"),
+        ("jsonl", "application/x-ndjson"),
+        ("parquet", "application/vnd.apache.parquet"),
+    ],
+)
+async def test_a_file_is_the_log(
+    scene: AnalyticsScene, tmp_path: Path, log_format: str, kind: str
+) -> None:
     answer = await scene.client.get(f"{scene.path}/export", params={"format": log_format})
-    assert answer.status_code == HTTPStatus.OK
+    assert (answer.status_code, answer.headers["content-type"]) == (HTTPStatus.OK, kind)
+    document = (await scene.client.get("/schema/openapi.json")).json()
+    described = document["paths"]["/api/experiments/{reference}/export"]["get"]["responses"]["200"]
+    assert kind.partition(";")[0] in described["content"]
     name = answer.headers["content-disposition"].partition("filename=")[2].strip('"')
     (tmp_path / name).write_bytes(answer.content)
     rows = list(read_log(tmp_path / name))
@@ -112,3 +124,22 @@ async def test_a_token_of_one_experiment_sees_no_other_decision(scene: Analytics
     for uid in (scene.tokens[0].uid.hex(), "0" * 32):
         answer = await scene.client.get(f"/api/decisions/{uid}", headers=headers)
         assert answer.status_code == HTTPStatus.FORBIDDEN
+
+
+async def test_a_token_of_one_experiment_is_not_told_which_others_there_are(
+    scene: AnalyticsScene,
+) -> None:
+    other = await scene.client.post("/api/experiments", json={"name": "Other"})
+    made = await scene.client.post(
+        "/api/tokens", json={"name": "o", "role": "operator", "experiments": [other.json()["id"]]}
+    )
+    headers = {"Authorization": f"Bearer {made.json()['token']}"}
+    told = set()
+    for reference in (scene.id, "nothing"):
+        asked = {"experiment_id": reference, "user_id": "ann"}
+        answer = await scene.client.get(
+            "/api/movies/recommendations", params=asked, headers=headers
+        )
+        told.add((answer.status_code, answer.json()["detail"].replace(reference, "it")))
+    assert len(told) == 1
+    assert told.pop()[0] == HTTPStatus.FORBIDDEN

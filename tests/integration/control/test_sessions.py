@@ -110,7 +110,7 @@ async def test_every_answer_tells_browsers_to_do_nothing_else(
 ) -> None:
     async with client_of(app) as admin:
         answers = [await admin.get("/api/experiments"), await admin.get("/schema/openapi.json")]
-    paths = ("/", "/static/app.js", "/healthz", "/api/experiments", "/nowhere")
+    paths = ("/", "/icon.svg", "/healthz", "/api/experiments", "/nowhere")
     for answer in [*answers, *[await browser.get(path) for path in paths]]:
         policy = answer.headers["content-security-policy"]
         assert "default-src 'none'" in policy
@@ -127,9 +127,12 @@ async def test_an_address_and_a_token_may_ask_only_so_often(
     for limits in (Limits(per_address=5), Limits(per_token=5)):
         app = app_over(database, board, clock, limits=limits)
         async with client_of(app) as client:
-            statuses = [(await client.get("/api/session")).status_code for _ in range(30)]
-            assert statuses[:5] == [HTTPStatus.OK] * 5
-            assert HTTPStatus.TOO_MANY_REQUESTS in statuses
+            answers = [await client.get("/api/session") for _ in range(30)]
+            assert {each.status_code for each in answers[:5]} == {HTTPStatus.OK}
+            refused = [each for each in answers if not each.is_success]
+            problem(refused[0], HTTPStatus.TOO_MANY_REQUESTS)
+            assert {each.headers["retry-after"] for each in refused} == {"1"}
+            assert "PULLARM_REQUESTS_PER_TOKEN" in refused[0].json()["detail"]
     async with client_of(app, None) as nobody:  # whose requests count for no token
         statuses = [(await nobody.get("/api/session")).status_code for _ in range(30)]
         assert set(statuses) == {HTTPStatus.UNAUTHORIZED}
@@ -142,6 +145,7 @@ async def test_a_body_may_be_only_so_large(
     async with client_of(app) as client:
         answer = await client.post("/api/experiments", json={"notes": "x" * 2_000})
         problem(answer, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        assert "PULLARM_MAX_BODY_MIB" in answer.json()["detail"]
         answer = await client.post("/api/session", json={"token": "x" * 5_000})
         problem(answer, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
 

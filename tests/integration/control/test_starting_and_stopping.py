@@ -46,7 +46,7 @@ async def test_a_stop_is_written_where_serving_obeys_it(
     await client.post(f"{path}/start")
     await client.post(f"{path}/stop")
     redis = connect(redis_url)
-    assert await redis.get(halt(1)) == b"stopped"
+    assert await redis.get(halt(1)) == b"stopped:1:"
     await redis.aclose()
 
 

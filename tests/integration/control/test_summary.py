@@ -48,7 +48,7 @@ async def counted(
 
 
 async def asked(figures: Figures, times: int) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while figures.asked < times:
             await asyncio.sleep(0.005)
 

@@ -1,13 +1,16 @@
 -- raise --
--- Unless the same was told since $7; with a delivery for each channel.
+-- Unless the same was told since $7.
+INSERT INTO alert (at, key, level, experiment_id, title, text)
+SELECT $1, $2, $3, $4, $5, $6
+WHERE NOT EXISTS (SELECT FROM alert a WHERE a.key = $2 AND a.at >= $7);
+
+-- hand_out --
+-- A delivery of each new alert for every channel that takes its level.
 WITH fresh AS (
-    INSERT INTO alert (at, key, level, experiment_id, title, text)
-    SELECT $1, $2, $3, $4, $5, $6
-    WHERE NOT EXISTS (SELECT FROM alert a WHERE a.key = $2 AND a.at > $7)
-    RETURNING alert_no
+    UPDATE alert SET handed_out = true WHERE NOT handed_out RETURNING alert_no, level, at
 )
 INSERT INTO alert_delivery (alert_no, channel, next_at)
-SELECT alert_no, channel, $1 FROM fresh, unnest($8::text[]) AS channel;
+SELECT alert_no, channel, at FROM fresh JOIN unnest($1::text[], $2::text[]) AS takes (channel, level) USING (level);
 
 -- due --
 -- Nobody else has them until the transaction ends.

@@ -57,7 +57,7 @@ SELECT * FROM experiment ORDER BY created_at DESC, experiment_id DESC;
 SELECT id, CASE state WHEN 'draft' THEN 'start' ELSE 'stop' END AS action
 FROM experiment
 WHERE (state = 'draft' AND (spec->>'start_at')::timestamptz <= $1)
-   OR (state IN ('running', 'rolled_back')
+   OR (state IN ('running', 'rolled_back') AND NOT coalesce((spec->>'shipped')::boolean, false)
        AND coalesce((spec->>'end_at')::timestamptz,
                     started_at + (spec->>'duration_days')::double precision * interval '1 day') <= $1)
 ORDER BY experiment_id;
@@ -67,7 +67,7 @@ UPDATE experiment SET
     state = $3, spec = $4, buckets = $5, allocation_epoch = $6, guard_epoch = $7, config_no = config_no + 1,
     updated_at = $8, seats = $9, forced = $10,
     started_at = CASE WHEN $3 = 'running' AND started_at IS NULL THEN $8 ELSE started_at END,
-    end_at = CASE WHEN $3 = 'stopped' AND end_at IS NULL THEN $8 ELSE end_at END
+    end_at = CASE WHEN $3 = 'stopped' AND end_at IS NULL THEN $8 WHEN $3 <> 'shipped' THEN end_at END
 WHERE experiment_id = $1 AND config_no = $2
 RETURNING *;
 

@@ -1,9 +1,10 @@
 -- due --
--- What is owed: experiments that are guarded and have no check since $1, beside the first minute of their guard epoch.
+-- What is owed: experiments that are guarded and have no check since $1, beside the first minute of their guard epoch. All
+-- guardrails are checked at once, so one of them ($3) tells of all.
 SELECT e.experiment_id, e.guard_epoch, from_minute
 FROM experiment e CROSS JOIN LATERAL guarded_from(e.experiment_id, e.guard_epoch) AS from_minute
 WHERE e.state IN ('running', 'shipped') AND from_minute <= $2
-  AND NOT EXISTS (SELECT FROM guard_check c WHERE c.experiment_id = e.experiment_id AND c.due_at >= $1)
+  AND NOT EXISTS (SELECT FROM guard_check c WHERE c.experiment_id = e.experiment_id AND c.guardrail = $3 AND c.due_at >= $1)
 ORDER BY e.experiment_id;
 
 -- last_hour --
@@ -106,6 +107,13 @@ SELECT newest.* FROM unnest($2::text[]) WITH ORDINALITY AS of (guardrail, place)
     WHERE c.experiment_id = $1 AND c.guardrail = of.guardrail ORDER BY due_at DESC LIMIT 1
 ) AS newest ORDER BY of.place;
 
+-- recent --
+-- What the checks of a guard epoch since $3 came to, newest first.
+SELECT c.guardrail, c.verdict, c.due_at FROM unnest($4::text[]) AS of (guardrail) CROSS JOIN LATERAL (
+    SELECT * FROM guard_check g
+    WHERE g.experiment_id = $1 AND g.guardrail = of.guardrail AND g.due_at >= $3 AND g.guard_epoch = $2
+) AS c ORDER BY c.due_at DESC;
+
 -- states --
 -- The verdicts of experiments that are guarded.
 SELECT e.id, newest.guardrail, newest.verdict FROM experiment e
@@ -119,6 +127,15 @@ WHERE e.state IN ('running', 'shipped') ORDER BY e.experiment_id, of.guardrail;
 SELECT guardrail, due_at, checked_at, guard_epoch, content FROM guard_check
 WHERE experiment_id = $1 AND guardrail = $2 AND ($3::timestamptz IS NULL OR due_at < $3)
 ORDER BY due_at DESC LIMIT $4;
+
+-- forget --
+-- The checks before $1, but for the newest of each guardrail.
+DELETE FROM guard_check c USING (
+    SELECT e.experiment_id, of.guardrail, (
+        SELECT max(due_at) FROM guard_check n WHERE n.experiment_id = e.experiment_id AND n.guardrail = of.guardrail) AS newest
+    FROM experiment e CROSS JOIN unnest($2::text[]) AS of (guardrail)
+) AS kept
+WHERE c.experiment_id = kept.experiment_id AND c.guardrail = kept.guardrail AND c.due_at < least($1, kept.newest);
 
 -- add_rollback --
 INSERT INTO guard_rollback (experiment_id, guard_epoch, at, stopped, reason, evidence, recheck_at)

@@ -1,19 +1,23 @@
 -- minutes --
-SELECT policy, minute AS bucket, calls, errors, over_100ms, over_120ms, sketch FROM serving_minute
+SELECT policy, minute AS bucket, calls, errors, over_100ms, over_120ms, sketch::text FROM serving_minute
 WHERE experiment_id = $1 AND policy = ANY($2::smallint[]) AND minute >= $3 AND minute < $4;
 
 -- hours --
 -- Hours that are added up, and the minutes of the others.
-SELECT policy, hour AS bucket, calls, errors, over_100ms, over_120ms, sketch FROM serving_hour
+SELECT policy, hour AS bucket, calls, errors, over_100ms, over_120ms, sketch::text FROM serving_hour
 WHERE experiment_id = $1 AND policy = ANY($2::smallint[]) AND hour >= $3 AND hour < $4
 UNION ALL
-SELECT m.policy, missing.hour, m.calls, m.errors, m.over_100ms, m.over_120ms, m.sketch
+SELECT m.policy, missing.hour, m.calls, m.errors, m.over_100ms, m.over_120ms, m.sketch::text
 FROM (
     SELECT policy, hour FROM unnest($2::smallint[]) AS policy CROSS JOIN generate_series($3::integer, $4::integer - 1) AS hour
     EXCEPT SELECT policy, hour FROM serving_hour WHERE experiment_id = $1
 ) AS missing
-JOIN serving_minute m ON m.experiment_id = $1 AND m.policy = missing.policy
-    AND m.minute >= missing.hour * 60 AND m.minute < (missing.hour + 1) * 60;
+CROSS JOIN LATERAL (
+    SELECT * FROM serving_minute
+    WHERE experiment_id = $1 AND policy = missing.policy
+      AND minute >= missing.hour * 60 AND minute < (missing.hour + 1) * 60
+    OFFSET 0  -- by the index for each hour, however many the planner thinks there are
+) AS m;
 
 -- lock --
 -- Whoever stores a minute of an hour that may be added up already holds the shared one.

@@ -126,7 +126,7 @@ SELECT a.experiment_id, a.fold_no, $2, $3,
        ARRAY(SELECT DISTINCT cell FROM unnest($4::integer[], $5::integer[]) AS c (experiment_id, cell)
              WHERE c.experiment_id = a.experiment_id)
 FROM advanced a
-RETURNING experiment_id;
+RETURNING experiment_id, fold_no;
 
 -- posterior --
 SELECT policy, arm_no, hour, n, s FROM posterior

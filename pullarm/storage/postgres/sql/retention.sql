@@ -1,10 +1,3 @@
--- try_lock --
--- One process at a time removes days; 23 is this lock's class.
-SELECT pg_try_advisory_lock(23, 0);
-
--- unlock --
-SELECT pg_advisory_unlock(23, 0);
-
 -- days --
 -- Days that have partitions, oldest first, with what they take on the disk.
 SELECT to_date(right(c.relname, 8), 'YYYYMMDD') AS day,
@@ -111,7 +104,7 @@ INSERT INTO past_horizon AS h (experiment_id, fold_no) SELECT * FROM unnest($1::
 ON CONFLICT (experiment_id) DO UPDATE SET fold_no = greatest(h.fold_no, excluded.fold_no);
 
 -- removed --
-UPDATE sealed_day SET removed_at = $2 WHERE day = $1;
+UPDATE sealed_day SET removed_at = $2, archived = $3 WHERE day = $1;
 
 -- remove --
 SELECT remove_day($1, $2);

@@ -144,13 +144,22 @@ WITH by_minute AS (
 SELECT $1::integer AS experiment_id, * FROM change WHERE (serves, rewarded, credit, credit_squared) <> (0, 0, 0, 0);
 
 -- user_groups --
--- What changes in the groups of users, by stripe: at these places, which may repeat.
-SELECT $1::integer AS experiment_id, hours, minute / (60 * hours) AS bucket, assigned AS policy, of.cohort,
-       grp / 25 AS stripe, array_agg(grp % 25) AS places, array_agg(sign::bigint) AS m, array_agg(sign * credit) AS c
-FROM (SELECT *, group_of(unit_hash) AS grp FROM counted WHERE compared AND slot = 1) AS first
-CROSS JOIN (VALUES (1), (24)) AS width (hours)
-CROSS JOIN LATERAL (VALUES (cohort), (-1)) AS of (cohort)
-GROUP BY hours, 3, assigned, of.cohort, 6;
+-- What changes in the groups of users, by stripe: at these places.
+WITH by_hour AS (
+    SELECT minute / 60 AS hour, assigned, cohort, group_of(unit_hash) AS grp, sum(sign) AS m, sum(sign * credit)::bigint AS c
+    FROM counted WHERE compared AND slot = 1
+    GROUP BY 1, 2, 3, 4
+), change AS (
+    SELECT hours, hour / hours AS bucket, assigned, of.cohort, grp, sum(m)::bigint AS m, sum(c)::bigint AS c
+    FROM by_hour
+    CROSS JOIN (VALUES (1), (24)) AS width (hours)
+    CROSS JOIN LATERAL (VALUES (cohort), (-1)) AS of (cohort)
+    GROUP BY hours, 2, assigned, of.cohort, grp
+)
+SELECT $1::integer AS experiment_id, hours, bucket, assigned AS policy, cohort, grp / 25 AS stripe,
+       array_agg(grp % 25) AS places, array_agg(m) AS m, array_agg(c) AS c
+FROM change WHERE (m, c) <> (0, 0)
+GROUP BY hours, bucket, assigned, cohort, 6;
 
 -- tally --
 -- What changes in the counts.
@@ -203,14 +212,14 @@ WITH removed AS (
 INSERT INTO user_day_change SELECT * FROM user_day WHERE experiment_id = $1 AND day <= (SELECT max(day) FROM removed);
 
 -- user_sums --
--- The part of each unit concerned in the sums as it was and as it is now, for every day from the first one that changed;
--- where the unit comes to another policy, every day did. What it did with another policy than its first is moved.
+-- What every row of the units concerned added to the sums, and what it adds now: what its unit has up to that day less what
+-- it had before; then for each day there is, all of it up to that day. What a unit did with another policy than its first
+-- is moved.
 WITH line AS (
-    SELECT unit_hash, allocation_epoch, policy, day, bool_or(changed) AS changed,
-           sum(was_m)::bigint AS was_m, sum(was_r)::bigint AS was_r, sum(was_c)::bigint AS was_c,
-           sum(m)::bigint AS m, sum(r)::bigint AS r, sum(c)::bigint AS c
+    SELECT unit_hash, allocation_epoch, policy, day, sum(was_m)::bigint AS was_m, sum(was_r)::bigint AS was_r,
+           sum(was_c)::bigint AS was_c, sum(m)::bigint AS m, sum(r)::bigint AS r, sum(c)::bigint AS c
     FROM (
-        SELECT was.*, m AS was_m, r AS was_r, c AS was_c, false AS changed
+        SELECT was.*, m AS was_m, r AS was_r, c AS was_c
         FROM (SELECT DISTINCT unit_hash FROM user_day_change) AS unit
         CROSS JOIN LATERAL (
             SELECT unit_hash, allocation_epoch, policy, day, m, r, c FROM user_day d
@@ -218,22 +227,20 @@ WITH line AS (
             OFFSET 0  -- by the index for each unit, however few the planner thinks there are
         ) AS was
         UNION ALL
-        SELECT unit_hash, allocation_epoch, policy, day, m, r, c, 0, 0, 0, true FROM user_day_change
+        SELECT unit_hash, allocation_epoch, policy, day, m, r, c, 0, 0, 0 FROM user_day_change
     ) AS both_of_them
     GROUP BY unit_hash, allocation_epoch, policy, day
-), homed AS MATERIALIZED (
+), homed AS (
     SELECT line.*,
            min(place) FILTER (WHERE was_m > 0) OVER unit & 255 AS was_home,
            min(place) FILTER (WHERE m > 0) OVER unit & 255 AS home,
            min(place) FILTER (WHERE was_m > 0) OVER unit >> 40 AS was_first,
-           min(place) FILTER (WHERE m > 0) OVER unit >> 40 AS first,
-           min(day) FILTER (WHERE changed) OVER unit AS since
+           min(place) FILTER (WHERE m > 0) OVER unit >> 40 AS first
     FROM line
     CROSS JOIN LATERAL (SELECT (allocation_epoch::bigint << 40) + (day::bigint << 8) + policy AS place) AS ordered
     WINDOW unit AS (PARTITION BY unit_hash)
 ), own AS (
     SELECT unit_hash, epoch.allocation_epoch, policy, day,
-           CASE WHEN (was_home, was_first) <> (home, first) THEN 0 ELSE since END AS since,
            epoch.allocation_epoch IN (0, was_first) AS was_fresh, epoch.allocation_epoch IN (0, first) AS fresh,
            CASE WHEN policy = was_home THEN was_m ELSE 0 END AS was_m,
            CASE WHEN policy = was_home THEN was_r ELSE 0 END AS was_r,
@@ -244,29 +251,70 @@ WITH line AS (
            CASE WHEN policy = home THEN c ELSE 0 END AS c,
            CASE WHEN policy = home THEN 0 ELSE m END AS moved
     FROM homed CROSS JOIN LATERAL (VALUES (allocation_epoch), (0)) AS epoch (allocation_epoch)
+), part AS (
+    SELECT own.*, sum(was_m) OVER upto::bigint AS was_all_m, sum(was_c) OVER upto::bigint AS was_all_c,
+           sum(m) OVER upto::bigint AS all_m, sum(c) OVER upto::bigint AS all_c
+    FROM own
+    WINDOW upto AS (PARTITION BY unit_hash, allocation_epoch, policy ORDER BY day ROWS UNBOUNDED PRECEDING)
+), brought AS (
+    SELECT allocation_epoch, policy, day,
+           count(*) FILTER (WHERE came) - count(*) FILTER (WHERE had_come) AS n,
+           sum(m - was_m) AS m, sum(r - was_r) AS r, sum(c - was_c) AS c,
+           sum(m * (2 * all_m - m) - was_m * (2 * was_all_m - was_m)) AS mm,
+           sum(c::numeric * (2 * all_c - c) - was_c::numeric * (2 * was_all_c - was_c)) AS cc,
+           sum(m * all_c + c * (all_m - m) - was_m * was_all_c - was_c * (was_all_m - was_m)) AS mc,
+           sum(moved - was_moved) AS moved,
+           count(*) FILTER (WHERE came AND fresh) - count(*) FILTER (WHERE had_come AND was_fresh) AS fresh
+    FROM part
+    CROSS JOIN LATERAL (SELECT m > 0 AND all_m = m AS came, was_m > 0 AND was_all_m = was_m AS had_come) AS first
+    GROUP BY allocation_epoch, policy, day
 ), grid AS (
-    SELECT allocation_epoch, policy, day FROM homed
-    UNION
-    SELECT 0, policy, day FROM homed
+    SELECT allocation_epoch, policy, day FROM brought
     UNION
     SELECT allocation_epoch, policy, day FROM user_sums WHERE experiment_id = $1
-), part AS (
-    SELECT allocation_epoch, policy, grid.day, bool_or(was_fresh) AS was_fresh, bool_or(fresh) AS fresh,
-           sum(was_m)::bigint AS was_m, sum(was_r)::bigint AS was_r, sum(was_c)::bigint AS was_c,
-           sum(m)::bigint AS m, sum(r)::bigint AS r, sum(c)::bigint AS c, sum(moved - was_moved) AS moved
-    FROM own JOIN grid USING (allocation_epoch, policy)
-    WHERE grid.day >= own.day AND grid.day >= since
-    GROUP BY unit_hash, allocation_epoch, policy, grid.day
 )
 SELECT $1::integer AS experiment_id, * FROM (
-    SELECT allocation_epoch, policy, day, count(*) FILTER (WHERE m > 0) - count(*) FILTER (WHERE was_m > 0) AS n,
-           sum(m - was_m) AS m, sum(r - was_r) AS r, sum(c - was_c) AS c, sum(m * m - was_m * was_m) AS mm,
-           sum((c - was_c)::numeric * (c + was_c)) AS cc, sum(m * c - was_m * was_c) AS mc,
-           sum(moved) AS moved,
-           count(*) FILTER (WHERE m > 0 AND fresh) - count(*) FILTER (WHERE was_m > 0 AND was_fresh) AS fresh
-    FROM part GROUP BY allocation_epoch, policy, day
+    SELECT allocation_epoch, policy, day, sum(n) OVER upto::bigint AS n, sum(m) OVER upto AS m, sum(r) OVER upto AS r,
+           sum(c) OVER upto AS c, sum(mm) OVER upto AS mm, sum(cc) OVER upto AS cc, sum(mc) OVER upto AS mc,
+           sum(moved) OVER upto AS moved, sum(fresh) OVER upto::bigint AS fresh
+    FROM grid LEFT JOIN brought USING (allocation_epoch, policy, day)
+    WINDOW upto AS (PARTITION BY allocation_epoch, policy ORDER BY day)
 ) AS change
 WHERE (n, m, r, c, mm, cc, mc, moved, fresh) <> (0, 0, 0, 0, 0, 0, 0, 0, 0);
+
+-- past --
+-- Of the units of each policy in the allocation epoch $3, up to day $2: what they asked for and earned in the 14 days before
+-- the experiment began, as of the fold $4; {user_day} has what they did in it. No policy had a part in that.
+WITH began AS (
+    SELECT started_at AS at FROM experiment WHERE experiment_id = $1
+), asked AS (
+    SELECT d.unit_hash, count(*) AS m, coalesce(sum(earned.credit), 0)::bigint AS c
+    FROM began
+    JOIN decision d ON d.experiment_id = $1 AND d.reason = 3 AND d.arms <> '{}'
+        AND d.uid >= uid_floor(began.at - interval '14 days') AND d.uid < uid_floor(began.at)
+    CROSS JOIN LATERAL taken_back($4::bigint, $1, d.decided_at, d.batch_no, d.voided, d.voided_batch) AS back
+    LEFT JOIN LATERAL (
+        SELECT max(r.credit) AS credit FROM reward r
+        WHERE r.uid = d.uid AND r.experiment_id = $1 AND r.slot = 1 AND r.feeds AND NOT r.retract AND r.status = 3
+          AND r.received_at < began.at AND coalesce(fold_of($1, r.batch_no), 0) <= $4::bigint
+          AND NOT EXISTS (SELECT FROM reward_excluded($4::bigint, $1, r.source, r.received_at, r.batch_no))
+    ) AS earned ON true
+    WHERE NOT back.it AND coalesce(fold_of($1, d.batch_no), 0) <= $4::bigint
+    GROUP BY d.unit_hash
+), homed AS (
+    SELECT u.unit_hash, u.allocation_epoch, u.policy, u.day, u.m, u.c,
+           min((u.allocation_epoch::bigint << 40) + (u.day::bigint << 8) + u.policy) FILTER (WHERE u.m > 0)
+               OVER (PARTITION BY u.unit_hash) & 255 AS home
+    FROM {user_day} u JOIN asked USING (unit_hash) WHERE u.experiment_id = $1
+), own AS (
+    SELECT unit_hash, policy, sum(m)::bigint AS m, sum(c)::bigint AS c FROM homed
+    WHERE policy = home AND allocation_epoch = $3 AND day < $2
+    GROUP BY unit_hash, policy HAVING sum(m) > 0
+)
+SELECT policy, count(*) AS n, sum(a.m) AS m, sum(a.c) AS c, sum(a.m * a.m) AS mm, sum(a.c::numeric * a.c) AS cc,
+       sum(a.m * a.c) AS mc, sum(own.m * a.m) AS m_m, sum(own.m * a.c) AS m_c, sum(own.c * a.m) AS c_m,
+       sum(own.c::numeric * a.c) AS c_c
+FROM own JOIN asked a USING (unit_hash) GROUP BY policy ORDER BY policy;
 
 -- add_rollup --
 INSERT INTO rollup AS r

@@ -8,9 +8,13 @@ LEFT JOIN LATERAL (
 LEFT JOIN LATERAL (
     SELECT due_at FROM verdict_run r WHERE r.experiment_id = e.experiment_id ORDER BY due_at DESC LIMIT 1
 ) AS run ON true
-WHERE e.started_at IS NOT NULL AND e.state IN ('running', 'rolled_back', 'stopped')
+WHERE e.started_at IS NOT NULL AND NOT coalesce((e.spec->>'shipped')::boolean, false)
+  AND e.state IN ('running', 'rolled_back', 'stopped')
   AND (newest.final IS NOT TRUE AND (newest.outcome = 'rolled_back' AND e.state = 'stopped') IS NOT TRUE
-       OR newest.outcome = 'ship' AND e.state = 'running' AND (e.spec->'decision'->>'automatic_ship')::boolean)
+       OR newest.outcome = 'ship' AND (e.spec->'decision'->>'automatic_ship')::boolean
+          AND (e.state = 'running' OR e.state = 'stopped' AND e.end_at >= coalesce(  -- as looks.ran_out says of one
+              (e.spec->>'end_at')::timestamptz,
+              e.started_at + (e.spec->>'duration_days')::double precision * interval '1 day')))
 ORDER BY e.experiment_id;
 
 -- ran --
@@ -34,6 +38,9 @@ SELECT EXISTS (
     WHERE r.experiment_id = $1 AND r.action = 'stop' AND (r.actor = 'guardrails' OR EXISTS (
         SELECT FROM experiment_revision before
         WHERE before.experiment_id = $1 AND before.config_no = r.config_no - 1 AND before.state = 'rolled_back')));
+
+-- past_is_kept --
+SELECT started_at - interval '14 days' >= (SELECT kept_from()) FROM experiment WHERE experiment_id = $1;
 
 -- cursor --
 SELECT coalesce((SELECT fold_no FROM statistics_head WHERE experiment_id = $1), 0);
