@@ -5,7 +5,7 @@ import os
 import shutil
 import signal
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -36,8 +36,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(400)
 
 WORKERS = ("worker", "worker-1")
 BACK_WITHIN_S = 10.0
-_EMPTY_WHERE_NOTHING_IS_CLAIMED = """
-if redis.call('XPENDING', KEYS[1], ARGV[1])[1] > 0 or redis.call('XLEN', KEYS[1]) < 20 then return {} end
+_EMPTY = """
 local entries = redis.call('XRANGE', KEYS[1], '-', '+')
 redis.call('FLUSHALL')
 return entries
@@ -86,16 +85,25 @@ async def test_of_an_emptied_redis_the_tail_is_lost_and_its_size_is_told(watched
 
 async def empty_redis(platform: Platform) -> list[Batch]:
     """Empty Redis at a moment at which its stream holds entries and no worker has claimed any; answers these."""
+    async with none_claimed(platform) as client:
+        entries = await client.register_script(_EMPTY)(keys=[keys.events(0)])
+    return [events.unpack(fields[1]) for _, fields in entries]
+
+
+@asynccontextmanager
+async def none_claimed(platform: Platform) -> AsyncIterator[redis.asyncio.Redis]:
+    """Both workers held at a moment at which the stream holds entries and they have claimed none: every entry that they
+    ever took is folded, and those before are all that is."""
     client = redis.asyncio.Redis.from_url(platform.environment["REDIS_URL"])
-    empty = client.register_script(_EMPTY_WHERE_NOTHING_IS_CLAIMED)
     try:
         async with asyncio.timeout(PATIENCE_S):
             while True:
                 with stopped(*(platform.pids[name] for name in WORKERS)):
                     await asyncio.sleep(0.5)
-                    entries = await empty(keys=[keys.events(0)], args=[keys.GROUP])
-                if entries:
-                    return [events.unpack(fields[1]) for _, fields in entries]
+                    claimed = await client.xpending(keys.events(0), keys.GROUP)
+                    if claimed["pending"] == 0 and await client.xlen(keys.events(0)) >= 20:
+                        yield client
+                        return
                 await asyncio.sleep(0.13)
     finally:
         await client.aclose()
@@ -207,7 +215,9 @@ async def test_ledger_from_an_earlier_copy_of_postgresql_begins_a_new_life(
             later = (await upstream.create(api, name="After the copy"))["id"]
         before = await missing(platform)
         said = len(watched.said.lines)
-        put_back(platform.pids["postgres"], copy)
+        # Of claimed entries some may have lower numbers than others that were folded: that gap is given up much later.
+        async with none_claimed(platform):
+            put_back(platform.pids["postgres"], copy)
         await watched.back("postgres", said)
         async with asyncio.timeout(PATIENCE_S):
             while (await life(platform))[0] == was:
