@@ -6,6 +6,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import tarfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -109,7 +110,10 @@ def _unpack(packed: Path, to: Path) -> None:
     if node(["--eval", _UNPACK, str(packed), str(to)]) != 0:
         raise SystemExit(f"{packed} could not be unpacked; Node says why above")
     if to.suffix == ".tar":
-        shutil.unpack_archive(to, to.with_suffix(""), filter="data")
+        with tarfile.open(to) as archive:
+            # An attribute, because early 3.11 has no such argument.
+            archive.extraction_filter = getattr(tarfile, "data_filter", None)
+            archive.extractall(to.with_suffix(""))
         to.unlink()
 
 
