@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 import signal
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
@@ -202,10 +203,50 @@ async def logged(platform: Platform, text: str) -> None:
             await asyncio.sleep(0.2)
 
 
+async def test_what_a_killed_valkey_had_not_written_is_brought_to_its_successor(
+    watched: Watched,
+) -> None:
+    platform = watched.platform
+    before = await missing(platform)
+    async with steady_load(platform) as load:
+        await load.acknowledged(ROUND)
+        said = len(watched.said.lines)
+        await kill_before_it_writes(platform, load)
+        await watched.back("valkey", said)
+        await load.acknowledged(3 * ROUND)
+    assert (load.tally.failures, load.tally.problem) == (0, "")
+    await drained(platform)
+    assert await lost(platform, load) == 0
+    assert await missing(platform) <= before
+    async with Database(platform.environment["DATABASE_URL"], max_connections=1) as database:
+        number = (await PostgresExperiments(database).get(load.experiment)).number
+        assert await PostgresLedger(database).verify(number) == []
+
+
+async def kill_before_it_writes(platform: Platform, load: Load) -> None:
+    """Kill Valkey and take from its file what it wrote of a round that no worker has claimed, as if the disk had been
+    too busy for it."""
+    log = next((platform.settings.state / "valkey" / "appendonlydir").glob("*.incr.aof"))
+    pid = platform.pids["valkey"]
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            with stopped(*(platform.pids[name] for name in WORKERS)):
+                began, written = time.monotonic(), log.stat().st_size
+                await load.acknowledged(ROUND)
+                if time.monotonic() - began < 2.0:  # less than serving keeps it for
+                    os.kill(pid, signal.SIGKILL)
+                    # Not for others, or they would start its successor before.
+                    with suppress(ChildProcessError):  # it has been waited for
+                        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+                    os.truncate(log, written)
+                    return
+
+
 async def test_ledger_from_an_earlier_copy_of_postgresql_begins_a_new_life(
     watched: Watched, tmp_path: Path
 ) -> None:
     platform = watched.platform
+    before = await missing(platform)
     async with steady_load(platform) as load:
         await load.acknowledged(3 * ROUND)
         was, experiments = await life(platform)
@@ -213,7 +254,6 @@ async def test_ledger_from_an_earlier_copy_of_postgresql_begins_a_new_life(
         await load.acknowledged(3 * ROUND)
         async with upstream.rest(platform) as api:
             later = (await upstream.create(api, name="After the copy"))["id"]
-        before = await missing(platform)
         said = len(watched.said.lines)
         # Of claimed entries some may have lower numbers than others that were folded: that gap is given up much later.
         async with none_claimed(platform):

@@ -48,6 +48,54 @@ async def test_lost_connection_is_told_and_the_next_entry_makes_a_new_one(
         await in_flight
     await redis.client_unpause()
     await sink.append(b"after")
+    # Nobody can tell from here whether the server is the one that took it.
+    assert await stored(redis) == [b"before", b"before", b"after"]
+
+
+async def lose(redis: Redis) -> None:
+    """All that the server has, and its connections: as if it were killed and had written nothing."""
+    await redis.flushdb()
+    await redis.client_kill_filter(_type="normal", skipme=True)
+
+
+async def test_server_that_comes_back_with_less_is_brought_the_last_seconds(
+    redis: Redis, sink: RedisEventSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pullarm.storage.redis.stream.KEPT_S", 0.2)
+    await sink.append(b"old")
+    await asyncio.sleep(0.3)
+    recent = [b"%d" % n for n in range(200)]
+    await sink.append(recent[0])
+    monkeypatch.setattr("pullarm.storage.redis.stream.KEPT_S", 60.0)
+    await asyncio.gather(*map(sink.append, recent[1:]))
+    for _ in range(2):  # what was sent again is recent for the next server
+        await lose(redis)
+        await sink.append(b"next")
+        recent.append(b"next")
+        assert await stored(redis) == recent
+
+
+async def test_what_is_kept_for_such_a_server_is_bounded(
+    redis: Redis, sink: RedisEventSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pullarm.storage.redis.stream.KEPT_BYTES", 3_000)
+    for n in range(5):
+        await sink.append(bytes([n]) * 1_000)
+    await lose(redis)
+    await sink.append(b"next")
+    assert await stored(redis) == [*(bytes([n]) * 1_000 for n in (2, 3, 4)), b"next"]
+
+
+async def test_server_that_refuses_what_is_recent_is_asked_again(
+    redis: Redis, sink: RedisEventSink
+) -> None:
+    await sink.append(b"before")
+    await lose(redis)
+    await redis.set(STREAM, "no stream")
+    with pytest.raises(Unavailable, match="Redis refuses: WRONGTYPE"):
+        await sink.append(b"refused")
+    await redis.delete(STREAM)
+    await sink.append(b"after")
     assert await stored(redis) == [b"before", b"after"]
 
 

@@ -1,8 +1,11 @@
 """One stream of events: serving's end of it, and a worker's."""
 
 import asyncio
+import logging
 import time
+from collections import deque
 from collections.abc import Awaitable, Sequence
+from functools import partial
 from typing import Any
 
 from redis.asyncio import Redis
@@ -15,11 +18,58 @@ from pullarm.storage.redis.cluster import Client, on
 from pullarm.storage.redis.connection import NOT_NOW
 from pullarm.storage.redis.line import Answer, Line, Lines, packed
 
+_log = logging.getLogger(__name__)
+
 FIELD = b"b"
 REPLICATED_WITHIN_MS = 40
 """How long replicas may take to have an entry; less than what serving gives the stream to acknowledge it."""
+KEPT_S = 3.0
+"""How long a server may have an entry in its memory alone: Redis puts a write off for 2 s while the disk is busy."""
+KEPT_BYTES = 32 * 1024 * 1024
+_AGAIN_BYTES = 1024 * 1024
 _MEASURE_EVERY_S = 1.0
 _XADD = b"*5\r\n$4\r\nXADD\r\n$%d\r\n%b\r\n$1\r\n*\r\n$1\r\nb\r\n$%d\r\n%b\r\n"
+
+
+class Recent:
+    """The entries of the last seconds, for a server that comes back without them (docs/decisions/0046).
+
+    Under `appendfsync everysec` Redis answers before it has written while an fsync takes long; killed just then it has
+    less than it said. So has a replica that is promoted.
+    """
+
+    def __init__(self) -> None:
+        self._entries: deque[tuple[float, bytes]] = deque()
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def taken(self, entry: bytes) -> None:
+        """The server has said so: it lives, and what it took long enough before is written."""
+        now = time.monotonic()
+        self._entries.append((now, entry))
+        self._bytes += len(entry)
+        while self._entries[0][0] < now - KEPT_S or self._bytes > KEPT_BYTES:
+            _, old = self._entries.popleft()
+            self._bytes -= len(old)
+
+    def parts(self) -> list[list[bytes]]:
+        """All of them as they are now, oldest first, in as many as a server takes at once."""
+        parts: list[list[bytes]] = []
+        room = 0
+        for _, entry in self._entries:
+            if room <= 0:
+                parts.append([])
+                room = _AGAIN_BYTES
+            parts[-1].append(entry)
+            room -= len(entry)
+        return parts
+
+    def retaken(self) -> None:
+        """Another server has them all as of now."""
+        now = time.monotonic()
+        self._entries = deque((now, entry) for _, entry in self._entries)
 
 
 class StreamSink:
@@ -32,6 +82,10 @@ class StreamSink:
         """When to look whether it is well again."""
         self._lines = lines
         self._line: Line | None = None
+        """None while it has to be looked at."""
+        self._taker: Line | None = None
+        """On which the server took what is recent."""
+        self._recent = Recent()
         self._key = keys.events(shard)
         self._name = self._key.encode()
         self._max_backlog_bytes = max_backlog_bytes
@@ -52,7 +106,7 @@ class StreamSink:
     async def look(self) -> Line:
         """Connect where that is needed, and see how much waits to be folded, and that there are replicas enough."""
         with self._lines.doubting():
-            self._line = line = await (await self._lines.to(self._key)).open()
+            line = await (await self._lines.to(self._key)).open()
             usage = packed(("MEMORY", "USAGE", self._name))
             used = int(await line.send(usage) or 0)
             if used > self._max_backlog_bytes:
@@ -62,21 +116,42 @@ class StreamSink:
                 )
             if self._replicas:
                 self._check_copies(await line.send(self._wait))
+            if line is not self._taker:
+                await self._send_again(line)
+        self._line = self._taker = line
         self._measure_at = time.monotonic() + _MEASURE_EVERY_S
         return line
 
-    def _send(self, line: Line, entry: bytes) -> Awaitable[None]:
-        xadd = _XADD % (len(self._name), self._name, len(entry), entry)
-        if not self._replicas:
-            return line.send(xadd)
-        return self._replicated(line.send(xadd + self._wait, 2))
+    async def _send_again(self, line: Line) -> None:
+        """A connection was lost, perhaps with the server and what it had not written: bring it what is recent."""
+        count = len(self._recent)
+        for part in self._recent.parts():
+            _check(await line.send(b"".join(map(self._xadd, part)), len(part)))
+        self._recent.retaken()
+        if count:
+            _log.info(
+                "the last %d entries were sent again to %s, on a new connection", count, self._key
+            )
 
-    async def _replicated(self, answers: "asyncio.Future[list[Answer]]") -> None:
+    def _xadd(self, entry: bytes) -> bytes:
+        return _XADD % (len(self._name), self._name, len(entry), entry)
+
+    def _send(self, line: Line, entry: bytes) -> Awaitable[None]:
+        if self._replicas:
+            return self._replicated(line.send(self._xadd(entry) + self._wait, 2), entry)
+        answer = line.send(self._xadd(entry))
+        answer.add_done_callback(partial(self._answered, entry))
+        return answer
+
+    def _answered(self, entry: bytes, answer: "asyncio.Future[Answer]") -> None:
+        if not answer.cancelled() and answer.exception() is None:
+            self._recent.taken(entry)
+
+    async def _replicated(self, answers: "asyncio.Future[list[Answer]]", entry: bytes) -> None:
         with self._lines.doubting():
-            for answer in await answers:
-                if isinstance(answer, ResponseError):
-                    raise Unavailable(f"Redis refuses: {answer}")
+            _check(await answers)
             self._check_copies(answers.result()[1])
+        self._recent.taken(entry)
 
     def _check_copies(self, copies: Answer) -> None:
         assert isinstance(copies, int)  # so WAIT answers
@@ -92,6 +167,13 @@ class StreamSink:
         self.well = False
         self._line = None
         self.try_at = time.monotonic() + _MEASURE_EVERY_S
+
+
+def _check(answers: Sequence[Answer]) -> None:
+    """Raise Unavailable where one is an error."""
+    for answer in answers:
+        if isinstance(answer, ResponseError):
+            raise Unavailable(f"Redis refuses: {answer}")
 
 
 class StreamSource:
