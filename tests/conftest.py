@@ -5,18 +5,17 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from cli.embedded import Wanted, embedded_services
 from tests.movielens_data import describe, movielens_folders
 from tests.services import empty_cluster, empty_redis, fresh_database, make_template
 from tests.state_folders import temporary_state
 
-# The same examples in every run, and no limit on the time of one: the machine may be busy.
-settings.register_profile("repeatable", deadline=None, derandomize=True)
-settings.register_profile(
-    "many", deadline=None, max_examples=20_000
-)  # others every time: `make fuzz`
+# The same examples in every run, and no limit on the time that one takes, or its making: the machine may be busy.
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("repeatable", patient, derandomize=True)
+settings.register_profile("many", patient, max_examples=20_000)  # others every time: `make fuzz`
 settings.load_profile("repeatable")
 
 

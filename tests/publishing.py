@@ -125,7 +125,7 @@ async def until_served(scene: Scene, number: int, serves: int) -> float:
     """Seconds until the serving snapshot has so many serves of arm 1."""
     loop = asyncio.get_running_loop()
     started = loop.time()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             with suppress(KeyError):
                 served = scene.refresher.snapshot.by_number[number]

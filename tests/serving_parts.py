@@ -14,7 +14,7 @@ from pullarm.otel import Tracer
 from pullarm.policies.warm import warm_up
 from pullarm.storage.memory import MemoryBoard, MemoryCallers
 from pullarm.tls import Tls
-from serving import query, transport
+from serving import event_log, query, transport
 from serving.access import Callers
 from serving.counters import Counters
 from serving.event_log import EventLog
@@ -70,6 +70,18 @@ async def serving(
     """A server with experiment 7 on control, its event log at work and its spool in `folder`."""
     warm_up()
     query.warm_up()  # as a process does: else the first request waits for the kernels
+    with pytest.MonkeyPatch.context() as patch:
+        # However busy the machine is, the stream is not taken for slow, and no event goes to the spool as well.
+        patch.setattr(event_log, "BUDGET_S", 10.0)
+        patch.setattr(event_log, "WAIT_S", 10.0)
+        async with _answering(folder, spool_bytes, require_tokens, tls, tracer) as parts:
+            yield parts
+
+
+@asynccontextmanager
+async def _answering(
+    folder: Path, spool_bytes: int, require_tokens: bool, tls: Tls | None, tracer: Tracer | None
+) -> AsyncIterator[Server]:
     parts = Server(folder, spool_bytes=spool_bytes, require_tokens=require_tokens)
     await parts.load()
     committing = asyncio.create_task(parts.log.run())

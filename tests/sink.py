@@ -53,7 +53,7 @@ def decisions(make: Events, count: int, **attributes: str) -> list[Decision]:
 
 
 async def outcomes(storing: list["asyncio.Task[Kept]"]) -> list[BaseException | Kept]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         return await asyncio.gather(*storing, return_exceptions=True)
 
 
@@ -70,6 +70,7 @@ async def until(condition: Callable[[], object]) -> None:
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waiting is over within hundredths of a second, but a stream on a busy machine is not taken for slow."""
     monkeypatch.setattr(module, "BUDGET_S", 10.0)
+    monkeypatch.setattr(module, "WAIT_S", 10.0)
     monkeypatch.setattr(module, "_RETRY_S", 0.002)
     monkeypatch.setattr(module, "_TRY_FULL_AGAIN_S", 0.01)
 

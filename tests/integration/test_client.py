@@ -1,6 +1,8 @@
 """The client gives an upstream our own types and errors."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import grpc
 import pytest
 
 from control.recommendations import Serving as Upstream
-from pullarm.client import Choice, Client
+from pullarm.client import Choice, Client, Selection
 from pullarm.domain.errors import InvalidInput, NotFound, Unavailable
 from pullarm.tls import Trust
 from pullarm.v1 import selection_pb2 as pb
@@ -27,7 +29,7 @@ async def server(tmp_path: Path) -> AsyncIterator[Server]:
 
 @pytest.fixture
 async def client(server: Server) -> AsyncIterator[Client]:
-    async with Client(server.address, timeout_s=5) as client:
+    async with Client(server.address, timeout_s=30) as client:
         yield client
 
 
@@ -35,10 +37,10 @@ async def test_over_tls_with_a_certificate_that_is_trusted(tmp_path: Path) -> No
     async with serving(tmp_path, tls=files(tmp_path)) as server:
         for name in ("", "localhost"):
             believed = Trust(server_ca=CA, name=name)
-            async with Client(server.address, trust=believed, timeout_s=5) as client:
+            async with Client(server.address, trust=believed, timeout_s=30) as client:
                 assert (await client.select("exp_7", "user", ["two"])).arm_id == "two"
         for trust in (None, Trust(), Trust(server_ca=CA, name="pullarm.example")):
-            async with Client(server.address, trust=trust, timeout_s=5) as client:
+            async with Client(server.address, trust=trust, timeout_s=30) as client:
                 with pytest.raises(Unavailable):
                     await client.select("exp_7", "user", ["two"])
 
@@ -48,10 +50,18 @@ async def test_the_example_upstream_asks_over_tls_where_it_is_told_whom_to_trust
 ) -> None:
     async with serving(tmp_path, tls=files(tmp_path)) as server:
         async with Upstream(server.address, trust=Trust(server_ca=CA)) as upstream:
-            assert (await upstream.select("exp_7", "user", slots=1)).reason == "ASSIGNED"
+            assert (await in_the_end(upstream)).reason == "ASSIGNED"
         async with Upstream(server.address) as upstream:
             with pytest.raises(Unavailable):
                 await upstream.select("exp_7", "user", slots=1)
+
+
+async def in_the_end(upstream: Upstream) -> Selection:
+    """Its answer: a busy machine may need longer than the second that it gives a call."""
+    async with asyncio.timeout(60):
+        while True:
+            with suppress(Unavailable):
+                return await upstream.select("exp_7", "user", slots=1)
 
 
 async def test_selection_says_what_was_decided(server: Server, client: Client) -> None:
@@ -113,8 +123,7 @@ async def test_unknown_experiment_is_not_found(client: Client) -> None:
         await client.select("nothing", "user")
 
 
-async def test_deadline_is_unavailable(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("serving.event_log.BUDGET_S", 10.0)
+async def test_deadline_is_unavailable(server: Server) -> None:
     server.sink.open.clear()
     async with Client(server.address, timeout_s=0.1) as client:
         with pytest.raises(Unavailable, match="DEADLINE_EXCEEDED"):
@@ -145,7 +154,7 @@ async def test_calls_that_a_stopping_server_cancels_are_made_again() -> None:
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:
-        async with Client(f"127.0.0.1:{port}", timeout_s=5) as client:
+        async with Client(f"127.0.0.1:{port}", timeout_s=30) as client:
             assert (await client.select("exp_7", "user", ["two"])).policy == "control"
         assert len(asked) == 3
         assert len(set(asked)) == 1

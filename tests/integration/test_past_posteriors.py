@@ -190,7 +190,7 @@ async def test_batches_that_commit_in_another_order_than_they_are_numbered(scene
     contested, others = make.token(number), [make.token(number, arms=[2]) for _ in range(3)]
     await scene.fold(make.decision(contested))
     async with (
-        asyncio.timeout(20),
+        asyncio.timeout(60),
         scene.database.transaction() as holder,
         asyncio.TaskGroup() as tasks,
     ):

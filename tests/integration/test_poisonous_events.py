@@ -27,7 +27,7 @@ async def test_poisonous_event_is_set_aside_alone(database_url: str, redis_url: 
         await sink.append(b"\xff no entry")
         consumer = Consumer(RedisEventSource(redis, "one"), ledger, experiments, FixedClock())
         running = asyncio.create_task(consumer.run())
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while await redis.xlen(keys.events(0)):
                 await asyncio.sleep(0.02)
         consumer.stop()

@@ -20,6 +20,7 @@ PATIENCE_S = 30
 @pytest.fixture(autouse=True)
 def _often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(presence, "TELL_EVERY_S", 0.01)
+    monkeypatch.setattr(presence, "_LEAVE_WITHIN_S", PATIENCE_S)  # however busy the machine is
 
 
 async def until(true: Callable[[], Awaitable[bool]]) -> None:

@@ -132,7 +132,7 @@ async def test_fold_under_way_is_waited_for_and_what_it_brought_is_reread(
         )
     await scene.fold(first)
     async with (
-        asyncio.timeout(20),
+        asyncio.timeout(60),
         asyncio.TaskGroup() as tasks,
         scene.database.transaction() as holder,
     ):

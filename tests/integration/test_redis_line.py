@@ -46,7 +46,7 @@ async def asking(keeper: LineKeeper, *commands: bytes) -> "asyncio.Task[list[Ans
 
 async def answered(board: RedisBoard) -> BoardIndex:
     """What the board says as soon as it says anything."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             try:
                 return await board.index()
@@ -126,10 +126,18 @@ async def test_connection_that_was_killed_is_told_and_the_next_asking_makes_a_ne
 async def test_server_that_is_silent_for_the_clients_time_out_is_given_up(redis_url: str) -> None:
     async with connect(redis_url, timeout_s=0.3) as impatient:
         keeper = LineKeeper(impatient)
-        assert await keeper.ask(get("a")) == [None]
+
+        async def answers() -> list[Answer]:
+            """In the end: what is impatient may take a busy server for a silent one."""
+            async with asyncio.timeout(60):
+                while True:
+                    with suppress(Unavailable):
+                        return await keeper.ask(get("a"))
+
+        assert await answers() == [None]
         with pytest.raises(Unavailable, match="Redis is away"):
-            await asyncio.wait_for(keeper.ask(get("a"), NEVER_ANSWERED), 10)
-        assert await keeper.ask(get("a")) == [None]
+            await asyncio.wait_for(keeper.ask(get("a"), NEVER_ANSWERED), 60)
+        assert await answers() == [None]
 
 
 async def test_askings_that_find_no_connection_open_one_together(

@@ -339,7 +339,7 @@ async def test_day_is_made_while_folds_are_open_and_folds_while_it_is_made(
     """A partition takes no lock that a fold waits for, nor waits for one."""
     number, make = (await scene.experiment()).number, scene.make
     await scene.fold(make.decision(make.token(number)))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         async with scene.database.transaction() as folding:
             await folding.execute("UPDATE decision SET cohort = 0")
             await scene.ledger.ensure_day(FIRST + timedelta(days=1))

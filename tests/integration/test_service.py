@@ -74,9 +74,8 @@ async def test_reward_is_acknowledged_as_it_is_stored(
 
 
 async def test_nothing_is_answered_before_it_is_stored(
-    server: Server, stub: "SelectionServiceAsyncStub", monkeypatch: pytest.MonkeyPatch
+    server: Server, stub: "SelectionServiceAsyncStub"
 ) -> None:
-    monkeypatch.setattr("serving.event_log.BUDGET_S", 10.0)
     server.sink.open.clear()
     calls = [asyncio.ensure_future(stub.Select(SELECT)), asyncio.ensure_future(stub.Reward(REWARD))]
     await until(lambda: server.sink.tries)
@@ -281,15 +280,12 @@ async def test_answers_are_counted_by_policy(
 async def test_caller_that_gives_up_is_voided_and_its_mates_notice_nothing(
     server: Server,
     stub: "SelectionServiceAsyncStub",
-    monkeypatch: pytest.MonkeyPatch,
     how: str,
 ) -> None:
-    monkeypatch.setattr("serving.event_log.BUDGET_S", 10.0)
-    monkeypatch.setattr("serving.event_log.WAIT_S", 10.0)
     server.sink.open.clear()
     quitter = stub.Select(
         pb.SelectRequest(experiment_id="exp_7", user_id="quitter"),
-        timeout=1.0 if how == "deadline" else None,
+        timeout=2.0 if how == "deadline" else None,
     )
     await until(lambda: server.sink.tries)
     mates = [asyncio.ensure_future(stub.Select(SELECT)) for _ in range(20)]
@@ -299,7 +295,7 @@ async def test_caller_that_gives_up_is_voided_and_its_mates_notice_nothing(
             await quitter
     else:
         assert (await status(quitter))[0] is grpc.StatusCode.DEADLINE_EXCEEDED
-    await asyncio.sleep(0.05)
+    await until(lambda: server.log.voids)  # the server has heard of it
     server.sink.open.set()
     answers = await asyncio.gather(*mates)
     await until(lambda: server.sink.stored.voids)

@@ -183,7 +183,7 @@ async def test_a_step_that_is_cut_off_did_nothing_and_only_one_owner_steps(small
     await small.serve(small.token(1))
     await small.summary()
     await small.serve(small.token(1), small.token(2))
-    async with asyncio.timeout(20), small.scene.database.transaction() as holder:
+    async with asyncio.timeout(60), small.scene.database.transaction() as holder:
         await holder.execute("SELECT FROM statistics_head FOR UPDATE")
         cut_off = asyncio.create_task(small.statistics.step(small.number))
         while not (pid := await holder.fetchval(_WAITING)):
@@ -214,7 +214,7 @@ async def test_the_stage_keeps_up_by_itself(small: Small) -> None:
     stage = asyncio.create_task(Statistics(small.statistics).run())
     for unit in range(3):
         await small.serve(small.token(unit))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while await small.statistics.due():
                 await asyncio.sleep(0.02)
     stage.cancel()

@@ -26,7 +26,7 @@ async def test_who_presents_no_certificate_of_the_authority_is_not_let_in(tmp_pa
             async with Client(server.address, trust=believed, timeout_s=1) as client:
                 with pytest.raises(Unavailable):
                     await client.select("exp_7", "user", ["two"])
-        async with Client(server.address, trust=trust("client"), timeout_s=5) as client:
+        async with Client(server.address, trust=trust("client"), timeout_s=30) as client:
             assert (await client.select("exp_7", "user", ["two"])).arm_id == "two"
 
 
@@ -37,7 +37,7 @@ async def test_a_renewed_certificate_is_shown_to_whoever_connects_next(
     tls = files(tmp_path)
     async with serving(tmp_path, tls=tls) as server:
         port = int(server.address.rpartition(":")[2])
-        async with Client(server.address, trust=Trust(CA), timeout_s=5) as client:
+        async with Client(server.address, trust=Trust(CA), timeout_s=30) as client:
             await client.select("exp_7", "user", ["two"])
             assert await shown(port) == "server"
             put(tls, "renewed")

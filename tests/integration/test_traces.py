@@ -126,8 +126,6 @@ class Followed:
 
 @pytest.fixture
 async def followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Followed]:
-    for patience in ("BUDGET_S", "WAIT_S"):  # a busy machine is no outage
-        monkeypatch.setattr(f"serving.event_log.{patience}", 30.0)
     with collecting(monkeypatch, "http/protobuf") as (collector, tracer):
         async with serving(tmp_path, tracer=tracer) as server:
             yield Followed(server, tracer, collector)

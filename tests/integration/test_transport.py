@@ -173,14 +173,17 @@ async def test_a_caller_that_goes_away_cancels_its_call(desk: Desk, channel: Any
     call = channel.unary_unary("/desk/Wait")(b"")
     await desk.begun.wait()
     call.cancel()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await desk.cancelled.wait()
 
 
 async def test_a_deadline_that_passes_cancels_its_call(desk: Desk, channel: Any) -> None:
-    code, _ = await refused(channel.unary_unary("/desk/Wait")(b"", timeout=0.5))
-    assert code is grpc.StatusCode.DEADLINE_EXCEEDED
-    async with asyncio.timeout(10):
+    for timeout_s in (0.5, 5, 50):  # a busy machine may not have begun with it within the shorter
+        code, _ = await refused(channel.unary_unary("/desk/Wait")(b"", timeout=timeout_s))
+        assert code is grpc.StatusCode.DEADLINE_EXCEEDED
+        if desk.begun.is_set():
+            break
+    async with asyncio.timeout(60):
         await desk.cancelled.wait()
 
 
@@ -195,7 +198,7 @@ async def test_a_handler_may_write_as_long_as_somebody_listens(desk: Desk, chann
     assert [await stream.read(), await stream.read()] == [b"first", b"second"]
     await desk.begun.wait()
     stream.cancel()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await desk.cancelled.wait()
 
 
@@ -212,7 +215,7 @@ async def test_stopping_waits_for_calls_in_hand_and_cuts_off_those_that_last(
     await desk.server.stop(GRACE_S)
     assert desk.cancelled.is_set()
     assert (await refused(call))[0] is grpc.StatusCode.UNAVAILABLE
-    late = channel.unary_unary("/desk/Answer")(b"", timeout=10)
+    late = channel.unary_unary("/desk/Answer")(b"", timeout=60)
     assert (await refused(late))[0] is grpc.StatusCode.UNAVAILABLE
 
 

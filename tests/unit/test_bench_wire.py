@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import grpc
@@ -22,7 +22,7 @@ ANSWER = pb.SelectResponse(
     choices=[pb.Choice(arm_id="arm-00001", slot=1, propensity=0.5)],
     reason=pb.REASON_ASSIGNED,
 )
-Handle = Callable[[pb.SelectRequest], bytes]
+Handle = Callable[[pb.SelectRequest], bytes | Awaitable[bytes]]
 """Answers in bytes, so that a test may answer anything; raises LookupError for NOT_FOUND."""
 
 
@@ -34,7 +34,8 @@ async def serving(handle: Handle) -> AsyncIterator[str]:
         request: pb.SelectRequest, context: "grpc.aio.ServicerContext[Message, Message]"
     ) -> bytes:
         try:
-            return handle(request)
+            answered = handle(request)
+            return answered if isinstance(answered, bytes) else await answered
         except LookupError as error:
             await context.abort(grpc.StatusCode.NOT_FOUND, str(error))
             raise
@@ -202,18 +203,22 @@ async def test_a_closed_loop_keeps_its_calls_in_flight() -> None:
 
 
 async def test_a_server_that_goes_away_costs_calls_and_no_more() -> None:
-    calls = 0
+    calls, enough = 0, asyncio.Event()
 
-    def handle(request: pb.SelectRequest) -> bytes:
+    async def handle(request: pb.SelectRequest) -> bytes:
         nonlocal calls
         calls += 1
+        if (
+            calls >= 60
+        ):  # half of them, beyond the warm-up: those after it are under way when it goes
+            enough.set()
+            await asyncio.Event().wait()
         return ANSWER.SerializeToString()
 
     async with serving(handle) as address:
         generating = asyncio.create_task(generated(load(address, rate=100.0)))
-        async with asyncio.timeout(20):
-            while calls < 60:  # half of them, beyond the warm-up
-                await asyncio.sleep(0.01)
+        async with asyncio.timeout(60):
+            await enough.wait()
     outcome = await generating
     assert outcome.statuses["Select"].keys() == {"OK", "UNAVAILABLE"}
 

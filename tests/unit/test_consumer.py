@@ -85,7 +85,7 @@ class Scene:
     async def consumed(self) -> None:
         """Run the consumer until nothing waits in the stream."""
         running = asyncio.create_task(self.consumer.run())
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while await self.stream.backlog():
                 await asyncio.sleep(0.005)
         self.consumer.stop()

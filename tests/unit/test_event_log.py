@@ -29,6 +29,7 @@ MINUTE = ServingMinute("serving-1", 1, 7, 2, 29_340_000, 5, 1, 0, 0, {3: 5})
 def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """However busy the machine is, the stream is not taken for slow, nor the making of events."""
     monkeypatch.setattr(module, "BUDGET_S", 10.0)
+    monkeypatch.setattr(module, "WAIT_S", 10.0)
     monkeypatch.setattr(module, "_TURN_S", 10.0)
 
 
@@ -225,20 +226,24 @@ async def test_buffered_answers_come_before_the_stream_acknowledges(
     assert (sink.stored.decisions, log.waiting) == (logged, 0)
 
 
+PAUSE_S = 2.0
+"""Much longer than a busy machine takes to store an entry."""
+
+
 class Slow(Pace):
-    """Waits half a second after each entry."""
+    """Waits so long after each entry."""
 
     def pause_s(self, events: int) -> float:
-        return 0.5
+        return PAUSE_S
 
 
 async def test_entries_follow_each_other_at_their_pace(
     sink: Sink, spool: Spool, make: Events
 ) -> None:
-    log = EventLog(sink, spool, "serving-1", pace=Slow(0.5))
+    log = EventLog(sink, spool, "serving-1", pace=Slow(PAUSE_S))
     running = asyncio.create_task(log.run())
     (alone,) = decisions(make, 1)
-    async with asyncio.timeout(0.45):
+    async with asyncio.timeout(0.9 * PAUSE_S):
         await log.store([alone])  # nothing to wait for
     storing = []
     for each in decisions(make, 5):

@@ -49,13 +49,17 @@ async def test_request_of_which_only_a_part_found_room_is_voided(
 
 
 class SlowlyAcknowledged(Sink):
-    """Stores at once and says so long after the budget."""
+    """Stores at once, and says so of decisions when it is let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.says_so = asyncio.Event()
 
     async def append(self, entry: bytes) -> None:
         await self.open.wait()
         self.entries.append(events.unpack(entry))
         if self.entries[-1].decisions:
-            await asyncio.sleep(0.1)
+            await self.says_so.wait()
 
 
 async def test_entry_that_is_sent_when_the_spool_was_full_is_voided(
@@ -81,6 +85,7 @@ async def test_entry_that_is_sent_when_the_spool_was_full_is_voided(
     (told,) = await outcomes([asyncio.create_task(log.store(logged))])
     assert isinstance(told, Exhausted)
     assert "None" not in str(told)
+    sink.says_so.set()
     await until(lambda: sink.stored.voids)
     assert sink.stored.decisions == logged
     assert sink.stored.voids == [logged[0].token]
