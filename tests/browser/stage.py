@@ -35,6 +35,7 @@ class Stage:
     other: str
     """One as old, that nobody visits."""
     driver: Driver
+    tally: Tally
     secrets: dict[Role, str] = field(default_factory=dict)
 
     @property
@@ -105,8 +106,11 @@ async def _demo(platform: Platform, api: httpx.AsyncClient) -> Stage:
         }
         launched = (await upstream.launch(rest, fleet, **body))["id"]
         other = (await upstream.launch(rest, fleet, name="Search page", duration_days=28))["id"]
-    driver = Driver(platform.grpc_address, launched, traffic, Tally(accountable=False))
-    return Stage(platform=platform, api=api, experiment=launched, other=other, driver=driver)
+    tally = Tally(accountable=False)
+    driver = Driver(platform.grpc_address, launched, traffic, tally)
+    return Stage(
+        platform=platform, api=api, experiment=launched, other=other, driver=driver, tally=tally
+    )
 
 
 async def _follow(platform: Platform) -> None:

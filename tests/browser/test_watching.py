@@ -95,12 +95,13 @@ async def test_a_lost_connection_is_told_and_what_was_missed_is_read_when_it_is_
             page.get_by_role("status").filter(has_text=re.compile("^live"))
         ).to_be_visible()
         await more_than(page, 0)
-        before = await serves(page)
         await door.close()
         lost = page.get_by_role("status").filter(has_text="connection lost")
         await expect(lost).to_be_visible()
-        async with stage.traffic(200):
-            await asyncio.sleep(1)
+        before, decided = await serves(page), stage.tally.decisions
+        async with stage.traffic(200), asyncio.timeout(browsing.PATIENCE_MS / 1000):
+            while stage.tally.decisions < decided + 50:
+                await asyncio.sleep(0.1)
         assert await serves(page) == before
         await door.let_in()
         await expect(lost).to_be_hidden()
@@ -133,6 +134,11 @@ async def test_the_log_of_one_policy_comes_as_a_file(viewer: Visitor, tmp_path: 
     await expect(events.get_by_role("link", name="CSV")).to_have_attribute(
         "href", re.compile("policy=ucb")
     )
+    newest = await answered(
+        viewer.stage.api.get(
+            f"/api/experiments/{viewer.stage.experiment}/events", params={"policy": "ucb"}
+        )
+    )
     async with page.expect_download() as started:
         await events.get_by_role("link", name="CSV").click()
     path = tmp_path / "log.csv"
@@ -140,11 +146,6 @@ async def test_the_log_of_one_policy_comes_as_a_file(viewer: Visitor, tmp_path: 
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert {row["assigned"] for row in rows} == {"ucb"}
-    newest = await answered(
-        viewer.stage.api.get(
-            f"/api/experiments/{viewer.stage.experiment}/events", params={"policy": "ucb"}
-        )
-    )
     uids = {row["decision_uid"] for row in rows}
     assert len(rows) > 100
     assert {event["uid"] for event in newest["events"]} <= uids

@@ -44,7 +44,7 @@ async def started(
 
 
 async def pullarm(
-    *arguments: str, timeout_s: float = 60, given: Mapping[str, str] | None = None
+    *arguments: str, timeout_s: float = 180, given: Mapping[str, str] | None = None
 ) -> Ended:
     """Run a command to its end, without servers, keys and token of the user's own, with these variables."""
     async with started(*arguments, given=given) as process, asyncio.timeout(timeout_s):

@@ -43,7 +43,7 @@ async def fleet(platform: Platform) -> AsyncIterator[Fleet]:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def client(platform: Platform) -> AsyncIterator[Client]:
     """One client of the platform."""
-    async with Client(platform.grpc_address, timeout_s=10) as client:
+    async with Client(platform.grpc_address, timeout_s=30) as client:
         yield client
 
 

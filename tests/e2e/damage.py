@@ -176,7 +176,7 @@ def busier(platform: Platform) -> str:
     """The serving process that has more of the load's connections."""
     port = int(platform.grpc_address.rpartition(":")[2])
     names = ("serving-0", "serving-1")
-    return max(names, key=lambda name: connections(platform.pids[name], port))
+    return max(names, key=lambda name: len(connections(platform.pids[name], port)))
 
 
 @asynccontextmanager

@@ -17,7 +17,7 @@ from serving.settings import read_keys
 from tests.e2e.commands import pullarm
 from tests.e2e.upstream import CONNECTIONS, PATIENCE_S, Fleet, answered, http, launch
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(180)]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 ARMS, USER = ["a", "b", "c"], "user-1"
 
 
@@ -88,7 +88,6 @@ async def test_who_takes_part(
     ended = await pullarm(
         *("erase", outside["key"], USER, "--note", "request 17"),
         *("--control-url", platform.http_url, "--state", str(platform.settings.state)),
-        timeout_s=150,
     )
     assert ended.status == 0, ended.errors
     assert "who is given nothing to look at any more" in ended.output

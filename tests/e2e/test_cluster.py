@@ -20,7 +20,7 @@ from tests.e2e.damage import (
 )
 from tests.state_folders import temporary_state
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -23,7 +23,7 @@ from tests.e2e.upstream import CONNECTIONS, Fleet, connections, launch
 if TYPE_CHECKING:
     from pullarm.v1.selection_pb2_grpc import SelectionServiceAsyncStub
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(180)]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 CALLS = ("Select", "SelectBatch", "Reward", "RewardBatch")
 FEW = [f"movie-{number}" for number in range(5)]
@@ -61,12 +61,12 @@ async def test_both_processes_are_healthy_and_share_the_connections(platform: Pl
     for channel in channels:
         for name in ("", NAME):
             asked = health_pb2.HealthCheckRequest(service=name).SerializeToString()
-            answer = await raw(channel, "/grpc.health.v1.Health/Check")(asked, timeout=10)
+            answer = await raw(channel, "/grpc.health.v1.Health/Check")(asked, timeout=60)
             told = health_pb2.HealthCheckResponse.FromString(answer).status
             assert told == health_pb2.HealthCheckResponse.SERVING
     added = [connections(pid, port) - old for pid, old in zip(pids, before, strict=True)]
-    assert min(added) > 0
-    assert sum(added) == CONNECTIONS
+    assert all(added)
+    assert sum(map(len, added)) == CONNECTIONS
     await asyncio.gather(*(channel.close() for channel in channels))
 
 
@@ -128,7 +128,7 @@ async def test_largest_request_is_answered(
         attributes=attributes,
         request_id="r" * 128,
     )
-    answer = await stub.SelectBatch(pb.SelectBatchRequest(requests=[request] * 256), timeout=50)
+    answer = await stub.SelectBatch(pb.SelectBatchRequest(requests=[request] * 256), timeout=300)
     assert [result.WhichOneof("result") for result in answer.results] == ["response"] * 256
     last = answer.results[-1].response
     assert [choice.arm_id for choice in last.choices] == MANY[:100]
@@ -168,7 +168,7 @@ async def test_selection_beyond_a_limit_names_field_and_limit(
 ) -> None:
     given: dict[str, Any] = {"experiment_id": experiment, "user_id": "user"} | wrong
     request = pb.SelectRequest(**given)
-    code, details = await refusal(stub.Select(request, timeout=10))
+    code, details = await refusal(stub.Select(request, timeout=60))
     assert code is grpc.StatusCode.INVALID_ARGUMENT
     assert details.startswith(f"{field}: ")
     assert limit in details
@@ -207,7 +207,7 @@ async def test_reward_beyond_a_limit_names_field_and_limit(
     decision_id = (await client.select(experiment, "user", FEW)).decision_id
     given: dict[str, Any] = {"decision_id": decision_id, "value": 1.0} | wrong
     request = pb.RewardRequest(**given)
-    code, details = await refusal(stub.Reward(request, timeout=10))
+    code, details = await refusal(stub.Reward(request, timeout=60))
     assert code is grpc.StatusCode.INVALID_ARGUMENT
     assert details.startswith(f"{field}: ")
     assert limit in details
@@ -220,8 +220,8 @@ async def test_batch_of_a_wrong_size_names_its_limit(
     selections = pb.SelectBatchRequest(requests=[pb.SelectRequest()] * size)
     rewards = pb.RewardBatchRequest(requests=[pb.RewardRequest()] * size)
     expected = (grpc.StatusCode.INVALID_ARGUMENT, f"requests: has {told}; give 1 to 256")
-    assert await refusal(stub.SelectBatch(selections, timeout=10)) == expected
-    assert await refusal(stub.RewardBatch(rewards, timeout=10)) == expected
+    assert await refusal(stub.SelectBatch(selections, timeout=60)) == expected
+    assert await refusal(stub.RewardBatch(rewards, timeout=60)) == expected
 
 
 @pytest.mark.parametrize("call", CALLS)
@@ -231,7 +231,7 @@ async def test_batch_of_a_wrong_size_names_its_limit(
 async def test_bytes_that_are_no_message_are_the_callers_mistake(
     channel: grpc.aio.Channel, call: str, sent: bytes
 ) -> None:
-    code, details = await refusal(raw(channel, f"/{NAME}/{call}")(sent, timeout=10))
+    code, details = await refusal(raw(channel, f"/{NAME}/{call}")(sent, timeout=60))
     assert (code, details) == (
         grpc.StatusCode.INVALID_ARGUMENT,
         f"request: is no pullarm.v1.{call}Request message",
@@ -247,7 +247,7 @@ async def test_one_bad_request_leaves_the_rest_of_its_batch_alone(
         pb.SelectRequest(experiment_id="nothing", user_id="user-4"),
         pb.SelectRequest(experiment_id=experiment, user_id="user-5"),
     ]
-    answer = await stub.SelectBatch(pb.SelectBatchRequest(requests=requests), timeout=10)
+    answer = await stub.SelectBatch(pb.SelectBatchRequest(requests=requests), timeout=60)
     first, unnamed, unknown, last = answer.results
     assert (unnamed.error.code, unnamed.error.message[:9]) == (3, "user_id: ")
     assert (unknown.error.code, "'nothing'" in unknown.error.message) == (5, True)
@@ -258,7 +258,7 @@ async def test_one_bad_request_leaves_the_rest_of_its_batch_alone(
         pb.RewardRequest(decision_id="forged", value=1.0),
         pb.RewardRequest(decision_id=last.response.decision_id, value=2.0),
     ]
-    judged = await stub.RewardBatch(pb.RewardBatchRequest(requests=rewards), timeout=10)
+    judged = await stub.RewardBatch(pb.RewardBatchRequest(requests=rewards), timeout=60)
     accepted, forged, too_much = judged.results
     assert accepted.response.status == pb.REWARD_STATUS_ACCEPTED
     assert (forged.error.code, forged.error.message[:13]) == (3, "decision_id: ")
@@ -270,7 +270,7 @@ async def test_unknown_experiment_and_method_are_told_as_such(
 ) -> None:
     with pytest.raises(NotFound, match="experiment_id: there is no experiment 'exp_unknown'"):
         await client.select("exp_unknown", "user", FEW)
-    code, _ = await refusal(raw(channel, f"/{NAME}/Predict")(b"", timeout=10))
+    code, _ = await refusal(raw(channel, f"/{NAME}/Predict")(b"", timeout=60))
     assert code is grpc.StatusCode.UNIMPLEMENTED
 
 

@@ -14,8 +14,6 @@ from pullarm.free_port import free_port
 from pullarm.tls import CLIENT, SERVER
 from tests.tls import CA, FOLDER, OTHER_CA, files, put, replace, shown
 
-pytestmark = pytest.mark.timeout(120)
-
 
 async def pullarm(*arguments: str, **environment: str) -> Process:
     """The command as a process."""
@@ -50,7 +48,7 @@ async def control(
         **environment,
     )
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(120):
             while not ready.exists() and process.returncode is None:
                 await asyncio.sleep(0.05)
         yield f"http://127.0.0.1:{port}", process

@@ -18,7 +18,7 @@ from tests.e2e.upstream import Fleet, create, launch
 if TYPE_CHECKING:
     from pullarm.v1.selection_pb2_grpc import SelectionServiceAsyncStub
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(180)]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 FORGED = (
     "decision_id: is not a decision id of this deployment; "
@@ -44,7 +44,7 @@ async def test_id_with_any_bit_changed_is_refused(
     sent = [urlsafe_b64encode(each).rstrip(b"=").decode() for each in forged]
     sent += [genuine[:-1], genuine + "A", genuine + "=", f" {genuine}", genuine.swapcase()]
     requests = [pb.RewardRequest(decision_id=each, value=1.0) for each in sent]
-    answer = await stub.RewardBatch(pb.RewardBatchRequest(requests=requests), timeout=10)
+    answer = await stub.RewardBatch(pb.RewardBatchRequest(requests=requests), timeout=60)
     assert {(each.error.code, each.error.message) for each in answer.results} == {(3, FORGED)}
     assert await client.reward(genuine, 1.0) == "ACCEPTED"
 

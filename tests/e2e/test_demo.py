@@ -37,8 +37,6 @@ from tests.e2e.commands import Ended, pullarm
 from tests.movielens_data import real_folder
 from tests.state_folders import temporary_state
 
-pytestmark = pytest.mark.timeout(240)
-
 DECISIONS = 600
 LEARNING = 12_000 if real_folder("ml-1m") else 6_000
 SEED = 3

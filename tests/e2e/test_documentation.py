@@ -56,7 +56,7 @@ class Scene:
     async def experiment(self, key: str, **fields: object) -> tuple[str, list[Selection]]:
         """The id of a new running experiment, and its decisions, each rewarded and folded."""
         launched = await upstream.launch(self.api, self.fleet, key=key, arms=ARMS, **fields)
-        async with Client(self.platform.grpc_address, timeout_s=10) as client:
+        async with Client(self.platform.grpc_address, timeout_s=30) as client:
             selections = []
             for number in range(DECISIONS):
                 selections.append(await client.select(key, f"user-{number}", ARMS))
@@ -203,7 +203,7 @@ async def test_calls_in_the_middle_of_a_program_run(scene: Scene) -> None:
     assert len(texts) == 1
     draft = fields() | {"name": "Of calls", "targeting": None, "arms": ARMS}
     launched = await upstream.launch(scene.api, scene.fleet, **draft)
-    async with Client(scene.platform.grpc_address, timeout_s=10) as client:
+    async with Client(scene.platform.grpc_address, timeout_s=30) as client:
         selection = await client.select(launched["id"], "user-1", ["b"])
     lines = [
         "import asyncio",

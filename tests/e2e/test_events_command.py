@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from asyncio.subprocess import Process
 
 import httpx
 import pytest
@@ -11,7 +12,7 @@ from pullarm.client import Client
 from tests.e2e.commands import started
 from tests.e2e.upstream import PATIENCE_S, Fleet, caught_up, launch
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.asyncio(loop_scope="session")]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def test_decisions_are_printed_as_they_come_until_it_is_interrupted(
@@ -24,18 +25,22 @@ async def test_decisions_are_printed_as_they_come_until_it_is_interrupted(
     # A run in the background may have been started with interrupts ignored, and its commands would be too.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     async with started("events", experiment, "--follow", "-n", "1000", *here) as following:
-        assert following.stdout is not None
         async with asyncio.timeout(PATIENCE_S):
-            while b" [early] " not in (line := await following.stdout.readline()):
-                assert line, await following.communicate()
+            await printed(following, " [early] ")
             late = await client.select(experiment, "late", ["a", "b"])
             await client.reward(late.decision_id, 1.0)
-            printed = (await following.stdout.readline()).decode()
-        assert f" late {late.policy}: {late.arm_id} (" in printed
+            await printed(following, f" late {late.policy}: {late.arm_id} (")
         following.send_signal(signal.SIGINT)
         async with asyncio.timeout(PATIENCE_S):
             rest, errors = await following.communicate()
     assert (following.returncode, rest, errors) == (0, b"", b"")
+
+
+async def printed(following: Process, text: str) -> None:
+    """Wait until it has printed a line with this in it."""
+    assert following.stdout is not None
+    while text not in (line := (await following.stdout.readline()).decode()):
+        assert line, await following.communicate()
 
 
 async def folded(api: httpx.AsyncClient, experiment: str, user: str) -> None:

@@ -19,7 +19,7 @@ from tests.e2e.commands import Ended, pullarm
 from tests.e2e.upstream import PATIENCE_S, Fleet, answered, launch
 from tests.services import execute
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(180)]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 ARMS = ["a", "b", "c", "d"]
 
 
@@ -101,7 +101,10 @@ async def test_weights_of_a_decision_are_told(
     assert launched["learning"] == learning
     selection = await client.select(launched["id"], "user-1", ARMS)
     async with asyncio.timeout(PATIENCE_S):
-        while not (await answered(api.get(f"/{launched['id']}/summary")))["decisions"]:
+        while True:  # those that it was launched with are decisions too
+            summary = await answered(api.get(f"/{launched['id']}/summary"))
+            if summary["decisions_by_reason"].get("ASSIGNED"):
+                break
             await asyncio.sleep(0.05)
     document = await explained(platform, selection.decision_id, 0)
     assert document["verdict"] == "reproduced"

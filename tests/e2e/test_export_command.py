@@ -17,7 +17,7 @@ from tests.e2e.commands import Ended, pullarm
 from tests.e2e.upstream import PATIENCE_S, Fleet, answered, launch
 from tests.log_columns import columns_of
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(180)]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 ARMS = ["a", "b", "c", "d"]
 DECISIONS = 70
 """One of four policies has none of their users once in 140 million runs."""

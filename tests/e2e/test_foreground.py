@@ -15,7 +15,7 @@ from cli.state import open_state
 from cli.supervisor import SupervisionFailed, Supervisor, _Watched
 from tests.e2e.supervised import always
 
-PATIENCE_S = 20
+PATIENCE_S = 120
 
 
 class Small(Platform):

@@ -19,8 +19,6 @@ from pullarm.v1.selection_pb2_grpc import SelectionServiceStub
 from tests.e2e import upstream
 from tests.e2e.upstream import PATIENCE_S, launch
 
-pytestmark = pytest.mark.timeout(150)
-
 
 @pytest.fixture
 async def platform(state_folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Platform]:
@@ -37,7 +35,7 @@ async def platform(state_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Async
 @pytest.fixture
 async def http(platform: Platform) -> AsyncIterator[httpx.AsyncClient]:
     base = f"http://127.0.0.1:{platform.settings.metrics_port}"
-    async with httpx.AsyncClient(base_url=base, trust_env=False, timeout=10) as client:
+    async with httpx.AsyncClient(base_url=base, trust_env=False, timeout=60) as client:
         yield client
 
 
@@ -62,7 +60,7 @@ async def test_process_says_what_it_does_without_and_serves_on(
         request = pb.SelectRequest(experiment_id=experiment["id"], user_id="user")
 
         async def metadata() -> dict[str, str | bytes]:
-            call = stub.Select(request, timeout=10)
+            call = stub.Select(request, timeout=60)
             await call
             return dict(await call.trailing_metadata())
 

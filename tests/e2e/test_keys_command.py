@@ -12,7 +12,7 @@ from cli.platform import Platform
 from pullarm.domain.errors import Conflict, InvalidInput
 from tests.e2e.upstream import PATIENCE_S, Fleet, launch
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(240)]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 def key_of(decision_id: str) -> int:

@@ -23,7 +23,7 @@ from serving.settings import read_keys
 from tests.e2e.commands import Ended, pullarm
 from tests.e2e.upstream import PATIENCE_S, Fleet, answered, launch
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(180)]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 ARMS = ["a", "b", "c"]
 
 

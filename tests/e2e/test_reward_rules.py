@@ -14,7 +14,7 @@ from pullarm.domain.errors import InvalidInput
 from tests.e2e.commands import pullarm
 from tests.e2e.upstream import PATIENCE_S, Fleet, answered, launch
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(180)]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 APART_S = 0.005
 """Rewards received in one millisecond have no order."""

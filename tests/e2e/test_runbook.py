@@ -12,7 +12,7 @@ from tests.e2e import upstream
 from tests.e2e.commands import pullarm
 from tests.e2e.upstream import Fleet, answered
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(180)]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 LINES = (Path(__file__).parents[1] / "fixtures" / "runbook.sh").read_text()
 HOST = "http://localhost:8000"

@@ -22,9 +22,7 @@ from cli.state import open_state
 from cli.supervisor import StartFailed, Supervisor
 from tests.e2e.supervised import always, idle
 
-PATIENCE_S = 60
-
-pytestmark = pytest.mark.timeout(180)
+PATIENCE_S = 120
 
 
 @asynccontextmanager

@@ -41,7 +41,6 @@ async def recommended(http: httpx.AsyncClient, experiment: str) -> str:
     return trace
 
 
-@pytest.mark.timeout(300)
 async def test_a_trace_goes_from_the_caller_to_what_is_served(state_folder: Path) -> None:
     said: list[str] = []
     with ExitStack() as collecting:

@@ -17,9 +17,7 @@ from cli import orphans
 from cli.state import read_environment
 from tests.e2e.upstream import PATIENCE_S
 
-START_S = 150  # the first start compiles the kernels
-
-pytestmark = pytest.mark.timeout(200)
+START_S = 300  # the first start compiles the kernels
 
 
 @asynccontextmanager

@@ -15,7 +15,7 @@ from tests.e2e.commands import pullarm
 from tests.e2e.upstream import PATIENCE_S, Fleet, answered, launch
 from tests.services import execute
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(180)]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

@@ -11,7 +11,7 @@ from tests import promql
 from tests.e2e import upstream
 from tests.e2e.upstream import PATIENCE_S, answered
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(180)]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 _SUFFIXES = {"histogram": ("_bucket", "_sum", "_count"), "summary": ("_sum", "_count")}
 

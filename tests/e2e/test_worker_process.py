@@ -7,15 +7,12 @@ import sys
 from asyncio.subprocess import DEVNULL
 from pathlib import Path
 
-import pytest
-
 from pullarm.storage.postgres import Database, PostgresExperiments, PostgresLedger
 from pullarm.storage.redis import RedisBoard, RedisEventSink, connect
 from tests.e2e.upstream import PATIENCE_S
 from tests.ledger_events import START_MS, Events, batch, draft, entry
 
 
-@pytest.mark.timeout(150)
 async def test_events_are_folded_and_published_while_the_job_queue_is_away(
     tmp_path: Path, database_url: str, redis_url: str
 ) -> None:

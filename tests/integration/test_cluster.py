@@ -24,7 +24,7 @@ from tests.builders import experiment, publication
 from tests.services import empty_cluster
 from tests.state_folders import temporary_state
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PATIENCE_S = 60.0
 _T = TypeVar("_T")

@@ -38,7 +38,6 @@ from tests.movielens_miniature import write_miniature
 
 PIECES, PIECE = 3, 70_000  # row groups, which make two parts
 FILES = ("results.json", "runs.parquet", "curves.parquet")
-pytestmark = pytest.mark.timeout(600)
 RAY_START = (
     *("-m", "ray.scripts.scripts", "start", "--head", "--block", "--num-cpus=2"),
     *("--node-ip-address=127.0.0.1", "--include-dashboard=false"),

@@ -157,7 +157,6 @@ async def audit(database_url: str, redis_url: str) -> AsyncIterator[Audit]:
         yield Audit(scene, experiment.number)
 
 
-@pytest.mark.timeout(300)
 async def test_two_hundred_thousand_logged_decisions(audit: Audit) -> None:
     """Frequencies against propensities by policy, at least LEAST_P; then a random thousand of all redone exactly."""
     for _ in range(ROUNDS):

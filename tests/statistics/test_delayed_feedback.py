@@ -8,7 +8,6 @@ from pullarm.policies.control import Control
 from pullarm.policies.thompson import Thompson
 from replay.delays import DAY, DECISIONS, HOUR, NEVER, RATES, WINDOW, Book, Booking, regret
 
-pytestmark = pytest.mark.timeout(240)  # 14 days are 4,032 publications
 TWO_HOURS = 24  # publications
 MOST_RATIO = 1.3
 SEEDS = range(9000, 9008)

@@ -24,7 +24,6 @@ SEEDS = 500
 COVERAGE = 0.93
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize("logger", get_args(Logger))
 def test_estimates_meet_the_truth_and_intervals_cover_it(logger: Logger) -> None:
     evaluations = list(evaluated(logger, SEEDS, seed=8_008))
@@ -37,7 +36,6 @@ def test_estimates_meet_the_truth_and_intervals_cover_it(logger: Logger) -> None
     assert min(found.values()) >= COVERAGE, found
 
 
-@pytest.mark.timeout(180)
 def test_intervals_for_any_time_hold_at_every_look() -> None:
     """21 looks at each of 200 growing logs of a logger that learns; an interval for one look misses far more often."""
     missed = np.zeros(3, dtype=int)

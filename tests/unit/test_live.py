@@ -193,7 +193,7 @@ async def test_streams_end_when_the_control_plane_does_or_they_are_old(scene: Sc
     scene.closing.set()
     assert await waiting == []
     scene.closing.clear()
-    short = await scene.live(Pace(heartbeat_s=0.01, lifetime_s=0.05)).events("front")
+    short = await scene.live(Pace(heartbeat_s=0.01, lifetime_s=1.0)).events("front")
     assert len(await some(short, 9)) == 4
 
 
