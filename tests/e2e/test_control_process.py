@@ -94,7 +94,7 @@ async def test_launch_status_and_stop(
         assert launched[0] == 0, launched[2]
         experiment = launched[1].split()[0]
         assert f"{url}/experiments/{experiment}" in launched[1]
-        async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
+        async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=60) as client:
             headers = {"Authorization": f"Bearer {token}"}
             stored = (await client.get(f"/api/experiments/{experiment}", headers=headers)).json()
         assert (stored["state"], stored["traffic_pct"], stored["duration_days"]) == (
@@ -189,7 +189,7 @@ async def test_a_request_in_flight_is_finished_before_the_process_ends(
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(head.encode() + body[:5])
         await writer.drain()
-        async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
+        async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=60) as client:
             assert (await client.get("/healthz")).status_code == 200
         process.send_signal(signal.SIGTERM)
         while await accepts(port):

@@ -18,7 +18,7 @@ from pullarm.domain.experiment import Aggregation, Exposure
 from pullarm.domain.rebuild import Exclusion
 from pullarm.environment import NO_ARCHIVE
 from pullarm.storage.log_columns import schema
-from pullarm.storage.postgres import Database, PostgresRepair
+from pullarm.storage.postgres import PostgresRepair
 from pullarm.storage.postgres.archive import PostgresArchive, midnight, reward_schema
 from pullarm.storage.postgres.export import PostgresExport
 from pullarm.storage.postgres.times import at
@@ -31,17 +31,6 @@ from tests.ledger_events import START_MS
 from workers.archive import Archiving, write
 
 ADMIN = Author("admin (tok_1)", "test", "request 17")
-
-
-@pytest.fixture
-async def scene(database_url: str) -> AsyncIterator[RetentionScene]:
-    async with Database(database_url) as database:
-        yield RetentionScene(database)
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path / "archive"
 
 
 async def test_files_and_rows_that_are_left_are_what_would_have_been_exported(

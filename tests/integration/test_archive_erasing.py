@@ -1,6 +1,5 @@
 """Who is erased from the ledger is taken out of the files of removed days."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from random import Random
 
@@ -13,7 +12,7 @@ from pullarm.domain.audit import Author
 from pullarm.domain.erasure import StandIn
 from pullarm.domain.errors import ConfigurationError, Unavailable
 from pullarm.domain.experiment import Aggregation
-from pullarm.storage.postgres import Database, PostgresErasure
+from pullarm.storage.postgres import PostgresErasure
 from pullarm.storage.postgres.archive import PostgresArchive
 from pullarm.storage.postgres.database import Busy
 from pullarm.storage.postgres.export import PostgresExport
@@ -27,17 +26,6 @@ from tests.ledger_events import START_MS, Events, batch
 from workers.archive import Archiving, rewrite
 
 ADMIN = Author("admin (tok_1)", "test", "request 17")
-
-
-@pytest.fixture
-async def scene(database_url: str) -> AsyncIterator[RetentionScene]:
-    async with Database(database_url) as database:
-        yield RetentionScene(database)
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path / "archive"
 
 
 def cells(root: Path) -> list[str]:

@@ -1,7 +1,6 @@
 """A ledger is put back to what its backup has, all or nothing, by PostgreSQL's own programs."""
 
 import stat
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import asyncpg
@@ -19,12 +18,6 @@ from tests.ledger_events import START_MS
 from tests.services import execute, fresh_database
 
 NOW = at(START_MS + 9 * DAY_MS)
-
-
-@pytest.fixture
-async def scene(database_url: str) -> AsyncIterator[RetentionScene]:
-    async with Database(database_url) as database:
-        yield RetentionScene(database)
 
 
 async def test_backup_is_restored_into_an_empty_database(

@@ -1,7 +1,6 @@
 """What goes by the clock, with a real queue."""
 
 import logging
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,17 +9,11 @@ import pytest
 from pullarm.clock import FileClock
 from pullarm.domain.assignment import unit_of
 from pullarm.domain.audit import Author
-from pullarm.storage.postgres import Database, PostgresErasure
+from pullarm.storage.postgres import PostgresErasure
 from tests.e2e.commands import pullarm
 from tests.integration.retention_scene import DAY_MS, FIRST, RetentionScene
 from tests.ledger_events import HOUR_MS, START_MS
 from workers import jobs
-
-
-@pytest.fixture
-async def scene(database_url: str) -> AsyncIterator[RetentionScene]:
-    async with Database(database_url) as database:
-        yield RetentionScene(database)
 
 
 def now_ms() -> int:

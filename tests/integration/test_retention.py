@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
@@ -14,19 +13,13 @@ from pullarm.domain.decision import RewardStatus, Token
 from pullarm.domain.errors import Conflict, InvalidInput, NotFound, Refused, Unavailable
 from pullarm.domain.experiment import Aggregation, Exposure
 from pullarm.domain.rollup import Span
-from pullarm.storage.postgres import Database, PostgresLedger, PostgresSummary, PostgresUserGroups
+from pullarm.storage.postgres import PostgresLedger, PostgresSummary, PostgresUserGroups
 from pullarm.storage.postgres.retention import PostgresRetention
 from pullarm.storage.postgres.times import at
 from tests.integration.retention_scene import DAY_MS, FIRST, RetentionScene
 from tests.ledger_events import HOUR_MS, START_MS, batch
 from workers.archive import Archiving
 from workers.retention import due, remove_old
-
-
-@pytest.fixture
-async def scene(database_url: str) -> AsyncIterator[RetentionScene]:
-    async with Database(database_url) as database:
-        yield RetentionScene(database)
 
 
 async def test_posterior_is_proved_by_opening_balances_and_the_rows_that_are_left(

@@ -1,6 +1,5 @@
 """Rebuilds before, beside and after a day is removed: what is proved is what the rebuild made of it."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 
@@ -9,7 +8,7 @@ import pytest
 from pullarm.domain.audit import Author
 from pullarm.domain.errors import Conflict, Unavailable
 from pullarm.domain.rebuild import Exclusion, Restoration
-from pullarm.storage.postgres import Database, PostgresRepair
+from pullarm.storage.postgres import PostgresRepair
 from pullarm.storage.postgres.retention import PostgresRetention
 from pullarm.storage.postgres.times import at
 from tests.integration.retention_scene import DAY_MS, FIRST, RetentionScene
@@ -18,12 +17,6 @@ from tests.ledger_events import HOUR_MS, START_MS
 AUTHOR = Author("somebody", "command", "")
 NOW = at(START_MS + 3 * DAY_MS)
 BOT = Exclusion(source="bot")
-
-
-@pytest.fixture
-async def scene(database_url: str) -> AsyncIterator[RetentionScene]:
-    async with Database(database_url) as database:
-        yield RetentionScene(database)
 
 
 @pytest.fixture

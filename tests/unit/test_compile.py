@@ -69,7 +69,7 @@ class Modules:
     def ask(self, **environment: str) -> tuple[str, str]:
         """The answer with the number of cache hits, and what was complained about."""
         asked = self.start(**environment)
-        answer, complaints = asked.communicate(timeout=50)
+        answer, complaints = asked.communicate(timeout=500)
         assert asked.returncode == 0, complaints
         return answer.strip(), complaints
 
@@ -91,7 +91,7 @@ def test_edits_are_noticed_in_every_file_and_what_is_undone_is_warm(modules: Mod
 
 def test_processes_that_start_at_once_on_an_empty_cache_leave_a_sound_one(modules: Modules) -> None:
     asked = [modules.start() for _ in range(2)]
-    assert {process.communicate(timeout=50)[0].split()[0] for process in asked} == {"21"}
+    assert {process.communicate(timeout=500)[0].split()[0] for process in asked} == {"21"}
     assert modules.ask() == ("21 1", "")
 
 

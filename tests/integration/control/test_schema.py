@@ -55,7 +55,9 @@ class Api:
 
     def document(self) -> Any:
         """The OpenAPI document as it is served."""
-        answer = httpx.get(f"{self.url}/schema/openapi.json", headers=self.headers("admin"))
+        answer = httpx.get(
+            f"{self.url}/schema/openapi.json", headers=self.headers("admin"), timeout=PATIENCE_S
+        )
         schema = schemathesis.openapi.from_dict(answer.json())
         schema.config.update(base_url=self.url)
         return schema
@@ -91,11 +93,11 @@ def api(services: dict[str, str]) -> Iterator[Api]:
     )
     thread.start()
     try:
-        assert ready.wait(50)
+        assert ready.wait(2 * PATIENCE_S)
         yield made[0]
     finally:
         loop.call_soon_threadsafe(done.set)
-        thread.join(10)
+        thread.join(2 * PATIENCE_S)
         loop.close()
 
 
