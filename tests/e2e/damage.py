@@ -10,7 +10,6 @@ from pathlib import Path
 from uuid import UUID
 
 import asyncpg
-import redis.asyncio
 
 from cli.driver import Driver
 from cli.matrix import Said, drained
@@ -55,26 +54,7 @@ async def watching(*, workers: int = 1, redis_url: str = "") -> AsyncIterator[Wa
     said = Said()
     with temporary_state() as folder:
         async with upstream.running(folder, said, workers=workers, redis_url=redis_url) as platform:
-            if not redis_url:
-                await written_at_once(platform)
             yield Watched(platform=platform, said=said)
-
-
-async def written_at_once(platform: Platform) -> None:
-    """Have the embedded Valkey write all that it answers, whether or not the disk is busy with what was before.
-
-    Under everysec it answers first then, and what is not written is lost when it is killed (README, what is not there
-    yet): that depends on the disk, and not on anything that these tests are about.
-    """
-    configuration = platform.settings.state / "valkey" / "valkey.conf"
-    text = configuration.read_text()
-    assert "appendfsync everysec" in text
-    configuration.write_text(text.replace("appendfsync everysec", "appendfsync no"))
-    client = redis.asyncio.Redis.from_url(platform.environment["REDIS_URL"])
-    try:
-        await client.config_set("appendfsync", "no")
-    finally:
-        await client.aclose()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
