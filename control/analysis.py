@@ -11,14 +11,13 @@ from typing import Any
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath
 
-from control import arm_rates
+from control import arm_figures, arm_rates
 from control.analysis_views import (
     ADAPTIVE,
     BY_GROUPS,
     NAIVE,
     NOT_BY_ARM,
     NOT_BY_MINUTE,
-    ArmFigures,
     ArmsView,
     ArmWithFigures,
     Interval,
@@ -26,6 +25,7 @@ from control.analysis_views import (
     PointView,
     TimeseriesView,
 )
+from control.arm_views import arm_fields
 from control.filters import (
     OfArm,
     OfCohort,
@@ -40,12 +40,11 @@ from control.filters import (
     window,
 )
 from control.problems import BadParameter
-from control.views import arm_view, values
 from pullarm.clock import Clock
 from pullarm.domain.assignment import MICRO
 from pullarm.domain.decision import GRACE_MS, UNLISTED
 from pullarm.domain.experiment import POLICY_NAMES, Experiment
-from pullarm.domain.rollup import ArmCounts, Counts, Grain, Point, Span
+from pullarm.domain.rollup import Counts, Grain, Point, Span
 from pullarm.domain.summary import DataCut
 from pullarm.lifecycle import Lifecycle
 from pullarm.statistics import jackknife
@@ -193,25 +192,19 @@ class Analysis:
         """Every version of every arm, or of one."""
         reach = asked.reach(Grain.HOUR)
         found = await self.readers.series.arms(asked.experiment.number, reach)
-        slots: defaultdict[tuple[int, int], int] = defaultdict(int)
-        for each in found:
-            slots[each.policy, each.first_slot] += each.counts.serves
-        told: defaultdict[int, list[ArmFigures]] = defaultdict(list)
-        for each in found:
-            if policy in (None, each.policy):
-                told[each.arm_no].append(_arm(each, slots[each.policy, each.first_slot]))
-        adaptive = await self.readers.arm_rates.read(asked.experiment.number)
-        rates = await asyncio.to_thread(arm_rates.rates, asked.experiment, adaptive, policy)
+        told = arm_figures.figures(found, policy)
+        cut, cells = await self.readers.arm_rates.read(asked.experiment.number)
+        rates = await asyncio.to_thread(arm_rates.rates, asked.experiment, cells, policy)
         return ArmsView(
             **asked.framed(aligned(asked.span, Grain.HOUR)),
             maturity=await self.maturity(asked),
             rate_note=NAIVE,
             interval_note=NOT_BY_ARM,
             adaptive_note=ADAPTIVE,
-            adaptive_cut=arm_rates.cut(adaptive),
+            adaptive_cut=arm_rates.cut(cut),
             arms=tuple(
                 ArmWithFigures(
-                    **values(arm_view(arm)),
+                    **arm_fields(arm),
                     figures=tuple(told[arm.arm_no]),
                     rates=tuple(rates[arm.arm_no]),
                 )
@@ -268,18 +261,6 @@ def _intervals(
             jackknife.rates(by_bucket), jackknife.rates(by_bucket.cumulated()), strict=True
         )
     ]
-
-
-def _arm(found: ArmCounts, served: int) -> ArmFigures:
-    return ArmFigures(
-        policy=POLICY_NAMES[found.policy],
-        first_slot=found.first_slot,
-        serves=found.counts.serves,
-        rewarded=found.counts.rewarded,
-        reward=found.counts.credit_micro / MICRO,
-        share=found.counts.serves / served,
-        naive_rate=found.counts.rate,
-    )
 
 
 async def ask(

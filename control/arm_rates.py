@@ -1,19 +1,23 @@
 """Adaptively valid rates of arms, from the sums that workers keep."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator
+
+import numpy as np
 
 from control.analysis_views import AdaptiveCut, AdaptiveRate
-from pullarm.domain.arm_rates import ArmCell, ArmRates
+from pullarm.domain.arm_rates import RatesCut
 from pullarm.domain.assignment import MICRO
 from pullarm.domain.experiment import POLICY_NAMES, Experiment
+from pullarm.statistics.arm_rates import ArmCells, arm_rates
+from pullarm.statistics.best_arm import probability_best
 
 _ALPHA = 0.05
 _BEST_OF = 30
 """Arms that are compared at most: it is worked out at every request, in some 40 ms a policy for so many."""
 
 
-def cut(found: ArmRates) -> AdaptiveCut:
+def cut(found: RatesCut) -> AdaptiveCut:
     """What they are of."""
     reached, mature = found.decided_before, found.mature_before
     behind = (mature - reached).total_seconds() if reached and mature else 0.0
@@ -27,56 +31,44 @@ def cut(found: ArmRates) -> AdaptiveCut:
 
 
 def rates(
-    experiment: Experiment, found: ArmRates, policy: int | None
+    experiment: Experiment, cells: ArmCells, policy: int | None
 ) -> defaultdict[int, list[AdaptiveRate]]:
     """By arm number; under every policy, or one by its number."""
-    # Imported here because scipy takes a third of a second, and a control plane may be up before anybody asks.
-    from pullarm.statistics.arm_rates import arm_rate
-
     told: defaultdict[int, list[AdaptiveRate]] = defaultdict(list)
-    best = _best(experiment, found.cells)
-    for cell in found.cells:
-        if policy not in (None, cell.policy):
-            continue
-        rate = arm_rate(cell.counts, cell.scored, alpha=_ALPHA)
-        told[cell.arm_no].append(
-            AdaptiveRate(
-                policy=POLICY_NAMES[cell.policy],
-                allocation_epoch=cell.allocation_epoch,
-                offered=rate.offered,
-                served=rate.served,
-                rewarded=rate.rewarded,
-                naive_rate=rate.naive,
-                rate=rate.rate,
-                error=rate.error,
-                interval=rate.interval,
-                sequence=rate.sequence,
-                best=best.get((cell.allocation_epoch, cell.policy, cell.arm_no)),
+    best = dict(_best(experiment, cells))
+    found = zip(cells.keys, arm_rates(cells.sums, alpha=_ALPHA), strict=True)
+    for row, ((allocation_epoch, number, arm_no), rate) in enumerate(found):
+        if policy in (None, number):
+            told[arm_no].append(
+                AdaptiveRate(
+                    policy=POLICY_NAMES[number],
+                    allocation_epoch=allocation_epoch,
+                    offered=rate.offered,
+                    served=rate.served,
+                    rewarded=rate.rewarded,
+                    naive_rate=rate.naive,
+                    rate=rate.rate,
+                    error=rate.error,
+                    interval=rate.interval,
+                    sequence=rate.sequence,
+                    best=best.get(row),
+                )
             )
-        )
     return told
 
 
-def _best(experiment: Experiment, cells: Sequence[ArmCell]) -> dict[tuple[int, int, int], float]:
-    """P(best) of the active arms by newest epoch, policy and arm, from what each earned by its serves.
+def _best(experiment: Experiment, cells: ArmCells) -> Iterator[tuple[int, float]]:
+    """P(best) of the active arms in the newest epoch, by row of the cells, from what each earned by its serves.
 
     A posterior does not ask why an arm was served so often, so these need no weights.
     """
-    from pullarm.statistics.best_arm import probability_best
-
-    active = {arm.arm_no for arm in experiment.active()}
-    newest = max((cell.allocation_epoch for cell in cells), default=0)
-    compared: defaultdict[int, list[ArmCell]] = defaultdict(list)
-    for cell in cells:
-        if cell.allocation_epoch == newest and cell.arm_no in active:
-            compared[cell.policy].append(cell)
-    found: dict[tuple[int, int, int], float] = {}
-    for policy, group in compared.items():
-        if len(group) <= _BEST_OF:
-            earned = [cell.counts[3] / MICRO for cell in group]
-            missed = [cell.counts[1] - won for cell, won in zip(group, earned, strict=True)]
-            alpha, beta = [1.0 + won for won in earned], [1.0 + lost for lost in missed]
-            chances = probability_best(alpha, beta).tolist()
-            for cell, chance in zip(group, chances, strict=True):
-                found[newest, policy, cell.arm_no] = chance
-    return found
+    active = [arm.arm_no for arm in experiment.active()]
+    newest = cells.allocation_epochs == cells.allocation_epochs.max(initial=0)
+    compared = newest & np.isin(cells.arm_nos, active)
+    for policy in np.unique(cells.policies[compared]):
+        rows = np.flatnonzero(compared & (cells.policies == policy))
+        if len(rows) <= _BEST_OF:
+            _, served, _, credit = cells.sums.counts[rows].T
+            earned = credit / MICRO
+            chances = probability_best(1.0 + earned, 1.0 + (served - earned))
+            yield from zip(rows.tolist(), chances.tolist(), strict=True)

@@ -11,9 +11,9 @@ from control.access import needs
 from control.analysis import FILTERED, Analysis, Asked
 from control.analysis_views import ArmsView
 from control.arm_list import moving, read_list, stating
+from control.arm_views import ArmList, ArmView, arm_list, arm_view
 from control.experiments import PATH, IfMatch, expected
 from control.problems import AnyRequest
-from control.views import ArmList, ArmView, arm_list, arm_view
 from pullarm.domain.access import Role
 from pullarm.domain.arms import newest
 from pullarm.domain.audit import Author

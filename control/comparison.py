@@ -29,9 +29,10 @@ from control.problems import BadParameter
 from control.views import interval_of, values
 from pullarm.domain.analysis import Epoch
 from pullarm.domain.experiment import POLICY_NAMES, Experiment
-from pullarm.domain.rollup import ArmCounts, Counts, Grain, Point, Span
+from pullarm.domain.rollup import Counts, Grain, Point, Span
 from pullarm.domain.summary import FirstExposures, PolicyFigures
 from pullarm.statistics import srm
+from pullarm.statistics.arm_counts import ArmCounts
 from pullarm.statistics.jackknife import GroupSums
 from pullarm.statistics.ratio import Sums
 from pullarm.storage.figures import shares
@@ -266,12 +267,13 @@ def _share_points(points: list[Point]) -> tuple[SharePoint, ...]:
     )
 
 
-def _concentrations(experiment: Experiment, arms: list[ArmCounts]) -> tuple[Concentration, ...]:
+def _concentrations(experiment: Experiment, arms: ArmCounts) -> tuple[Concentration, ...]:
     names = {arm.arm_no: arm.arm_id for arm in experiment.arms}
     by_policy: defaultdict[int, dict[int, int]] = defaultdict(dict)
-    for each in arms:
-        if each.first_slot == 1:
-            by_policy[each.policy][each.arm_no] = each.counts.serves
+    columns = (arms.policies, arms.arm_nos, arms.first_slots, arms.serves)
+    for policy, arm_no, first_slot, serves in zip(*(c.tolist() for c in columns), strict=True):
+        if first_slot == 1:
+            by_policy[policy][arm_no] = serves
     return tuple(_concentration(*each, names) for each in sorted(by_policy.items()))
 
 

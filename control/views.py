@@ -1,19 +1,18 @@
 """What the REST API answers; every configured value is there, defaults included."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from math import prod
 from typing import TYPE_CHECKING, Any
 
 from control import expectations
+from control.arm_views import ArmView, arm_view
 from control.expectations import Expectation
 from pullarm.domain.assignment import BUCKETS, MICRO
 from pullarm.domain.cohorts import Cohort, CohortRule
 from pullarm.domain.expected import Expected
 from pullarm.domain.experiment import (
     POLICY_NUMBERS,
-    Arm,
     Experiment,
     Learning,
     RewardDefinition,
@@ -38,28 +37,6 @@ class PolicyView:
     share: float
     """Of the units in traffic, from the stored buckets."""
     params: dict[str, float | str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ArmView:
-    """One version of an arm."""
-
-    id: str
-    label: str
-    arm_no: int
-    version: int
-    payload_hash: str
-    status: str
-    prior_serves: float
-    """Pseudo-counts that every policy starts from beside its prior."""
-    prior_rewards: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ArmList:
-    """Arms, by number."""
-
-    arms: tuple[ArmView, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -280,25 +257,6 @@ def preview(before: Experiment | None, after: Experiment) -> Preview:
         after=dict(became),
         new_epoch=known.allocation_epoch != after.allocation_epoch,
         moved_share=moved / BUCKETS,
-    )
-
-
-def arm_list(arms: Iterable[Arm]) -> ArmList:
-    """Arms as they are listed."""
-    return ArmList(arms=tuple(map(arm_view, arms)))
-
-
-def arm_view(arm: Arm) -> ArmView:
-    """One version of an arm."""
-    return ArmView(
-        id=arm.arm_id,
-        label=arm.label,
-        arm_no=arm.arm_no,
-        version=arm.version,
-        payload_hash=arm.payload_hash,
-        status=arm.status.value,
-        prior_serves=arm.prior_serves_micro / MICRO,
-        prior_rewards=arm.prior_rewards_micro / MICRO,
     )
 
 

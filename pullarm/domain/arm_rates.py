@@ -1,21 +1,7 @@
-"""What is told of the adaptively valid rates of an experiment's arms."""
+"""What the adaptively valid rates of an experiment's arms are of."""
 
 from dataclasses import dataclass
 from datetime import datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ArmCell:
-    """Sums of one arm under one policy, over first slots of decisions of one allocation epoch that offered it."""
-
-    allocation_epoch: int
-    policy: int
-    """Acting."""
-    arm_no: int
-    counts: tuple[int, int, int, int]
-    """Decisions that offered it, serves, rewarded serves, credit in millionths."""
-    scored: tuple[float, float, float, float, float]
-    """See `pullarm.statistics.arm_rates.ArmSums`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,8 +19,8 @@ class LeftOut:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ArmRates:
-    """The data cut, and the sums as of then."""
+class RatesCut:
+    """Which decisions are in the sums that rates come from."""
 
     decided_before: datetime | None
     """Decisions made before are in the sums; None where none is yet."""
@@ -43,5 +29,3 @@ class ArmRates:
     counted: int
     """Decisions in the sums."""
     left_out: LeftOut
-    cells: tuple[ArmCell, ...]
-    """By epoch, policy and arm."""

@@ -73,17 +73,6 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ArmCounts:
-    """One arm in one group of slots, by the policy that chose it."""
-
-    policy: int
-    arm_no: int
-    first_slot: int
-    """Of its group: 1, 2 (to 3), 4 (to 7), 8 (to 15), ..."""
-    counts: Counts
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class CohortCounts:
     """One cohort, by assigned policy."""
 

@@ -15,6 +15,8 @@ from pullarm.statistics.mixture import narrowest_spread, reach
 
 LEAST_SUCCESSES = 50
 """Before an arm has so many, its sequence misses more often than it says."""
+Ends = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""Of intervals, the lower and the upper ones."""
 NARROWEST_AT = 5_000
 """Decisions at which a sequence is narrowest."""
 
@@ -100,22 +102,26 @@ class Sums:
         return float(self.means[arm] - self.means[other]), math.sqrt(max(square, 0.0))
 
 
-def interval(mean: float, error: float, *, alpha: float) -> tuple[float, float]:
-    """The two-sided interval of confidence 1 - alpha for one look at a mean or a contrast."""
-    half = _quantile(alpha) * error
-    return mean - half, mean + half
+def interval(mean: ArrayLike, error: ArrayLike, *, alpha: float) -> Ends:
+    """The two-sided intervals of confidence 1 - alpha for one look at means or contrasts of any shape."""
+    return _around(mean, _quantile(alpha) * np.asarray(error, dtype=np.float64))
 
 
-def sequence(mean: float, error: float, n: int, *, alpha: float) -> tuple[float, float]:
-    """The interval that holds at all looks at once, from `LEAST_SUCCESSES` on; about 1.6 times as wide.
+def sequence(mean: ArrayLike, error: ArrayLike, n: ArrayLike, *, alpha: float) -> Ends:
+    """The intervals that hold at all looks at once, from `LEAST_SUCCESSES` on; about 1.6 times as wide.
 
-    Narrowest at 5,000 decisions. n is the number of decisions behind the mean or contrast.
+    Narrowest at 5,000 decisions. n is the number of decisions behind each mean or contrast.
 
     Source: Waudby-Smith et al. (arXiv 2103.06476), the sequence for martingale differences; see `mixture.radius`.
     """
     # tau is the narrowest one of the error as it would be at NARROWEST_AT, so that error cancels out.
-    half = error * float(reach(narrowest_spread(alpha) * n / NARROWEST_AT, alpha=alpha))
-    return mean - half, mean + half
+    spread = narrowest_spread(alpha) * np.asarray(n) / NARROWEST_AT
+    return _around(mean, np.asarray(error, dtype=np.float64) * reach(spread, alpha=alpha))
+
+
+def _around(mean: ArrayLike, half: NDArray[np.float64]) -> Ends:
+    means = np.asarray(mean, dtype=np.float64)
+    return means - half, means + half
 
 
 @cache

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pullarm.statistics.aipw import LEAST_SUCCESSES, interval, sequence
+from pullarm.statistics.aipw import LEAST_SUCCESSES, Ends, interval, sequence
 
 LEAST_FOR_INTERVAL = 5
 """Successes from which on an interval is told: with fewer the normal approximation says nothing."""
@@ -19,6 +18,8 @@ _OFFERED, _SERVED, _REWARDED, _CREDIT = range(4)
 
 Counts = NDArray[np.int64]
 Scored = NDArray[np.float64]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +72,23 @@ class ArmSums:
         return ArmSums(counts=counts, scored=scored)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ArmRate:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ArmCells:
+    """Sums of arms under one policy, over decisions of one allocation epoch; in the order of epoch, policy and arm."""
+
+    allocation_epochs: NDArray[np.int64]  # (n,)
+    policies: NDArray[np.int64]  # (n,) acting
+    arm_nos: NDArray[np.int64]  # (n,)
+    sums: ArmSums
+
+    @property
+    def keys(self) -> list[tuple[int, int, int]]:
+        """Allocation epoch, policy and arm number of each."""
+        columns = (self.allocation_epochs, self.policies, self.arm_nos)
+        return list(zip(*(column.tolist() for column in columns), strict=True))
+
+
+class ArmRate(NamedTuple):
     """What the sums of one arm say of its rate."""
 
     offered: int
@@ -90,41 +106,44 @@ class ArmRate:
     """For all looks at once; None with fewer than `aipw.LEAST_SUCCESSES` successes."""
 
 
-def arm_rate(counts: Iterable[int], scored: Iterable[float], *, alpha: float) -> ArmRate:
-    """Of one row of `ArmSums`, (4,) and (5,), or of the sum of several; confidence 1 - alpha.
+def arm_rates(sums: ArmSums, *, alpha: float) -> list[ArmRate]:
+    """Of each arm, at confidence 1 - alpha.
 
     Source: Hadad et al., see `pullarm.statistics.aipw`, whose `Sums` are these with what contrasts need beside.
     """
-    offered, served, rewarded, credit = (int(each) for each in counts)
-    h, hg, hh, hhg, hhgg = (float(each) for each in scored)
-    if served == 0:
-        return ArmRate(
-            offered=offered,
-            served=0,
-            rewarded=0,
-            naive=None,
-            rate=None,
-            error=None,
-            interval=None,
-            sequence=None,
+    offered, served, rewarded, credit = sums.counts.T
+    h, hg, hh, hhg, hhgg = sums.scored.T
+    with np.errstate(divide="ignore", invalid="ignore"):  # before the first serve
+        naive = credit / _MICRO / served
+        rate = hg / h
+        error = np.sqrt(np.maximum(hhgg - 2.0 * rate * hhg + rate * rate * hh, 0.0)) / h
+        once = interval(rate, error, alpha=alpha)
+        # Without an error, as of an arm that paid every time it could be shown, both are the rate alone.
+        always = sequence(rate, error, offered, alpha=alpha)
+    seen = served > 0
+    return list(
+        map(
+            ArmRate,
+            offered.tolist(),
+            served.tolist(),
+            rewarded.tolist(),
+            _where(seen, naive.tolist()),
+            _where(seen, rate.tolist()),
+            _where(seen, error.tolist()),
+            _where(seen & (rewarded >= LEAST_FOR_INTERVAL), _pairs(once)),
+            _where(seen & (rewarded >= LEAST_SUCCESSES), _pairs(always)),
         )
-    rate = hg / h
-    error = math.sqrt(max(hhgg - 2.0 * rate * hhg + rate * rate * hh, 0.0)) / h
-    once = interval(rate, error, alpha=alpha) if rewarded >= LEAST_FOR_INTERVAL else None
-    always = None
-    if rewarded >= LEAST_SUCCESSES:
-        # An arm that paid every time it could be shown has no error to take a width from.
-        always = sequence(rate, error, offered, alpha=alpha) if error > 0.0 else once
-    return ArmRate(
-        offered=offered,
-        served=served,
-        rewarded=rewarded,
-        naive=credit / _MICRO / served,
-        rate=rate,
-        error=error,
-        interval=once,
-        sequence=always,
     )
+
+
+def _pairs(ends: Ends) -> Iterable[tuple[float, float]]:
+    low, high = ends
+    return zip(low.tolist(), high.tolist(), strict=True)
+
+
+def _where(known: NDArray[np.bool_], values: Iterable[T]) -> Iterator[T | None]:
+    """None in place of what is not known."""
+    return (value if so else None for value, so in zip(values, known.tolist(), strict=True))
 
 
 def _before(cells: NDArray[np.int64], values: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from pullarm.domain.arm_rates import ArmRates
+from pullarm.domain.arm_rates import RatesCut
 from pullarm.domain.decision import Decision
 from pullarm.domain.experiment import (
     POLICY_NUMBERS,
@@ -18,7 +18,7 @@ from pullarm.domain.experiment import (
 )
 from pullarm.domain.log_row import LogRow
 from pullarm.domain.ports import Revision
-from pullarm.statistics.arm_rates import arm_rate
+from pullarm.statistics.arm_rates import ArmCells, arm_rates
 from pullarm.storage.postgres import PostgresHistory, PostgresPublications
 from pullarm.storage.postgres.arm_rate_stage import PostgresArmRateStage
 from pullarm.storage.postgres.arm_rates import PostgresArmRates
@@ -84,7 +84,7 @@ class RateScene:
     async def fold(self, *events: Event) -> None:
         await self.scene.fold(*events)
 
-    async def rates(self) -> ArmRates:
+    async def rates(self) -> tuple[RatesCut, ArmCells]:
         """Once all that is mature is in them."""
         await self.stage.catch_up(self.number, self.now_ms)
         return await PostgresArmRates(self.scene.database).read(self.number)
@@ -92,10 +92,9 @@ class RateScene:
     async def figures(self) -> dict[Key, Figures]:
         """By epoch, policy and arm that was served, from the stored sums."""
         found: dict[Key, Figures] = {}
-        for cell in (await self.rates()).cells:
-            told = arm_rate(cell.counts, cell.scored, alpha=0.05)
+        _, cells = await self.rates()
+        for key, told in zip(cells.keys, arm_rates(cells.sums, alpha=0.05), strict=True):
             if told.rate is not None and told.error is not None:
-                key = cell.allocation_epoch, cell.policy, cell.arm_no
                 found[key] = told.offered, told.served, told.rewarded, told.rate, told.error
         return found
 

@@ -7,7 +7,8 @@ import pyarrow as pa
 import pytest
 
 from pullarm.storage.postgres.database import Connection, Database
-from pullarm.storage.postgres.packed import flattened, hexes, moments, texts, values
+from pullarm.storage.postgres.packed import columns, flattened, values
+from pullarm.storage.postgres.packed_arrow import hexes, moments, texts
 
 
 async def packed(connection: Connection, column: str, rows: str) -> bytes:
@@ -21,6 +22,7 @@ async def packed(connection: Connection, column: str, rows: str) -> bytes:
         ("bigint", [-(2**63), -1, 0, 2**63 - 1]),
         ("integer", [-(2**31), -1, 0, 2**31 - 1]),
         ("smallint", [-(2**15), -1, 0, 2**15 - 1]),
+        ("float8", [-1e308, -0.1, 0.0, 5e-324]),
         ("boolean", [True, False, True]),
         ("uuid", [UUID(int=0), UUID(int=256), UUID(int=2**128 - 1)]),  # NUL last, and first
     ],
@@ -42,6 +44,20 @@ async def test_null_among_numbers_is_an_error(database_url: str) -> None:
         sent = await packed(connection, "array_send(array_agg(it))", "unnest('{1,NULL}'::int[]) it")
     with pytest.raises(ValueError, match="nulls"):
         values(sent)
+
+
+async def test_columns_of_no_rows_are_empty(database_url: str) -> None:
+    asked = (
+        "SELECT array_send(array_agg(it)) AS it, array_send(array_agg(-it)) AS less "
+        "FROM generate_series(1, $1::int) AS it"
+    )
+    async with Database(database_url) as database, database.connection() as connection:
+        some, none = [columns(await connection.fetchrow(asked, rows)) for rows in (2, 0)]
+    assert {name: column.tolist() for name, column in some.items()} == {
+        "it": [1, 2],
+        "less": [-1, -2],
+    }
+    assert {name: column.tolist() for name, column in none.items()} == {"it": [], "less": []}
 
 
 @pytest.mark.parametrize("kind", ["integer", "bigint"])

@@ -54,7 +54,7 @@ async def test_series_arms_and_cohorts(small: Small) -> None:
     assert await series.timeseries(small.number, later, Grain.DAY) == []
 
     found = await series.arms(small.number, later)
-    arms = {(a.arm_no, a.first_slot): a.counts for a in found}
+    arms = {(arm_no, first_slot): counts for _, arm_no, first_slot, counts in found.rows()}
     assert arms == {
         (3, 1): one,
         (4, 1): one,
@@ -63,7 +63,8 @@ async def test_series_arms_and_cohorts(small: Small) -> None:
         (7, 4): two,
     }
     every_arm = await series.arms(small.number, everything)
-    assert {a.counts.serves for a in every_arm if a.first_slot == 2} == {4}
+    assert every_arm.serves[every_arm.first_slots == 2].tolist() == [4, 4]
+    assert list((await series.arms(small.number, Span(since=start, until=start))).rows()) == []
     nines = await series.arms_timeseries(small.number, everything, Grain.HOUR, [1, 2])
     assert [(p.begins_at, p.policy, p.counts) for p in nines] == [(start, 2, half)]
     with pytest.raises(InvalidInput):

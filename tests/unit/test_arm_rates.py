@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pullarm.statistics.aipw import LEAST_SUCCESSES, Sums, interval, scores, sequence
-from pullarm.statistics.arm_rates import LEAST_FOR_INTERVAL, ArmSums, Entries, arm_rate
+from pullarm.statistics.arm_rates import LEAST_FOR_INTERVAL, ArmSums, Entries, arm_rates
 from tests.vectors import vector
 
 VECTOR = vector("adaptive_aipw")
@@ -36,8 +36,9 @@ def test_the_vector_through_the_stored_sums_in_any_batches(cuts: list[int]) -> N
     for start, stop in pairwise(ends):
         part = slice(start, stop)
         sums = sums.after(_entries(PROPENSITIES[part], arms[part], rewards[part]))
+    rates = arm_rates(sums, alpha=ALPHA)
     for arm in range(2):
-        found = arm_rate(sums.counts[arm], sums.scored[arm], alpha=ALPHA)
+        found = rates[arm]
         assert found.rate == pytest.approx(expected["estimate"][arm], abs=VECTOR["tolerance"])
         assert found.error == pytest.approx(expected["stderr"][arm], abs=VECTOR["tolerance"])
         assert found.naive == pytest.approx(rewards[arms == arm].mean())
@@ -74,30 +75,32 @@ def test_the_sums_are_those_of_the_method_with_guesses_from_the_past() -> None:
     told = scores(arms, rewards, propensities, (earned + 1.0) / (before + 2.0))
     method = Sums.of(told, np.sqrt(propensities))
     sums = ArmSums.empty(3).after(_entries(propensities, arms, rewards))
+    rates = arm_rates(sums, alpha=ALPHA)
     for arm in range(3):
-        found = arm_rate(sums.counts[arm], sums.scored[arm], alpha=ALPHA)
+        found = rates[arm]
         assert found.rate == pytest.approx(method.means[arm])
         assert found.error == pytest.approx(method.errors[arm])
         assert found.rate is not None
         assert found.error is not None
-        assert found.interval == interval(found.rate, found.error, alpha=ALPHA)
-        assert found.sequence == sequence(found.rate, found.error, 4_000, alpha=ALPHA)
+        once = interval(found.rate, found.error, alpha=ALPHA)
+        always = sequence(found.rate, found.error, 4_000, alpha=ALPHA)
+        assert found.interval == tuple(map(float, once))
+        assert found.sequence == tuple(map(float, always))
 
 
 def test_intervals_are_told_from_enough_successes_on() -> None:
-    scored = np.array([40.0, 8.0, 20.0, 4.0, 9.0])
-    told = {
-        rewarded: arm_rate(np.array([100, 60, rewarded, rewarded * 10**6]), scored, alpha=ALPHA)
-        for rewarded in (0, LEAST_FOR_INTERVAL - 1, LEAST_FOR_INTERVAL, LEAST_SUCCESSES)
-    }
-    assert [each.interval is None for each in told.values()] == [True, True, False, False]
-    assert [each.sequence is None for each in told.values()] == [True, True, True, False]
-    assert {each.rate for each in told.values()} == {0.2}
+    successes = np.array([0, LEAST_FOR_INTERVAL - 1, LEAST_FOR_INTERVAL, LEAST_SUCCESSES])
+    counts = [np.full(4, 100), np.full(4, 60), successes, successes * 10**6]
+    scored = np.tile([40.0, 8.0, 20.0, 4.0, 9.0], (4, 1))
+    told = arm_rates(ArmSums(counts=np.stack(counts, axis=1), scored=scored), alpha=ALPHA)
+    assert [each.interval is None for each in told] == [True, True, False, False]
+    assert [each.sequence is None for each in told] == [True, True, True, False]
+    assert {each.rate for each in told} == {0.2}
 
 
 def test_an_arm_that_was_never_shown_has_no_rate() -> None:
     sums = ArmSums.empty(2).after(_entries(PROPENSITIES, np.zeros(12, np.int64), np.ones(12)))
-    found = arm_rate(sums.counts[1], sums.scored[1], alpha=ALPHA)
+    found = arm_rates(sums, alpha=ALPHA)[1]
     assert (found.offered, found.served, found.rate, found.naive) == (12, 0, None, None)
 
 
@@ -106,8 +109,12 @@ def test_an_arm_that_is_shown_whenever_it_can_be_has_its_plain_mean() -> None:
     rewards = (np.arange(400) % 4 == 0).astype(float)
     certain = np.tile([1.0, 0.0], (400, 1))
     sums = ArmSums.empty(2).after(_entries(certain, np.zeros(400, np.int64), rewards))
-    found = arm_rate(sums.counts[0], sums.scored[0], alpha=ALPHA)
+    found = arm_rates(sums, alpha=ALPHA)[0]
     assert found.rate == found.naive == 0.25
     assert found.error == pytest.approx(np.sqrt(0.25 * 0.75 / 400))
     always = ArmSums.empty(2).after(_entries(certain, np.zeros(400, np.int64), np.ones(400)))
-    assert arm_rate(always.counts[0], always.scored[0], alpha=ALPHA).sequence == (1.0, 1.0)
+    assert arm_rates(always, alpha=ALPHA)[0].sequence == (1.0, 1.0)
+
+
+def test_no_arms_have_no_rates() -> None:
+    assert arm_rates(ArmSums.empty(0), alpha=ALPHA) == []

@@ -5,7 +5,7 @@ import pytest
 
 from pullarm.domain.experiment import Arm
 from pullarm.domain.rollup import GROUPS, Counts
-from pullarm.statistics.arm_rates import arm_rate
+from pullarm.statistics.arm_rates import ArmSums, arm_rates
 from pullarm.statistics.jackknife import GroupSums
 from pullarm.statistics.verdicts.details import details
 
@@ -55,7 +55,11 @@ def test_arms_are_told_by_the_chance_that_they_are_best() -> None:
         counts(1_000, 150),
         counts(100, 5),
     ]
-    rate = arm_rate((900, 400, 80, 80_000_000), (600.0, 96.0, 420.0, 68.0, 30.0), alpha=0.05)
+    sums = ArmSums(
+        counts=np.array([[900, 400, 80, 80_000_000]]),
+        scored=np.array([[600.0, 96.0, 420.0, 68.0, 30.0]]),
+    )
+    (rate,) = arm_rates(sums, alpha=0.05)
     found = details({}, {}, list(zip(arms, seen, strict=True)), {3: rate}).best_arms
     assert found[0].arm_id == "arm-3"
     assert len(found) == 3

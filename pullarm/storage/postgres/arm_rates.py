@@ -1,11 +1,18 @@
 """The adaptively valid rates of arms, as far as they are (docs/decisions/0026)."""
 
-from pullarm.domain.arm_rates import ArmCell, ArmRates, LeftOut
+import numpy as np
+
+from pullarm.domain.arm_rates import LeftOut, RatesCut
 from pullarm.domain.decision import uid_ms
+from pullarm.statistics.arm_rates import ArmCells, ArmSums
 from pullarm.storage.postgres.database import Database, queries
+from pullarm.storage.postgres.packed import columns
 from pullarm.storage.postgres.times import at
 
 _SQL = queries("arm_rates")
+_KEYS = ("allocation_epoch", "policy", "arm_no")
+_COUNTS = ("offered", "served", "rewarded", "credit")
+_SCORED = ("h", "hg", "hh", "hhg", "hhgg")
 
 
 class PostgresArmRates:
@@ -14,15 +21,15 @@ class PostgresArmRates:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def read(self, experiment: int) -> ArmRates:
-        """The sums as they are, and what they are of."""
+    async def read(self, experiment: int) -> tuple[RatesCut, ArmCells]:
+        """What the sums are of, and the sums as they are."""
         async with self._database.snapshot() as connection:
             head = await connection.fetchrow(_SQL["head"], experiment)
-            cells = await connection.fetch(_SQL["newest"], experiment)
+            newest = await connection.fetchrow(_SQL["newest"], experiment)
             days = await connection.fetchrow(_SQL["days"], experiment)
         assert days is not None  # an aggregate has one row
         reached = uid_ms(head["next_uid"].bytes) if head else 0
-        return ArmRates(
+        cut = RatesCut(
             decided_before=at(reached) if reached else None,
             mature_before=head["mature_before"] if head else None,
             counted=days["counted"],
@@ -32,14 +39,14 @@ class PostgresArmRates:
                 unpublished=days["unpublished"],
                 differing=days["differing"],
             ),
-            cells=tuple(
-                ArmCell(
-                    allocation_epoch=row["allocation_epoch"],
-                    policy=row["policy"],
-                    arm_no=row["arm_no"],
-                    counts=(row["offered"], row["served"], row["rewarded"], row["credit"]),
-                    scored=(row["h"], row["hg"], row["hh"], row["hhg"], row["hhgg"]),
-                )
-                for row in cells
-            ),
+        )
+        found = columns(newest)
+        order = np.lexsort([found[name] for name in reversed(_KEYS)])
+        epochs, policies, arm_nos = (found[name][order].astype(np.int64) for name in _KEYS)
+        sums = ArmSums(
+            counts=np.stack([found[name][order] for name in _COUNTS], axis=1),
+            scored=np.stack([found[name][order] for name in _SCORED], axis=1).astype(np.float64),
+        )
+        return cut, ArmCells(
+            allocation_epochs=epochs, policies=policies, arm_nos=arm_nos, sums=sums
         )

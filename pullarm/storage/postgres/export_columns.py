@@ -16,7 +16,8 @@ from pullarm.domain.decision import ARM_BYTES, Reason, hash_of, pack_arms
 from pullarm.domain.experiment import POLICY_NAMES
 from pullarm.domain.log_row import OF_KIND, of_kind
 from pullarm.storage.log_columns import schema
-from pullarm.storage.postgres.packed import flattened, hexes, moments, texts, values
+from pullarm.storage.postgres.packed import flattened, values
+from pullarm.storage.postgres.packed_arrow import hexes, moments, texts
 
 _TEXTS = {
     **dict.fromkeys(("unit", "request_id", "attributes"), pa.string()),

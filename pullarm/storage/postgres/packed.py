@@ -2,13 +2,13 @@
 
 A column of numbers comes as `array_send(array_agg(it))`, one of arrays as `string_agg(array_send(it), '')`; both are
 PostgreSQL's binary form of arrays: five big-endian words (dimensions, nulls, element type, length, lower bound), then
-each element after its length. One of text comes as its bytes, one after the other, with a column of their lengths.
+each element after its length.
 """
 
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
+from asyncpg import Record
 from numpy.typing import NDArray
 
 _HEAD_WORDS = 5
@@ -17,14 +17,11 @@ _TYPES = {
     20: np.dtype(">i8"),
     21: np.dtype(">i2"),
     23: np.dtype(">i4"),
-    1184: np.dtype(">i8"),  # a moment, see `moments`
+    701: np.dtype(">f8"),
+    1184: np.dtype(">i8"),  # a moment, see `packed_arrow.moments`
     2950: np.dtype("S16"),  # uuid
 }
 """By PostgreSQL's number of the type."""
-_EPOCH_US = 946_684_800_000_000
-"""Of PostgreSQL's moments, in Unix time."""
-_NEVER = np.iinfo(np.int64).min
-"""PostgreSQL's -infinity."""
 
 
 def values(packed: bytes) -> NDArray[Any]:  # (n,), of the column's type
@@ -36,6 +33,15 @@ def values(packed: bytes) -> NDArray[Any]:  # (n,), of the column's type
     element = np.dtype([("length", ">i4"), ("value", kind)])
     found = np.frombuffer(packed, element, int(length), 4 * _HEAD_WORDS)["value"]
     return found.astype(kind.newbyteorder("="))
+
+
+def columns(packed: Record | None) -> dict[str, NDArray[Any]]:
+    """The columns of the one row of an aggregate, by name; empty where it is of no rows, which are null."""
+    assert packed is not None  # an aggregate has one row
+    return {
+        name: np.zeros(0, np.int64) if column is None else values(column)
+        for name, column in packed.items()
+    }
 
 
 def flattened(packed: bytes, counts: NDArray[np.int32]) -> NDArray[Any]:
@@ -54,22 +60,3 @@ def flattened(packed: bytes, counts: NDArray[np.int32]) -> NDArray[Any]:
     places = np.repeat(heads, counts) + _HEAD_WORDS + (width + 1) * within + 1
     found: NDArray[Any] = words[places[:, np.newaxis] + np.arange(width)]
     return found.view(kind).ravel().astype(kind.newbyteorder("="))
-
-
-def texts(packed: bytes, lengths: NDArray[np.int32], kind: pa.DataType) -> pa.Array:
-    """A column of text or bytes."""
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
-    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(packed)]
-    return pa.Array.from_buffers(kind, len(lengths), buffers)
-
-
-def moments(since: NDArray[np.int64]) -> pa.Array:
-    """Moments as microseconds, null for -infinity."""
-    unix = pa.array(since + _EPOCH_US, mask=since == _NEVER)
-    return unix.cast(pa.timestamp("us", tz="UTC"))
-
-
-def hexes(uuids: NDArray[np.bytes_]) -> pa.StringArray:
-    """32 hex digits of each."""
-    lengths = np.full(len(uuids), 32, np.int32)
-    return cast("pa.StringArray", texts(uuids.tobytes().hex().encode(), lengths, pa.string()))

@@ -1,14 +1,18 @@
 """Reads the roll-ups: figures over time, by arm and by cohort, however many decisions there are."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
+import numpy as np
 from asyncpg import Record
+from numpy.typing import NDArray
 
 from pullarm.domain.errors import invalid
 from pullarm.domain.experiment import POLICY_NUMBERS
-from pullarm.domain.rollup import ArmCounts, CohortCounts, Counts, Grain, Point, Span
+from pullarm.domain.rollup import CohortCounts, Counts, Grain, Point, Span
+from pullarm.statistics.arm_counts import ArmCounts
 from pullarm.storage.postgres.database import Database, queries
+from pullarm.storage.postgres.packed import columns
 
 _SQL = queries("series")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -49,27 +53,29 @@ class PostgresSeries:
 
     async def policies(self, experiment: int, span: Span) -> dict[int, Counts]:
         """By assigned policy, over the minutes of a span."""
-        return {
-            row["policy"]: _counts(row) for row in await self._sums(experiment, span, _POLICIES)
-        }
+        found = await self._sums(experiment, span, _POLICIES)
+        return dict(zip(found["policy"].tolist(), _each(found), strict=True))
 
-    async def arms(self, experiment: int, span: Span) -> list[ArmCounts]:
+    async def arms(self, experiment: int, span: Span) -> ArmCounts:
         """By acting policy, arm and group of slots, over the hours of a span."""
-        return [
-            ArmCounts(
-                policy=row["policy"],
-                arm_no=row["item"],
-                first_slot=1 << row["slot_group"],
-                counts=_counts(row),
-            )
-            for row in await self._sums(experiment, span, _ARMS)
-        ]
+        found = await self._sums(experiment, span, _ARMS)
+        return ArmCounts(
+            policies=found["policy"],
+            arm_nos=found["item"],
+            first_slots=1 << found["slot_group"],
+            serves=found["serves"],
+            rewarded=found["rewarded"],
+            credits_micro=found["credit"],
+        )
 
     async def cohorts(self, experiment: int, span: Span) -> list[CohortCounts]:
         """By assigned policy and cohort, over the days of a span."""
+        found = await self._sums(experiment, span, _COHORTS)
         return [
-            CohortCounts(policy=row["policy"], cohort=row["item"], counts=_counts(row))
-            for row in await self._sums(experiment, span, _COHORTS)
+            CohortCounts(policy=policy, cohort=cohort, counts=counts)
+            for policy, cohort, counts in zip(
+                found["policy"].tolist(), found["item"].tolist(), _each(found), strict=True
+            )
         ]
 
     async def _items_timeseries(
@@ -88,12 +94,18 @@ class PostgresSeries:
             rows = await connection.fetch(_SQL["items_series"], *given)
         return [_point(row, grain) for row in rows]
 
-    async def _sums(self, experiment: int, span: Span, marginals: _Marginals) -> list[Record]:
+    async def _sums(
+        self, experiment: int, span: Span, marginals: _Marginals
+    ) -> dict[str, NDArray[np.int64]]:
+        """Columns by policy, item and slot_group, in this order."""
         parts = _cover(span, list(marginals.items()))
-        columns = list(zip(*parts, strict=True)) if parts else [(), (), ()]
+        given = list(zip(*parts, strict=True)) if parts else [(), (), ()]
         async with self._database.transaction() as connection:
             await connection.execute(_SQL["prepare"])
-            return await connection.fetch(_SQL["sums"], experiment, *columns)
+            packed = await connection.fetchrow(_SQL["sums"], experiment, *given)
+        found = columns(packed)
+        order = np.lexsort((found["slot_group"], found["item"], found["policy"]))
+        return {name: column[order].astype(np.int64) for name, column in found.items()}
 
 
 def _buckets(span: Span, grain: Grain) -> tuple[int, int]:
@@ -125,6 +137,13 @@ def _point(row: Record, grain: Grain) -> Point:
     return Point(
         begins_at=_EPOCH + row["bucket"] * grain.width, policy=row["policy"], counts=_counts(row)
     )
+
+
+def _each(sums: Mapping[str, NDArray[np.int64]]) -> Iterator[Counts]:
+    """The counts of every row."""
+    of = (sums[name].tolist() for name in ("serves", "rewarded", "credit"))
+    for serves, rewarded, credit in zip(*of, strict=True):
+        yield Counts(serves=serves, rewarded=rewarded, credit_micro=credit)
 
 
 def _counts(row: Record) -> Counts:

@@ -15,7 +15,7 @@ from pullarm.domain.intake import Cut
 from pullarm.domain.rollup import Counts, Span
 from pullarm.domain.summary import FirstExposures
 from pullarm.domain.verdict import PolicyDetails, StoredVerdict, Verdict
-from pullarm.statistics.arm_rates import ArmRate, arm_rate
+from pullarm.statistics.arm_rates import ArmRate, arm_rates
 from pullarm.statistics.cuped import Past
 from pullarm.statistics.jackknife import GroupSums
 from pullarm.statistics.ratio import Sums
@@ -133,15 +133,16 @@ class PostgresVerdicts:
             name = found.value if found else "other"
             by_name[name] = by_name[name] + sums if name in by_name else sums
         arms: dict[str, list[tuple[Arm, Counts]]] = {}
-        for each in await self._series.arms(number, span):
-            if each.first_slot == 1 and 0 < each.arm_no <= len(experiment.arms):
-                arm = experiment.arms[each.arm_no - 1]
-                arms.setdefault(POLICY_NAMES[each.policy], []).append((arm, each.counts))
+        for policy, arm_no, first_slot, counts in (await self._series.arms(number, span)).rows():
+            if first_slot == 1 and 0 < arm_no <= len(experiment.arms):
+                arm = experiment.arms[arm_no - 1]
+                arms.setdefault(POLICY_NAMES[policy], []).append((arm, counts))
+        _, cells = await self._arm_rates.read(number)
         rates: dict[str, dict[int, ArmRate]] = {}
-        for cell in (await self._arm_rates.read(number)).cells:
-            if cell.allocation_epoch == experiment.allocation_epoch:
-                rate = arm_rate(cell.counts, cell.scored, alpha=_ARM_ALPHA)
-                rates.setdefault(POLICY_NAMES[cell.policy], {})[cell.arm_no] = rate
+        told = zip(cells.keys, arm_rates(cells.sums, alpha=_ARM_ALPHA), strict=True)
+        for (epoch, policy, arm_no), rate in told:
+            if epoch == experiment.allocation_epoch:
+                rates.setdefault(POLICY_NAMES[policy], {})[arm_no] = rate
         names = [POLICY_NAMES[each] for each in sorted(experiment.policy_weights())]
         return {
             name: await asyncio.to_thread(

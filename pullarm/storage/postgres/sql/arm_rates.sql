@@ -159,8 +159,16 @@ SELECT * FROM arm_rate WHERE experiment_id = $1 AND day >= $2 ORDER BY day, allo
 SELECT * FROM arm_rate_day WHERE experiment_id = $1 AND day >= $2 ORDER BY day;
 
 -- newest --
-SELECT DISTINCT ON (allocation_epoch, policy, arm_no) * FROM arm_rate
-WHERE experiment_id = $1 ORDER BY allocation_epoch, policy, arm_no, day DESC;
+-- The last day of each, as columns, packed, whose rows are in no order. All descending is the index backwards: nothing is sorted.
+SELECT array_send(array_agg(allocation_epoch)) AS allocation_epoch, array_send(array_agg(policy)) AS policy,
+       array_send(array_agg(arm_no)) AS arm_no, array_send(array_agg(offered)) AS offered,
+       array_send(array_agg(served)) AS served, array_send(array_agg(rewarded)) AS rewarded,
+       array_send(array_agg(credit)) AS credit, array_send(array_agg(h)) AS h, array_send(array_agg(hg)) AS hg,
+       array_send(array_agg(hh)) AS hh, array_send(array_agg(hhg)) AS hhg, array_send(array_agg(hhgg)) AS hhgg
+FROM (
+    SELECT DISTINCT ON (allocation_epoch, policy, arm_no) * FROM arm_rate
+    WHERE experiment_id = $1 ORDER BY allocation_epoch DESC, policy DESC, arm_no DESC, day DESC
+) AS newest;
 
 -- days --
 SELECT coalesce(sum(counted), 0)::bigint AS counted, coalesce(sum(hashed), 0)::bigint AS hashed,
