@@ -16,7 +16,7 @@ from pullarm.storage.redis import keys
 from serving.refresher import Refresher
 from tests.builders import FixedClock
 from tests.ledger_events import START_MS
-from tests.publishing import Scene, publishing, until_served
+from tests.publishing import Scene, calmest, publishing, until_served
 from tests.services import execute
 from workers import publisher as module
 from workers.publisher import Publisher
@@ -26,16 +26,6 @@ from workers.publisher import Publisher
 async def scene(database_url: str, redis_url: str) -> AsyncIterator[Scene]:
     async with publishing(database_url, redis_url) as scene:
         yield scene
-
-
-async def calmest(measure: Callable[[], Awaitable[float]], count: int) -> float:
-    """The median of so many seconds, measured until that is below one or the tenth time, because the machine may be
-    busy: what needs longer does so every time."""
-    for _ in range(10):
-        median = sorted([await measure() for _ in range(count)])[count // 2]
-        if median < 1.0:
-            break
-    return median
 
 
 async def test_reward_is_in_the_serving_snapshot_within_a_second(scene: Scene) -> None:
