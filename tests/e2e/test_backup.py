@@ -1,7 +1,7 @@
 """The drill: a running platform is put back to its backup, and goes on serving and learning."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import asyncpg
@@ -11,10 +11,9 @@ import pytest
 from cli.matrix import drained
 from cli.platform import Platform
 from pullarm.client import Client, Selection
-from pullarm.domain.errors import NotFound
 from tests.e2e import upstream
 from tests.e2e.commands import Ended, pullarm
-from tests.e2e.upstream import PATIENCE_S, answered, create
+from tests.e2e.upstream import PATIENCE_S, answered, create, launch
 from tests.state_folders import temporary_state
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -32,18 +31,6 @@ async def drive(client: Client, experiment: str, count: int) -> list[Selection]:
         await client.reward(selection.decision_id, 1.0)
         selections.append(selection)
     return selections
-
-
-async def known(client: Client, experiment: str, accept: Callable[[Selection], bool]) -> None:
-    """Until several answers in a row are ones to accept; none of them is of the experiment."""
-    right = 0
-    async with asyncio.timeout(PATIENCE_S):
-        while right < 5:
-            try:
-                right = right + 1 if accept(await client.select(experiment, "u", ["none"])) else 0
-            except NotFound:
-                right = 0
-            await asyncio.sleep(0.05)
 
 
 async def folded(api: httpx.AsyncClient, experiment: str, rewards: int) -> None:
@@ -78,11 +65,10 @@ async def test_drill(state_folder: Path, tmp_path: Path) -> None:
     async with (
         upstream.running(state) as own,
         upstream.rest(own) as api,
-        Client(own.grpc_address, timeout_s=30) as client,
+        upstream.fleet(own.grpc_address) as asked,
     ):
-        kept = (await create(api, arms=ARMS))["id"]
-        await answered(api.post(f"/{kept}/start"))
-        await known(client, kept, lambda s: s.reason == "NO_KNOWN_CANDIDATE")
+        client = asked.clients[0]
+        kept = (await launch(api, asked, arms=ARMS))["id"]
         before = await drive(client, kept, BEFORE)
         await folded(api, kept, BEFORE)
         assert "MiB written" in await succeeded("backup", str(file), state=state)
@@ -97,7 +83,7 @@ async def test_drill(state_folder: Path, tmp_path: Path) -> None:
 
         said = await succeeded("restore", str(file), "--force", state=state)
         assert said.startswith("1 experiments, folded until ")
-        await known(client, kept, lambda s: s.posterior_version > NEW_LIFE)
+        await asked.until(lambda s: s.posterior_version > NEW_LIFE, kept, candidates=["none"])
         assert (await api.get(f"/{gone}")).status_code == 404
         after = await drive(client, kept, AFTER)
         await client.reward(lost[0].decision_id, 1.0)  # nothing but this is known of it now
@@ -113,20 +99,24 @@ async def test_another_machine_takes_over_from_the_backup_of_a_stopped_platform(
 ) -> None:
     """Its PostgreSQL is started for the backup, and made for the restore."""
     with temporary_state() as first, temporary_state() as second:
-        async with upstream.running(first) as platform, upstream.rest(platform) as api:
-            kept = (await create(api, arms=ARMS))["id"]
-            await answered(api.post(f"/{kept}/start"))
-            async with Client(platform.grpc_address, timeout_s=30) as client:
-                await known(client, kept, lambda s: s.reason == "NO_KNOWN_CANDIDATE")
-                await drive(client, kept, BEFORE)
+        async with (
+            upstream.running(first) as platform,
+            upstream.rest(platform) as api,
+            upstream.fleet(platform.grpc_address) as asked,
+        ):
+            kept = (await launch(api, asked, arms=ARMS))["id"]
+            await drive(asked.clients[0], kept, BEFORE)
             await folded(api, kept, BEFORE)
         await succeeded("backup", str(tmp_path), state=first)
         (file,) = tmp_path.iterdir()
         await succeeded("restore", str(file), state=second)
-        async with upstream.running(second) as platform, upstream.rest(platform) as api:
-            async with Client(platform.grpc_address, timeout_s=30) as client:
-                await known(client, kept, lambda s: s.posterior_version > NEW_LIFE)
-                await drive(client, kept, AFTER)
+        async with (
+            upstream.running(second) as platform,
+            upstream.rest(platform) as api,
+            upstream.fleet(platform.grpc_address) as asked,
+        ):
+            await asked.until(lambda s: s.posterior_version > NEW_LIFE, kept, candidates=["none"])
+            await drive(asked.clients[0], kept, AFTER)
             await folded(api, kept, BEFORE + AFTER)
             assert "clean" in await succeeded("verify", state=second)
 
