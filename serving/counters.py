@@ -58,7 +58,7 @@ class Counters:
         self.refusals: Counter[tuple[str, str]] = Counter()
         """Calls answered with an error, by method and gRPC status."""
         self._process = process
-        self._noted: list[tuple[int, int, int, float, bool]] = []
+        self._noted: list[tuple[Mapping[tuple[int, int], int], int, float, bool]] = []
         self._figures: dict[_Key, _Figures] = {}
         self._lives: dict[tuple[int, int], _Life] = {}
         self._latencies: dict[int, Counter[int]] = {}
@@ -68,10 +68,10 @@ class Counters:
         self.deciding_s = 0.0
 
     def record(
-        self, experiment: int, policy: int, now_ms: int, took_ms: float, *, error: bool
+        self, units: Mapping[tuple[int, int], int], now_ms: int, took_ms: float, *, error: bool
     ) -> None:
-        """Note one call of a unit that was assigned to `policy`; 0 outside the experiment. Counted by `count`."""
-        self._noted.append((experiment, policy, now_ms, took_ms, error))
+        """Note one call: how many units of each experiment and assigned policy, 0 outside it. Counted by `count`."""
+        self._noted.append((units, now_ms, took_ms, error))
 
     def record_reward(self, experiment: int, policy: int, now_ms: int, status: int) -> None:
         """Count one reward that is answered; experiment and policy 0 where its decision id told none."""
@@ -84,20 +84,21 @@ class Counters:
     def count(self) -> None:
         """Count what was noted: many at a time, which costs less than one by one beside the requests."""
         noted, self._noted = self._noted, []
-        for experiment, policy, now_ms, took_ms, error in noted:
-            figures = self._of_minute(experiment, policy, now_ms)
-            figures.calls += 1
-            figures.errors += error
-            figures.over_warning += took_ms > WARNING_MS
-            figures.over_critical += took_ms > CRITICAL_MS
+        for units, now_ms, took_ms, error in noted:
             bucket = bucket_of(took_ms)
-            figures.latencies[bucket] += 1
-            if figures.life is None:
-                figures.life = self._life(experiment, policy)
-            life = figures.life
-            life.calls += 1
-            life.errors += error
-            life.latencies[bucket] += 1
+            for (experiment, policy), calls in units.items():
+                figures = self._of_minute(experiment, policy, now_ms)
+                figures.calls += calls
+                figures.errors += calls * error
+                figures.over_warning += calls * (took_ms > WARNING_MS)
+                figures.over_critical += calls * (took_ms > CRITICAL_MS)
+                figures.latencies[bucket] += calls
+                if figures.life is None:
+                    figures.life = self._life(experiment, policy)
+                life = figures.life
+                life.calls += calls
+                life.errors += calls * error
+                life.latencies[bucket] += calls
 
     def calls(self, ids: Mapping[int, str]) -> dict[tuple[str, str], Calls]:
         """As counted since the process began, by experiment id (see `ids`) and assigned policy; from any thread."""

@@ -1,7 +1,7 @@
 """From the wire to checked queries and reports, and back. Every limit of the contract is checked here and named."""
 
 import re
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from typing import TypeVar, cast
 
 import numpy as np
@@ -10,20 +10,21 @@ from google.protobuf.message import DecodeError
 
 from pullarm.domain.decision import Reason, RewardStatus, pack_arms
 from pullarm.domain.decision_id import KeyRing, encode
-from pullarm.domain.errors import InvalidInput, Problem, invalid
+from pullarm.domain.errors import InvalidInput, Problem, PullarmError, invalid
 from pullarm.v1 import selection_pb2 as pb
 from serving.decider import Answer
-from serving.query import (
+from serving.query import Arms, Query
+from serving.rewards import Report
+from serving.snapshot import Served, Snapshot
+from serving.wire import (
     MAX_ATTRIBUTES,
     MAX_CANDIDATES,
     MAX_ID_BYTES,
     MAX_SLOTS,
-    Arms,
-    Query,
+    Bounds,
     reference,
+    split_batch,
 )
-from serving.rewards import Report
-from serving.snapshot import Served, Snapshot
 
 MAX_BATCH = 256
 
@@ -36,8 +37,6 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _MAX_BYTES_PER_CHARACTER = 4
 _MAX_NAMED = 10  # a status travels in trailers, which may have 8 kB
 _MAX_NAME_CHARACTERS = 32
-_FIRST_FIELD = 0x0A  # 1, with a length
-_LONGEST_SHIFT = 28  # a length has at most five bytes
 
 Message = TypeVar("Message", bound=message.Message)
 
@@ -72,12 +71,49 @@ def parse(kind: type[Message], data: bytes) -> Message:
         raise InvalidInput(Problem("request", f"is no {name} message")) from error
 
 
-def read(snapshot: Snapshot, data: bytes) -> tuple[Served, Query]:
-    """What a Select asks, and of which experiment; raises InvalidInput, NotFound, Unavailable."""
+Asked = tuple[Served, Query]
+"""Of which experiment a Select asks, and what."""
+
+
+def read(snapshot: Snapshot, data: bytes) -> Asked:
+    """What a Select asks; raises InvalidInput, NotFound, Unavailable."""
     served = snapshot.by_reference.get(reference(data))
     plain = served and served.arms.read(data)
     if served and plain:
         return served, plain
+    return _read_message(snapshot, data)
+
+
+def read_all(look: Callable[[], Snapshot], data: bytes) -> Iterator[Asked | PullarmError]:
+    """What each Select of a batch asks, or why it is refused; raises InvalidInput for other bytes and other sizes.
+
+    Plain ones are read ahead, as many in a row as are of one experiment; time may pass from one to the next.
+    """
+    data, bounds = _split(pb.SelectBatchRequest, data)
+    return _each(look, data, bounds)
+
+
+def _each(
+    look: Callable[[], Snapshot], data: bytes, bounds: Bounds
+) -> Iterator[Asked | PullarmError]:
+    while len(bounds):
+        start, end = bounds[0].tolist()
+        snapshot, count = look(), 0
+        served = snapshot.by_reference.get(reference(data, start))
+        if served is not None:
+            for plain in served.arms.read_all(data, bounds):
+                yield served, plain
+                count += 1
+        if not count:
+            count = 1
+            try:
+                yield _read_message(snapshot, data[start:end])
+            except PullarmError as error:
+                yield error
+        bounds = bounds[count:]
+
+
+def _read_message(snapshot: Snapshot, data: bytes) -> Asked:
     request = parse(pb.SelectRequest, data)
     served = snapshot.by_reference.get(request.experiment_id.encode())
     asked = query(request, served.arms if served else None)
@@ -165,37 +201,28 @@ def _occurred_ms(request: pb.RewardRequest) -> int | None:
     return moment.seconds * 1_000 + moment.nanos // 1_000_000
 
 
-def split(
+def split(data: bytes) -> list[bytes]:
+    """The requests of a RewardBatch, each still to be parsed; raises InvalidInput for other bytes and other sizes."""
+    data, bounds = _split(pb.RewardBatchRequest, data)
+    return [data[start:end] for start, end in bounds.tolist()]
+
+
+def _split(
     kind: type[pb.SelectBatchRequest] | type[pb.RewardBatchRequest], data: bytes
-) -> list[bytes]:
-    """The requests of a batch, each still to be parsed; raises InvalidInput for other bytes and other sizes."""
-    requests = _split(data)
-    if requests is None:  # no batch, or one with fields that this version does not know
-        requests = [request.SerializeToString() for request in parse(kind, data).requests]
-    if not requests:
+) -> tuple[bytes, Bounds]:
+    """The batch, and where in it each request starts and ends."""
+    bounds = split_batch(data, MAX_BATCH + 1)
+    if bounds is None:  # no batch, or one with fields that this version does not know
+        message = parse(kind, data)
+        message.DiscardUnknownFields()
+        data = message.SerializeToString()
+        bounds = split_batch(data, MAX_BATCH + 1)
+        assert bounds is not None  # there is nothing else any more
+    if not len(bounds):
         raise invalid("requests", f"has 0; give 1 to {MAX_BATCH}")
-    if len(requests) > MAX_BATCH:
+    if len(bounds) > MAX_BATCH:
         raise invalid("requests", f"has more than {MAX_BATCH}; give 1 to {MAX_BATCH}")
-    return requests
-
-
-def _split(data: bytes) -> list[bytes] | None:
-    """The values of field 1, one more than a batch may have at most; None where there is anything else."""
-    requests: list[bytes] = []
-    start = end = 0
-    while end < len(data) and len(requests) <= MAX_BATCH:
-        if data[end] != _FIRST_FIELD:
-            return None
-        start, size, shift, more = end + 1, 0, 0, True
-        while more:
-            if start >= len(data) or shift > _LONGEST_SHIFT:
-                return None
-            size |= (data[start] & 0x7F) << shift
-            more = data[start] > 0x7F
-            start, shift = start + 1, shift + 7
-        end = start + size
-        requests.append(data[start:end])
-    return requests if end <= len(data) else None
+    return data, bounds
 
 
 def fill(response: pb.SelectResponse, answer: Answer, ring: KeyRing) -> pb.SelectResponse:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -23,8 +24,10 @@ from serving.decider import Answer, decide
 from serving.errors import status_of
 from serving.event_log import EventLog
 from serving.following import Handler, followed
+from serving.query import Query
 from serving.refresher import Refresher
 from serving.rewards import judge
+from serving.snapshot import Served
 from serving.transport import Context
 from serving.waiter import Kept
 
@@ -119,15 +122,13 @@ class SelectionService:
     ) -> Answered:
         """Decide all, store once, answer all; a request that is refused leaves the others alone."""
         started_s = time.perf_counter()
-        asked = requests.split(pb.SelectBatchRequest, data)
-        decide = partial(self.decide, visitor=visitor)
-        outcomes = await _each_in_turn(_attempt(decide), asked)
+        outcomes = await self._decide_all(data, visitor)
         logged = [outcome.decision for outcome in outcomes if isinstance(outcome, Answer)]
         if trace is not None:
-            trace.step("decide", {"pullarm.requests": len(asked)})
+            trace.step("decide", {"pullarm.requests": len(outcomes)})
         kept = await self._store(logged, len(data), started_s, trace)
         if kept is Kept.NOWHERE:
-            outcomes = await _each_in_turn(_attempt(partial(decide, room=False)), asked)
+            outcomes = await self._decide_all(data, visitor, room=False)
         response = pb.SelectBatchResponse()
         try:
             await _each_in_turn(partial(self._add_result, response), outcomes)
@@ -147,7 +148,7 @@ class SelectionService:
         self, data: bytes, visitor: Visitor, trace: "Trace | None" = None
     ) -> Answered:
         """Judge all, store once, acknowledge all."""
-        asked = requests.split(pb.RewardBatchRequest, data)
+        asked = requests.split(data)
         outcomes = await _each_in_turn(_attempt(partial(self.judge, visitor=visitor)), asked)
         rewards = [outcome for outcome in outcomes if isinstance(outcome, Reward)]
         if trace is not None:
@@ -172,6 +173,24 @@ class SelectionService:
         except NotFound:
             visitor.check(NO_EXPERIMENT, "experiment_id")  # nor is it told what does not exist
             raise
+        return self._decide(served, query, visitor, room=room)
+
+    def _decide_all(
+        self, data: bytes, visitor: Visitor, *, room: bool = True
+    ) -> Awaitable[list[Answer | PullarmError]]:
+        """Decide a batch; raises what `requests.read_all` raises."""
+
+        def decide(asked: requests.Asked | PullarmError) -> Answer:
+            if isinstance(asked, PullarmError):
+                if isinstance(asked, NotFound):
+                    visitor.check(NO_EXPERIMENT, "experiment_id")
+                raise asked
+            return self._decide(*asked, visitor, room=room)
+
+        asked = requests.read_all(lambda: self._refresher.snapshot, data)
+        return _each_in_turn(_attempt(decide), asked)
+
+    def _decide(self, served: Served, query: Query, visitor: Visitor, *, room: bool) -> Answer:
         visitor.check(served.experiment.number, "experiment_id")
         began = time.perf_counter()
         answer = decide(served, query, self._clock(), self._entropy(), room=room)
@@ -208,10 +227,8 @@ class SelectionService:
     def count(self, decisions: Sequence[Decision], started_s: float, *, error: bool) -> None:
         """Note how long the call of these decisions took, and whether it went wrong."""
         took_ms = (time.perf_counter() - started_s) * 1000
-        now_ms = self._clock()
-        for decision in decisions:
-            token = decision.token
-            self._counters.record(token.experiment, token.assigned, now_ms, took_ms, error=error)
+        units = Counter([(d.token.experiment, d.token.assigned) for d in decisions])
+        self._counters.record(units, self._clock(), took_ms, error=error)
 
     async def _store(
         self, decisions: Sequence[Decision], size: int, started_s: float, trace: "Trace | None"

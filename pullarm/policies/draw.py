@@ -128,6 +128,8 @@ def _packed(candidates: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
     Packing a list is several times faster than numpy's conversion, and refuses fractions.
     """
     if isinstance(candidates, np.ndarray):
+        if candidates.dtype is _INT64 and candidates.flags.carray:
+            return candidates  # nearly always; what follows costs as much as a small draw
         if candidates.dtype.kind not in "iu":
             raise ValueError(f"candidates must be arm rows, not {candidates.dtype}")
         rows = np.ascontiguousarray(candidates, _INT64)

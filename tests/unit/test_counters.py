@@ -10,7 +10,7 @@ MINUTE_MS = 60_000
 def test_a_minute_holds_calls_errors_and_what_was_slow() -> None:
     counters = Counters("serving-0-life")
     for took_ms, error in ((5.0, False), (100.0, False), (110.0, False), (130.0, True)):
-        counters.record(7, 2, 3 * MINUTE_MS + 1, took_ms, error=error)
+        counters.record({(7, 2): 1}, 3 * MINUTE_MS + 1, took_ms, error=error)
     (minute,) = counters.take()
     assert (minute.experiment, minute.policy, minute.minute) == (7, 2, 3)
     assert (minute.calls, minute.errors, minute.over_100ms, minute.over_120ms) == (4, 1, 2, 1)
@@ -18,12 +18,22 @@ def test_a_minute_holds_calls_errors_and_what_was_slow() -> None:
     assert sum(minute.sketch.values()) == 4
 
 
+def test_a_call_of_many_units_is_one_for_each() -> None:
+    counters = Counters("serving-0-life")
+    counters.record({(7, 2): 60, (7, 3): 40}, 0, 130.0, error=False)
+    counters.record({(7, 3): 5}, 0, 1.0, error=True)
+    two, three = counters.take()
+    assert (two.policy, two.calls, two.errors, two.over_120ms) == (2, 60, 0, 60)
+    assert (three.policy, three.calls, three.errors, three.over_120ms) == (3, 45, 5, 40)
+    assert (sum(two.sketch.values()), sorted(three.sketch.values())) == (60, [5, 40])
+
+
 def test_reports_are_absolute_and_only_of_what_changed() -> None:
     counters = Counters("serving-0-life")
-    counters.record(7, 2, 0, 1.0, error=False)
-    counters.record(7, 3, 0, 1.0, error=False)
+    counters.record({(7, 2): 1}, 0, 1.0, error=False)
+    counters.record({(7, 3): 1}, 0, 1.0, error=False)
     first = counters.take()
-    counters.record(7, 2, 1, 1.0, error=False)
+    counters.record({(7, 2): 1}, 1, 1.0, error=False)
     (second,) = counters.take()
     assert {m.policy: m.calls for m in first} == {2: 1, 3: 1}
     assert (second.policy, second.calls) == (2, 2)
@@ -33,17 +43,17 @@ def test_reports_are_absolute_and_only_of_what_changed() -> None:
 
 def test_minutes_long_past_are_forgotten_only_after_they_were_sent() -> None:
     counters = Counters("serving-0-life")
-    counters.record(7, 2, 0, 1.0, error=False)
-    counters.record(7, 2, 10 * MINUTE_MS, 1.0, error=False)
+    counters.record({(7, 2): 1}, 0, 1.0, error=False)
+    counters.record({(7, 2): 1}, 10 * MINUTE_MS, 1.0, error=False)
     assert [m.minute for m in counters.take()] == [0, 10]
-    counters.record(7, 2, 0, 1.0, error=False)
+    counters.record({(7, 2): 1}, 0, 1.0, error=False)
     assert [(m.minute, m.calls) for m in counters.take()] == [(0, 1)]
 
 
 def test_rewards_are_counted_beside_calls_and_the_refused_ones_by_status() -> None:
     counters = Counters("serving-0-life")
     late, future = RewardStatus.LATE, RewardStatus.IN_FUTURE
-    counters.record(7, 2, 0, 1.0, error=False)
+    counters.record({(7, 2): 1}, 0, 1.0, error=False)
     for status in (RewardStatus.ACCEPTED, late, future, future):
         counters.record_reward(7, 2, 59_999, status)
     counters.record_reward(NO_EXPERIMENT, NO_POLICY, 60_000, RewardStatus.FORGED_ID)

@@ -39,10 +39,8 @@ REWARD = pb.RewardRequest(
     occurred_at=Timestamp(seconds=1_700_000_000),
     source="shop",
 )
-BATCH = {
-    pb.SelectBatchRequest: pb.SelectBatchRequest(requests=[SELECT] * 3),
-    pb.RewardBatchRequest: pb.RewardBatchRequest(requests=[REWARD] * 3),
-}
+SELECTIONS = pb.SelectBatchRequest(requests=[SELECT] * 3)
+REWARDS = pb.RewardBatchRequest(requests=[REWARD] * 3)
 Data = st.binary(max_size=300)
 BAD_INPUT = {"INVALID_ARGUMENT", "NOT_FOUND", "PERMISSION_DENIED"}
 
@@ -102,12 +100,22 @@ def test_a_reward_that_is_none(service: SelectionService, data: bytes) -> None:
     answers_or_says_why(lambda: service.judge(data, ANYBODY))
 
 
-@given(changes=edits, kind=st.sampled_from(list(BATCH)))
-def test_a_batch_that_is_nearly_one(
-    changes: list[Edit], kind: type[pb.SelectBatchRequest] | type[pb.RewardBatchRequest]
-) -> None:
-    data = edited(BATCH[kind].SerializeToString(), changes)
-    answers_or_says_why(lambda: requests.split(kind, data))
+@given(changes=edits)
+def test_a_batch_of_selections_that_is_nearly_one(server: Server, changes: list[Edit]) -> None:
+    data = edited(SELECTIONS.SerializeToString(), changes)
+
+    def read() -> None:
+        for each in requests.read_all(lambda: server.refresher.snapshot, data):
+            if isinstance(each, PullarmError):
+                raise each
+
+    answers_or_says_why(read)
+
+
+@given(changes=edits)
+def test_a_batch_of_rewards_that_is_nearly_one(changes: list[Edit]) -> None:
+    data = edited(REWARDS.SerializeToString(), changes)
+    answers_or_says_why(lambda: requests.split(data))
 
 
 @given(header=st.text(max_size=80) | st.from_regex(rf"(?i)bearer +{SECRET}.?", fullmatch=True))

@@ -6,15 +6,15 @@ from pathlib import Path
 from control.settings import Limits
 from pullarm.domain import arms, cohorts, decision_id, experiment
 from pullarm.storage.redis import events
-from serving import decider, event_log, metrics, query, requests, transport
+from serving import decider, event_log, metrics, requests, transport, wire
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "threat-model.md"
 MIB = 1024 * 1024
 LIMITS = {
-    "bytes of an id": query.MAX_ID_BYTES,
-    "attributes of a selection": query.MAX_ATTRIBUTES,
-    "candidates of a selection": query.MAX_CANDIDATES,
-    "slots of a selection": query.MAX_SLOTS,
+    "bytes of an id": wire.MAX_ID_BYTES,
+    "attributes of a selection": wire.MAX_ATTRIBUTES,
+    "candidates of a selection": wire.MAX_CANDIDATES,
+    "slots of a selection": wire.MAX_SLOTS,
     "requests in a batch": requests.MAX_BATCH,
     "MiB of a gRPC message": transport.MAX_MESSAGE_BYTES / MIB,
     "characters of a decision id": decision_id.MAX_CHARACTERS,

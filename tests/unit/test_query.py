@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from pullarm.domain.decision import unpack_arms
 from pullarm.v1 import selection_pb2 as pb
 from serving import requests
-from serving.query import MAX_CANDIDATES, Arms, Query, reference
+from serving.query import Arms, Query
+from serving.wire import MAX_CANDIDATES, reference
 
 NAMES = ["a", "b", "ab", "ba", "arm-1", "arm-2", "é", "\U0001f600", "x" * 127, "y" * 128, "a b"]
 ARMS = Arms(NAMES)

@@ -133,58 +133,6 @@ def test_attributes_up_to_the_limit_are_taken() -> None:
     assert problems == {"attributes": "has 33; at most 32"}
 
 
-BATCHES = [pb.SelectBatchRequest, pb.RewardBatchRequest]
-Batch = type[pb.SelectBatchRequest] | type[pb.RewardBatchRequest]
-
-
-def batch(kind: Batch, count: int) -> tuple[bytes, list[bytes]]:
-    """A batch on the wire, and its requests, some of them long."""
-    sizes = [number * number % 20_000 for number in range(count)]
-    if kind is pb.SelectBatchRequest:
-        selects = [pb.SelectRequest(user_id="u" * size) for size in sizes]
-        message = pb.SelectBatchRequest(requests=selects)
-        return message.SerializeToString(), [one.SerializeToString() for one in selects]
-    rewards = [pb.RewardRequest(decision_id="d" * size) for size in sizes]
-    reported = pb.RewardBatchRequest(requests=rewards)
-    return reported.SerializeToString(), [one.SerializeToString() for one in rewards]
-
-
-@pytest.mark.parametrize("kind", BATCHES)
-@pytest.mark.parametrize("count", [1, 2, 256])
-def test_batch_within_the_limit_is_split(kind: Batch, count: int) -> None:
-    data, parts = batch(kind, count)
-    assert requests.split(kind, data) == parts
-
-
-@pytest.mark.parametrize("kind", BATCHES)
-def test_batch_beyond_the_limit_is_refused(kind: Batch) -> None:
-    assert fields_at_fault(lambda: requests.split(kind, b"")) == {
-        "requests": "has 0; give 1 to 256"
-    }
-    problems = {"requests": "has more than 256; give 1 to 256"}
-    assert fields_at_fault(lambda: requests.split(kind, batch(kind, 257)[0])) == problems
-
-
-@given(data=st.binary(max_size=60), kind=st.sampled_from(BATCHES), whole=st.booleans())
-def test_any_bytes_are_split_as_protobuf_would_or_refused(
-    data: bytes, kind: Batch, *, whole: bool
-) -> None:
-    if whole:  # most other bytes are no message
-        data = kind(requests=[{}]).SerializeToString() + data
-    try:
-        message = kind.FromString(data)
-    except DecodeError:
-        taken_or_refused(lambda: requests.split(kind, data))
-        return
-    taken_or_refused(lambda: requests.split(kind, data))
-    if 1 <= len(message.requests) <= 256:
-        again = [
-            type(one).FromString(part)
-            for one, part in zip(message.requests, requests.split(kind, data), strict=True)
-        ]
-        assert again == list(message.requests)
-
-
 def test_all_problems_are_named_at_once() -> None:
     bad = select(experiment_id="", user_id="a\x00", candidate_ids=["", "ok"], slots=-1)
     assert set(fields_at_fault(lambda: checked(bad))) == {
