@@ -4,6 +4,9 @@
 SHELL := /bin/sh
 PYTHON ?= python3
 ARGS ?=
+# Where the environment forbids Python to keep what it has compiled, every process would compile all libraries again, and a
+# platform take twice as long to start; what is kept stays in this folder.
+unexport PYTHONDONTWRITEBYTECODE
 
 py := .venv/bin/python
 # Named after the folder as well: a copied or moved checkout sets itself up again.
