@@ -139,6 +139,14 @@ def vendor() -> None:
         print("set-up goes on without the dashboard: `make vendor` tries again", file=sys.stderr)
 
 
+def compile_kernels() -> None:
+    """Once, here; whoever finds them not compiled does it again."""
+    print("compiling kernels", file=sys.stderr)
+    command = [os.path.join(VENV, "bin", "python"), "-m", "tools.kernels"]
+    if subprocess.run(command, check=False, cwd=ROOT).returncode != 0:
+        print("set-up goes on; the first start will take longer", file=sys.stderr)
+
+
 def main() -> None:
     python = choose_python()
     os.makedirs(TOOLS, exist_ok=True)
@@ -154,6 +162,7 @@ def main() -> None:
         editable = ["--no-deps", "--no-build-isolation", "--editable", ROOT]
         run([*pip, "install", *inside, *editable], environment)
         vendor()
+        compile_kernels()
 
 
 if __name__ == "__main__":

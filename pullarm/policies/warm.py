@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from pullarm.domain.assignment import MICRO
@@ -13,16 +15,20 @@ from pullarm.policies.draw import UID_BYTES, choose
 from pullarm.policies.posterior import Posterior
 
 
-def warm_up() -> None:
-    """Run every policy once in every way it is asked, from planning to a slate.
+def every_policy() -> list[Policy]:
+    """One of each that has kernels of its own."""
+    return [*(registry.build(name, {}) for name in POLICY_NUMBERS), Control(mode="uniform")]
+
+
+def warm_up(policies: Sequence[Policy] | None = None) -> None:
+    """Run policies, all where none are given, once in every way they are asked, from planning to a slate.
 
     Half a minute when nothing is cached, half a second otherwise.
     """
     serves = np.array([0, 3, 40, 500], dtype=np.int64) * MICRO
     posterior = Posterior(serves_micro=serves, rewards_micro=serves // 4)
     later = Posterior(serves_micro=serves + MICRO, rewards_micro=serves // 4)
-    policies: list[Policy] = [registry.build(name, {}) for name in POLICY_NUMBERS]
-    for policy in [*policies, Control(mode="uniform")]:
+    for policy in policies or every_policy():
         grid = policy.plan_grid(posterior, None)
         prepared = policy.prepare(posterior, grid=grid)
         prepared = policy.prepare(later, grid=grid, previous=prepared)
