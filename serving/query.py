@@ -76,7 +76,7 @@ class Arms:
         """The queries of the requests that start and end there, up to the first that is not plain, or of another
         experiment than the first, which is for these arms.
         """
-        most = len(data) // LEAST_CANDIDATE
+        most = int(bounds[-1, 1] - bounds[0, 0]) // LEAST_CANDIDATE
         rows, numbers = np.empty(most, np.int64), np.empty(most, NUMBER)
         found = np.empty((len(bounds), FOUND), np.int64)
         named = 2 + data[bounds[0, 0] + 1]

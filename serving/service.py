@@ -24,10 +24,8 @@ from serving.decider import Answer, decide
 from serving.errors import status_of
 from serving.event_log import EventLog
 from serving.following import Handler, followed
-from serving.query import Query
 from serving.refresher import Refresher
 from serving.rewards import judge
-from serving.snapshot import Served
 from serving.transport import Context
 from serving.waiter import Kept
 
@@ -168,29 +166,29 @@ class SelectionService:
 
     def decide(self, data: bytes, visitor: Visitor, *, room: bool = True) -> Answer:
         """Decide one request as it came; raises what `requests.read` raises, and Forbidden."""
+        asked: requests.Asked | PullarmError
         try:
-            served, query = requests.read(self._refresher.snapshot, data)
-        except NotFound:
-            visitor.check(NO_EXPERIMENT, "experiment_id")  # nor is it told what does not exist
-            raise
-        return self._decide(served, query, visitor, room=room)
+            asked = requests.read(self._refresher.snapshot, data)
+        except PullarmError as error:
+            asked = error
+        return self._decide(asked, visitor, room=room)
 
     def _decide_all(
         self, data: bytes, visitor: Visitor, *, room: bool = True
     ) -> Awaitable[list[Answer | PullarmError]]:
         """Decide a batch; raises what `requests.read_all` raises."""
-
-        def decide(asked: requests.Asked | PullarmError) -> Answer:
-            if isinstance(asked, PullarmError):
-                if isinstance(asked, NotFound):
-                    visitor.check(NO_EXPERIMENT, "experiment_id")
-                raise asked
-            return self._decide(*asked, visitor, room=room)
-
         asked = requests.read_all(lambda: self._refresher.snapshot, data)
+        decide = partial(self._decide, visitor=visitor, room=room)
         return _each_in_turn(_attempt(decide), asked)
 
-    def _decide(self, served: Served, query: Query, visitor: Visitor, *, room: bool) -> Answer:
+    def _decide(
+        self, asked: requests.Asked | PullarmError, visitor: Visitor, *, room: bool
+    ) -> Answer:
+        if isinstance(asked, NotFound):
+            visitor.check(NO_EXPERIMENT, "experiment_id")  # nor is it told what does not exist
+        if isinstance(asked, PullarmError):
+            raise asked
+        served, query = asked
         visitor.check(served.experiment.number, "experiment_id")
         began = time.perf_counter()
         answer = decide(served, query, self._clock(), self._entropy(), room=room)
