@@ -84,15 +84,8 @@ class Arms:
         texts = found[:count, :ATTRIBUTES].tolist()
         packed = numbers[: texts[-1][ROWS_END]].tobytes() if count else b""
         start = 0
-        for place, (
-            user,
-            user_end,
-            request_id,
-            request_id_end,
-            slots,
-            end,
-            attributes,
-        ) in enumerate(texts):
+        for place, text in enumerate(texts):
+            user, user_end, request_id, request_id_end, slots, end, attributes = text
             yield Query(
                 data[user:user_end].decode(),
                 rows[start:end] if end > start else None,

@@ -166,11 +166,11 @@ class SelectionService:
 
     def decide(self, data: bytes, visitor: Visitor, *, room: bool = True) -> Answer:
         """Decide one request as it came; raises what `requests.read` raises, and Forbidden."""
-        asked: requests.Asked | PullarmError
         try:
             asked = requests.read(self._refresher.snapshot, data)
-        except PullarmError as error:
-            asked = error
+        except NotFound:
+            visitor.check(NO_EXPERIMENT, "experiment_id")  # nor is it told what does not exist
+            raise
         return self._decide(asked, visitor, room=room)
 
     def _decide_all(
@@ -185,7 +185,7 @@ class SelectionService:
         self, asked: requests.Asked | PullarmError, visitor: Visitor, *, room: bool
     ) -> Answer:
         if isinstance(asked, NotFound):
-            visitor.check(NO_EXPERIMENT, "experiment_id")  # nor is it told what does not exist
+            visitor.check(NO_EXPERIMENT, "experiment_id")
         if isinstance(asked, PullarmError):
             raise asked
         served, query = asked
@@ -296,7 +296,8 @@ def _attempt(work: Callable[[Item], Outcome]) -> Callable[[Item], Outcome | Pull
         try:
             return work(item)
         except PullarmError as error:
-            return error
+            # Its frames lead back to it: with them whatever the batch holds would wait for the collector.
+            return error.with_traceback(None)
 
     return attempt
 

@@ -30,6 +30,7 @@ Findings = tuple[NDArray[np.int64], Rows, Numbers]
 _EXPERIMENT, _USER, _CANDIDATE, _SLOTS = 0x0A, 0x12, 0x1A, 0x20
 _ATTRIBUTE, _REQUEST_ID = 0x2A, 0x32
 _NAME, _VALUE, _LEAST = 0x0A, 0x12, 4  # of an attribute, and the bytes of one without any text
+_REQUESTS = 0x0A  # of a batch, either kind
 _TWO_BYTE_VARINT = 0x80
 
 # What is found of a request: where user and request id start and end, slots, where its rows end, how many attributes it
@@ -181,7 +182,7 @@ def _scan(
 @request_kernel
 def scan(data: bytes, bounds: Bounds, named: int, index: Index, findings: Findings) -> int:
     """Read requests that start and end at `bounds` until one is not plain, or is of another experiment than the first,
-    which the first `named` bytes of that say; of how many.
+    which the first `named` bytes of that say. Returns how many were read.
     """
     seen = np.zeros((len(index[2]) + 63) >> 6, dtype=np.uint64)
     first = bounds[0, 0]
@@ -202,7 +203,7 @@ def _split(batch: bytes, bounds: Bounds) -> int:
     """Where the values of field 1 start and end, as many as there is room for; -1 where there is anything else."""
     count = end = 0
     while end < len(batch) and count < len(bounds):
-        if batch[end] != _EXPERIMENT:
+        if batch[end] != _REQUESTS:
             return -1
         start, size, shift, more = end + 1, 0, 0, True
         while more:
@@ -229,6 +230,6 @@ def reference(data: bytes, at: int = 0) -> bytes:
     """What the request that starts there calls its experiment, where that comes first and is short; else something that
     names none.
     """
-    if len(data) < at + 2 or data[at] != _EXPERIMENT:
+    if len(data) < at + 2 or data[at] != _EXPERIMENT or data[at + 1] >= _TWO_BYTE_VARINT:
         return b""
     return data[at + 2 : at + 2 + data[at + 1]]

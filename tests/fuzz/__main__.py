@@ -22,6 +22,7 @@ PROPERTIES = (
     "tests/unit/test_decision_id.py",
     "tests/unit/test_requests.py",
     "tests/unit/test_query.py",
+    "tests/unit/test_batches.py",
     "tests/unit/test_fuzzed_loaders.py",
     "tests/unit/test_fuzzed_calls.py",
 )

@@ -1,6 +1,7 @@
 """The four calls over a real gRPC server: answered once stored, refused with the right status, voided when given up."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -98,6 +99,24 @@ async def test_other_callers_have_their_turn_within_a_batch(
     response, _ = await deciding
     assert len(pb.SelectBatchResponse.FromString(response).results) == 50
     assert turns >= 50
+
+
+def errors_alive() -> int:
+    return sum(issubclass(type(each), PullarmError) for each in gc.get_objects())
+
+
+async def test_nothing_of_a_refused_request_waits_for_the_collector(server: Server) -> None:
+    """It looks rarely, and a batch may be of many megabytes."""
+    refused = [pb.SelectRequest(experiment_id="exp_7"), pb.SelectRequest(experiment_id="no")]
+    batch = pb.SelectBatchRequest(requests=[SELECT, *refused]).SerializeToString() + b"\x0a\x01\xff"
+    gc.collect()
+    gc.disable()
+    try:
+        before = errors_alive()
+        await server.service.select_batch(batch, ANYBODY)
+        assert errors_alive() == before
+    finally:
+        gc.enable()
 
 
 async def test_batch_of_selections_has_a_result_or_error_for_each(

@@ -1,6 +1,7 @@
 """A batch is taken apart as protobuf would, and each of its requests is read as if it came alone."""
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 from google.protobuf.message import DecodeError
@@ -11,6 +12,7 @@ from pullarm.domain.errors import InvalidInput, PullarmError
 from pullarm.v1 import selection_pb2 as pb
 from serving import requests
 from serving.requests import Asked
+from serving.snapshot import Snapshot
 from tests.builders import experiment, published, query, snapshot_of
 
 SEVEN = experiment()
@@ -95,6 +97,23 @@ def test_many_of_one_experiment_with_many_candidates_and_attributes() -> None:
         assert (outcome[1].user, outcome[1].attributes) == (f"user-{n}", attributes)
 
 
+def test_little_is_read_ahead_at_a_time() -> None:
+    """What takes longer would hold up whoever else is served."""
+    looks: list[int] = []
+
+    def look() -> Snapshot:
+        looks.append(1)
+        return SNAPSHOT
+
+    long = query("one", request_id="r" * 127, attributes={"n" * 60: "v" * 60})
+    asked = pb.SelectBatchRequest(requests=[long] * 256).SerializeToString()
+    assert all(isinstance(each, tuple) for each in requests.read_all(look, asked))
+    assert len(looks) == 2
+    few = pb.SelectBatchRequest(requests=[query("one")] * 256).SerializeToString()
+    assert len(list(requests.read_all(look, few))) == 256
+    assert len(looks) == 3
+
+
 def test_what_is_read_after_a_refresh_is_read_with_what_it_brought() -> None:
     """Plain requests are read ahead, the others when it is their turn."""
     first, other = query("one"), query("one", "nobody")
@@ -141,8 +160,10 @@ def test_any_bytes_are_split_as_protobuf_would_or_refused(
         data = kind(requests=[{}]).SerializeToString() + data
     try:
         message = kind.FromString(data)
-    except DecodeError:
-        message = kind()
+    except DecodeError:  # of the batch, or of a part, which is told where that is read
+        with suppress(InvalidInput):
+            take(data)
+        return
     message.DiscardUnknownFields()
     parts = [each.SerializeToString() for each in message.requests]
     try:

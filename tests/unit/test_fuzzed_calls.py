@@ -105,9 +105,9 @@ def test_a_batch_of_selections_that_is_nearly_one(server: Server, changes: list[
     data = edited(SELECTIONS.SerializeToString(), changes)
 
     def read() -> None:
-        for each in requests.read_all(lambda: server.refresher.snapshot, data):
-            if isinstance(each, PullarmError):
-                raise each
+        outcomes = list(requests.read_all(lambda: server.refresher.snapshot, data))
+        for refusal in [each for each in outcomes if isinstance(each, PullarmError)]:
+            raise refusal
 
     answers_or_says_why(read)
 
