@@ -1,6 +1,6 @@
 """The hot path: one request, one snapshot, one decision. No await, no logging, no input or output."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from pullarm.domain.admission import Forced
@@ -26,6 +26,7 @@ MAX_NEWCOMERS = 100
 """Unlisted candidates that one event names; the next request brings the others."""
 
 
+_new = tuple.__new__
 _SERVED = (Reason.ASSIGNED, Reason.SHIPPED)
 """With these a policy chooses: the user's own, or the one that was shipped."""
 
@@ -83,41 +84,46 @@ def decide(
         totals.append(total)
         propensities.append(weight / total)
     hashed = query.rows is not None and experiment.spec.log_candidates is CandidateLog.HASH
-    cohort = served.cohorts.number(query.attributes)
-    unseen = cohort == OTHER and reason is Reason.ASSIGNED
-    # By place, in the order of their definitions: keywords would cost a twentieth of all this.
-    token = Token(
-        uid,
-        experiment.number,
-        experiment.allocation_epoch,
-        assigned,
-        acting,
-        int(reason),
-        experiment.spec.learn_slots,
-        unit.hash,
-        cohort,
-        arms,
+    cohort, new_cohort = _cohort(served, query.attributes, reason)
+    # All fields, in the order of their definitions, past the constructors, which are Python's: a twentieth of all this.
+    token = _new(
+        Token,
+        (
+            uid,
+            experiment.number,
+            experiment.allocation_epoch,
+            assigned,
+            acting,
+            reason.value,
+            experiment.spec.learn_slots,
+            unit.hash,
+            cohort,
+            arms,
+        ),
     )
-    decision = Decision(
-        token,
-        served.head.config_no,
-        served.head.pub_no,
-        KERNEL,
-        query.user,
-        unit.bucket,
-        b"" if hashed else candidates,
-        weights,
-        totals,
-        query.attributes,
-        query.request_id,
-        offered - known,
-        _newcomers(served, query.names) if offered > known else [],
-        hash_of(candidates) if hashed and candidates else 0,
-        all_arms,
-        query.withheld,
-        served.cohorts.new(query.attributes) if unseen else "",
+    decision = _new(
+        Decision,
+        (
+            token,
+            served.head.config_no,
+            served.head.pub_no,
+            KERNEL,
+            query.user,
+            unit.bucket,
+            b"" if hashed else candidates,
+            weights,
+            totals,
+            query.attributes,
+            query.request_id,
+            offered - known,
+            _newcomers(served, query.names) if offered > known else [],
+            hash_of(candidates) if hashed and candidates else 0,
+            all_arms,
+            query.withheld,
+            new_cohort,
+        ),
     )
-    return Answer(decision, POLICY_NAMES[chooser], arm_ids, propensities)
+    return _new(Answer, (decision, POLICY_NAMES[chooser], arm_ids, propensities))
 
 
 def _assign(
@@ -136,6 +142,15 @@ def _assign(
     if known == 0:
         return Reason.NO_KNOWN_CANDIDATE, assigned
     return (served.standing if room else Reason.SPOOL_FULL), assigned
+
+
+def _cohort(served: Served, attributes: Mapping[str, str], reason: Reason) -> tuple[int, str]:
+    """The cohort of a request, and the attribute whose value is to become one."""
+    if not attributes:
+        return OTHER, ""
+    cohort = served.cohorts.number(attributes)
+    unseen = cohort == OTHER and reason is Reason.ASSIGNED
+    return cohort, served.cohorts.new(attributes) if unseen else ""
 
 
 def _fall_back(served: Served, count: int, slots: int, uid: bytes) -> list[Choice]:

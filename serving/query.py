@@ -86,14 +86,19 @@ class Arms:
         start = 0
         for place, text in enumerate(texts):
             user, user_end, request_id, request_id_end, slots, end, attributes = text
-            yield Query(
-                data[user:user_end].decode(),
-                rows[start:end] if end > start else None,
-                packed[ARM_BYTES * start : ARM_BYTES * end],
-                None,
-                slots or 1,
-                _attributes(data, found[place], attributes) if attributes else {},
-                data[request_id:request_id_end].decode(),
+            # All fields, in the order of their definitions: see `decider.decide`.
+            yield tuple.__new__(
+                Query,
+                (
+                    data[user:user_end].decode(),
+                    rows[start:end] if end > start else None,
+                    packed[ARM_BYTES * start : ARM_BYTES * end],
+                    None,
+                    slots or 1,
+                    _attributes(data, found[place], attributes) if attributes else {},
+                    data[request_id:request_id_end].decode() if request_id_end else "",
+                    0,
+                ),
             )
             start = end
 

@@ -7,7 +7,7 @@ propensities carry no rounding of ours, whatever approximated the weights.
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -23,7 +23,7 @@ KERNEL = 2
 UID_BYTES = 16
 WEIGHT_ONE = exact.WEIGHT_ONE  # what a weight of 1 becomes
 
-_halves = struct.Struct("<qq").unpack
+_halves: Callable[[bytes], tuple[int, int]] = struct.Struct("<qq").unpack
 _INT64 = np.dtype(np.int64)
 _EVERY = np.empty(0, _INT64)
 
@@ -106,7 +106,7 @@ def choose(
             that is not 16 bytes, or a `prepared` of a policy with another floor.
     """
     rows = _EVERY if candidates is None else _packed(candidates)
-    if len(prepared.offered if candidates is None else rows) == 0:
+    if not (prepared.offered if candidates is None else rows).size:
         raise ValueError("candidates is empty; give at least one arm row")
     if slots < 1:
         raise ValueError(f"slots must be at least 1, not {slots}")
@@ -116,7 +116,7 @@ def choose(
     if slots == 1:
         drawn = prepared.draw(rows, key_0, key_1)
         if drawn[0] >= 0:
-            return [Choice(*drawn)]
+            return [tuple.__new__(Choice, drawn)]  # its own constructor is Python's, and slower
     elif slate := prepared.slate(rows, slots, key_0, key_1):
         return [Choice(*filled) for filled in slate]
     raise ValueError(f"candidates must be arm rows from 0 to {prepared.n_arms - 1}")
@@ -141,7 +141,7 @@ def _packed(candidates: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _key(uid: bytes) -> tuple[int, int]:
-    if len(uid) != UID_BYTES:
-        raise ValueError(f"uid must be {UID_BYTES} bytes, not {len(uid)}")
-    key_0, key_1 = _halves(uid)
-    return key_0, key_1
+    try:
+        return _halves(uid)
+    except struct.error:
+        raise ValueError(f"uid must be {UID_BYTES} bytes, not {len(uid)}") from None
