@@ -63,7 +63,7 @@ def read_log(path: Path) -> Iterator[LogRow]:
         for flat in reader(path):
             yield _row(flat, strict=path.suffix.lower() != ".csv")
             read += 1
-    except (OSError, ValueError, csv.Error) as error:  # msgspec's and pyarrow's are ValueErrors
+    except (OSError, ValueError, csv.Error) as error:  # msgspec's are ValueErrors
         raise invalid(str(path), f"cannot be read at row {read + 1}: {error}") from error
 
 
@@ -181,8 +181,17 @@ class ParquetLog:
 
 
 def _parquet(path: Path) -> Iterator[Flat]:
+    import pyarrow as pa
     from pyarrow.parquet import ParquetFile
 
-    with ParquetFile(path) as file:
-        for batch in file.iter_batches(batch_size=_BATCH_ROWS):
-            yield from _flats(batch)
+    try:
+        with ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=_BATCH_ROWS):
+                yield from _flats(batch)
+    except (
+        pa.ArrowException,
+        TypeError,
+        LookupError,
+        ArithmeticError,
+    ) as error:  # a damaged file's
+        raise ValueError(str(error)) from error

@@ -70,6 +70,7 @@ def opened(
 
     `kind` is None for a file that has no metadata of ours.
     """
+    import pyarrow as pa
     from pyarrow.parquet import ParquetFile
 
     if not path.exists():
@@ -85,7 +86,7 @@ def opened(
                     f"{path} has no column {', '.join(lacking)}; it has {', '.join(names)}"
                 )
             yield head, file
-    except (ValueError, OSError) as error:  # pyarrow's are either
+    except (ValueError, OSError, pa.ArrowException) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise unreadable(path, error) from error
         raise DatasetError(

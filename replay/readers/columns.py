@@ -68,7 +68,7 @@ def parquet_rows(path: Path, types: "Mapping[str, pa.DataType | None]") -> Itera
                 for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=list(types))
             )
             yield from _numbered(path, batches, "row", 0)
-    except ValueError as error:  # pyarrow's are ValueErrors
+    except (ValueError, pa.ArrowException) as error:  # pyarrow's are not always ValueErrors
         raise DatasetError(f"{path}: {error}") from error
     except OSError as error:
         raise unreadable(path, error) from error

@@ -9,7 +9,7 @@ from random import Random
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 
 from cli.arms_file import read_arms
 from pullarm.domain.errors import PullarmError
@@ -98,6 +98,8 @@ def test_a_file_that_is_whole_is_read(what: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("what", LOADERS)
 @given(changes=edits)
+@example(changes=[Edit(0.90625, 1, b"+")])  # of Parquet: an integer of too few bits
+@example(changes=[Edit(0.2963751857013855, 1, b"\x01")])  # a moment after the year 9999
 def test_a_file_that_is_nearly_whole_is_read_or_refused(what: str, changes: list[Edit]) -> None:
     name, _, load = LOADERS[what]
     with TemporaryDirectory() as folder:
