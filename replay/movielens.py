@@ -53,7 +53,7 @@ class _Layout:
 
 
 def _coded(code: str) -> str:
-    if not code.isdigit() or int(code) >= len(_OCCUPATIONS):
+    if not code.isdecimal() or int(code) >= len(_OCCUPATIONS):
         raise _Unclear(f"expected an occupation from 0 to {len(_OCCUPATIONS) - 1}")
     return _OCCUPATIONS[int(code)]
 
@@ -226,7 +226,7 @@ def _person(said: dict[str, str], layout: _Layout) -> tuple[str, str, str]:
     if said["gender"] not in ("F", "M"):
         raise _Unclear("expected the gender F or M")
     age = said["age"]
-    if not age.isdigit() or not 1 <= int(age) <= 120:
+    if not age.isdecimal() or not 1 <= int(age) <= 120:
         raise _Unclear("expected an age from 1 to 120")
     youngest = max(each for each in _AGES if each <= int(age))
     return said["gender"], _AGES[youngest], layout.occupation(said["occupation"])

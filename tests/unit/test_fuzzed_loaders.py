@@ -120,6 +120,7 @@ def ratings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("name", ["ratings.dat", "movies.dat", "users.dat"])
 @given(changes=edits)
+@example(changes=[Edit(0.5, 0, b"\xb9")])  # a digit, and no number
 def test_movielens(ratings: Path, name: str, changes: list[Edit]) -> None:
     genuine = (ratings / name).read_bytes()
     (ratings / name).write_bytes(edited(genuine, changes))
