@@ -17,7 +17,7 @@ from pullarm.domain.decision import (
     unpack_arms,
 )
 from pullarm.domain.experiment import POLICY_NAMES, POLICY_NUMBERS, CandidateLog
-from pullarm.policies.draw import KERNEL, Choice, choose
+from pullarm.policies.draw import KERNEL, Choice, choose, choose_each
 from pullarm.policies.fallback import IN_ORDER, ahead, prepare_places
 from serving.query import Query
 from serving.snapshot import Served
@@ -29,6 +29,7 @@ MAX_NEWCOMERS = 100
 _new = tuple.__new__
 _SERVED = (Reason.ASSIGNED, Reason.SHIPPED)
 """With these a policy chooses: the user's own, or the one that was shipped."""
+_HASH = CandidateLog.HASH
 
 
 class Answer(NamedTuple):
@@ -40,6 +41,18 @@ class Answer(NamedTuple):
     propensities: list[float]
 
 
+class _Plan(NamedTuple):
+    """What is known of a decision before anything is drawn."""
+
+    unit: Unit
+    reason: Reason
+    assigned: int
+    acting: int
+    chooser: int
+    """The policy that is asked; 0 where none is."""
+    forced: Forced | None
+
+
 def decide(
     served: Served, query: Query, now_ms: int, entropy: bytes, *, room: bool = True
 ) -> Answer:
@@ -47,26 +60,85 @@ def decide(
 
     Without room for its event there is no decision to learn from: control's choice.
     """
-    experiment = served.experiment
-    unit = unit_of(experiment.salt, query.user)
-    all_arms = len(served.arms.numbers) if query.rows is None else 0
-    known = all_arms if query.rows is None else len(query.rows)
-    offered = len(query.names) if query.names else known
+    return decide_all(served, [query], now_ms, [entropy], room=room)[0]
+
+
+def decide_all(
+    served: Served,
+    queries: Sequence[Query],
+    now_ms: int,
+    entropies: Sequence[bytes],
+    *,
+    room: bool = True,
+) -> list[Answer]:
+    """Decide several of one experiment, each as `decide` does; what one policy draws is drawn in one call."""
+    plans = [_plan(served, query, room=room) for query in queries]
+    uids = [make_uid(now_ms, entropy) for entropy in entropies]
+    chosen = _choose(served, queries, plans, uids)
+    return [
+        _answer(served, query, plan, uid, chosen.get(place))
+        for place, (query, plan, uid) in enumerate(zip(queries, plans, uids, strict=True))
+    ]
+
+
+def _plan(served: Served, query: Query, *, room: bool) -> _Plan:
+    unit = unit_of(served.experiment.salt, query.user)
     # A halt is obeyed ahead of the version that forgets whom it forced.
     forced = served.forced.get(query.user) if served.forced and served.halt is None else None
+    known = _known(served, query)
     if forced is None:
         reason, assigned = _assign(served, unit, query, known, room=room)
         acting = chooser = assigned if reason in _SERVED else NO_POLICY
     else:
         reason, assigned, acting = Reason.FORCED, NO_POLICY, NO_POLICY
         chooser = POLICY_NUMBERS.get(forced.policy, NO_POLICY) if known else NO_POLICY
-    uid = make_uid(now_ms, entropy)
+    return _new(_Plan, (unit, reason, assigned, acting, chooser, forced))
+
+
+def _known(served: Served, query: Query) -> int:
+    """How many arms are offered."""
+    return len(served.arms.numbers) if query.rows is None else len(query.rows)
+
+
+def _choose(
+    served: Served, queries: Sequence[Query], plans: Sequence[_Plan], uids: Sequence[bytes]
+) -> dict[int, list[Choice]]:
+    """What policies choose, by place; nothing where none is asked."""
+    together: dict[int, list[int]] = {}
+    chosen = {}
+    for place, (query, plan) in enumerate(zip(queries, plans, strict=True)):
+        if plan.chooser == NO_POLICY:
+            continue
+        if query.draws_one() and len(queries) > 1:
+            together.setdefault(plan.chooser, []).append(place)
+            continue
+        asked = served.policies[plan.chooser]
+        chosen[place] = choose(
+            asked.policy, asked.prepared, query.rows, slots=query.slots, uid=uids[place]
+        )
+    for number, places in together.items():
+        asked = served.policies[number]
+        candidates = [rows for place in places if (rows := queries[place].rows) is not None]
+        theirs = [uids[place] for place in places]
+        for place, choice in zip(
+            places, choose_each(asked.policy, asked.prepared, candidates, theirs), strict=True
+        ):
+            chosen[place] = [choice]
+    return chosen
+
+
+def _answer(
+    served: Served, query: Query, plan: _Plan, uid: bytes, choices: Sequence[Choice] | None
+) -> Answer:
+    """A decision to log and to tell; without choices of a policy, of control or of whom the user is forced to."""
+    experiment = served.experiment
+    unit, reason, assigned, acting, chooser, forced = plan
+    all_arms = len(served.arms.numbers) if query.rows is None else 0
+    known = _known(served, query)
+    offered = len(query.names) if query.names else known
     candidates = query.arms
     names = numbers = None  # by place, where a place was drawn and not an arm's row
-    if chooser != NO_POLICY:
-        policy = served.policies[chooser]
-        choices = choose(policy.policy, policy.prepared, query.rows, slots=query.slots, uid=uid)
-    else:
+    if choices is None:
         if query.names:
             names = query.names
             candidates = pack_arms([served.arms.number(name) for name in names])
@@ -83,8 +155,9 @@ def decide(
         weights.append(weight)
         totals.append(total)
         propensities.append(weight / total)
-    hashed = query.rows is not None and experiment.spec.log_candidates is CandidateLog.HASH
-    cohort, new_cohort = _cohort(served, query.attributes, reason)
+    hashed = experiment.spec.log_candidates is _HASH and query.rows is not None
+    told = query.attributes
+    cohort, new_cohort = _cohort(served, told, reason) if told else (OTHER, "")
     # All fields, in the order of their definitions, past the constructors, which are Python's: a twentieth of all this.
     token = _new(
         Token,
@@ -94,7 +167,7 @@ def decide(
             experiment.allocation_epoch,
             assigned,
             acting,
-            reason.value,
+            int(reason),
             experiment.spec.learn_slots,
             unit.hash,
             cohort,
@@ -145,9 +218,7 @@ def _assign(
 
 
 def _cohort(served: Served, attributes: Mapping[str, str], reason: Reason) -> tuple[int, str]:
-    """The cohort of a request, and the attribute whose value is to become one."""
-    if not attributes:
-        return OTHER, ""
+    """The cohort of a request that tells attributes, and the one whose value is to become a cohort."""
     cohort = served.cohorts.number(attributes)
     unseen = cohort == OTHER and reason is Reason.ASSIGNED
     return cohort, served.cohorts.new(attributes) if unseen else ""

@@ -1,6 +1,6 @@
 """What is asked of one selection; plain requests are read by compiled code (see `wire`), for these alone."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -36,6 +36,10 @@ class Query(NamedTuple):
     withheld: int = 0
     """How many candidates are left out because their arms are paused or retired."""
 
+    def draws_one(self) -> bool:
+        """Whether a policy draws once, from candidates that were named."""
+        return self.slots == 1 and self.rows is not None
+
 
 class Arms:
     """An experiment's arms by row, by name, and as compiled code finds them; `active` are the rows of those that may be
@@ -70,9 +74,10 @@ class Arms:
         """The query of a plain request for these arms (see `reference`), None for any other bytes."""
         whole = np.zeros((1, 2), np.int64)
         whole[0, 1] = len(request)
-        return next(self.read_all(request, whole), None)
+        read = self.read_all(request, whole)
+        return read[0] if read else None
 
-    def read_all(self, data: bytes, bounds: Bounds) -> Iterator[Query]:
+    def read_all(self, data: bytes, bounds: Bounds) -> list[Query]:
         """The queries of the requests that start and end there, up to the first that is not plain, or of another
         experiment than the first, which is for these arms.
         """
@@ -83,24 +88,24 @@ class Arms:
         count = scan(data, bounds, named, self._index, (found, rows, numbers))
         texts = found[:count, :ATTRIBUTES].tolist()
         packed = numbers[: texts[-1][ROWS_END]].tobytes() if count else b""
+        queries: list[Query] = []
         start = 0
         for place, text in enumerate(texts):
             user, user_end, request_id, request_id_end, slots, end, attributes = text
             # All fields, in the order of their definitions: see `decider.decide`.
-            yield tuple.__new__(
-                Query,
-                (
-                    data[user:user_end].decode(),
-                    rows[start:end] if end > start else None,
-                    packed[ARM_BYTES * start : ARM_BYTES * end],
-                    None,
-                    slots or 1,
-                    _attributes(data, found[place], attributes) if attributes else {},
-                    data[request_id:request_id_end].decode() if request_id_end else "",
-                    0,
-                ),
+            query = (
+                data[user:user_end].decode(),
+                rows[start:end] if end > start else None,
+                packed[ARM_BYTES * start : ARM_BYTES * end],
+                None,
+                slots or 1,
+                _attributes(data, found[place], attributes) if attributes else {},
+                data[request_id:request_id_end].decode() if request_id_end else "",
+                0,
             )
+            queries.append(tuple.__new__(Query, query))
             start = end
+        return queries
 
 
 def _attributes(request: bytes, found: Rows, count: int) -> dict[str, str]:

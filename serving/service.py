@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import grpc
@@ -16,16 +17,18 @@ from pullarm.domain.decision import NO_EXPERIMENT, NO_POLICY, Decision, Reward, 
 from pullarm.domain.decision_id import KeyRing, decode
 from pullarm.domain.errors import Exhausted, NotFound, PullarmError
 from pullarm.v1 import selection_pb2 as pb
-from serving import requests
+from serving import requests, responses
 from serving.access import ANYBODY, Callers, Visitor
 from serving.calls import Answered, Report, Selection
 from serving.counters import Counters
-from serving.decider import Answer, decide
+from serving.decider import Answer, decide_all
 from serving.errors import status_of
 from serving.event_log import EventLog
 from serving.following import Handler, followed
+from serving.query import Query
 from serving.refresher import Refresher
 from serving.rewards import judge
+from serving.snapshot import Served
 from serving.transport import Context
 from serving.waiter import Kept
 
@@ -127,14 +130,13 @@ class SelectionService:
         kept = await self._store(logged, len(data), started_s, trace)
         if kept is Kept.NOWHERE:
             outcomes = await self._decide_all(data, visitor, room=False)
-        response = pb.SelectBatchResponse()
         try:
-            await _each_in_turn(partial(self._add_result, response), outcomes)
+            results = await _each_in_turn(self._result, outcomes)
         except (asyncio.CancelledError, Exception):
             if kept is not Kept.NOWHERE:  # they are stored, and nobody is shown them
                 self._events.void(logged)
             raise
-        return response.SerializeToString(), kept
+        return responses.batch(results), kept
 
     def reward(
         self, data: bytes, visitor: Visitor, trace: "Trace | None" = None
@@ -167,38 +169,48 @@ class SelectionService:
     def decide(self, data: bytes, visitor: Visitor, *, room: bool = True) -> Answer:
         """Decide one request as it came; raises what `requests.read` raises, and Forbidden."""
         try:
-            asked = requests.read(self._refresher.snapshot, data)
+            served, query = requests.read(self._refresher.snapshot, data)
         except NotFound:
             visitor.check(NO_EXPERIMENT, "experiment_id")  # nor is it told what does not exist
             raise
-        return self._decide(asked, visitor, room=room)
+        return self._decide(served, [query], visitor, room=room)[0]
 
-    def _decide_all(
+    async def _decide_all(
         self, data: bytes, visitor: Visitor, *, room: bool = True
-    ) -> Awaitable[list[Answer | PullarmError]]:
+    ) -> list[Answer | PullarmError]:
         """Decide a batch; raises what `requests.read_all` raises."""
         asked = requests.read_all(lambda: self._refresher.snapshot, data)
-        decide = partial(self._decide, visitor=visitor, room=room)
-        return _each_in_turn(_attempt(decide), asked)
+        decide = partial(self._decide_some, visitor=visitor, room=room)
+        return list(chain.from_iterable(await _each_in_turn(decide, asked)))
+
+    def _decide_some(
+        self, asked: tuple[Served, list[Query]] | PullarmError, visitor: Visitor, *, room: bool
+    ) -> Sequence[Answer | PullarmError]:
+        """Decide some of a batch; what is refused is refused to each."""
+        try:
+            if isinstance(asked, NotFound):
+                visitor.check(NO_EXPERIMENT, "experiment_id")
+            if isinstance(asked, PullarmError):
+                return [asked]
+            return self._decide(*asked, visitor, room=room)
+        except PullarmError as error:
+            told = _without_frames(error)
+            return [told] if isinstance(asked, PullarmError) else [told for _ in asked[1]]
 
     def _decide(
-        self, asked: requests.Asked | PullarmError, visitor: Visitor, *, room: bool
-    ) -> Answer:
-        if isinstance(asked, NotFound):
-            visitor.check(NO_EXPERIMENT, "experiment_id")
-        if isinstance(asked, PullarmError):
-            raise asked
-        served, query = asked
+        self, served: Served, queries: Sequence[Query], visitor: Visitor, *, room: bool
+    ) -> list[Answer]:
         visitor.check(served.experiment.number, "experiment_id")
         began = time.perf_counter()
-        answer = decide(served, query, self._clock(), self._entropy(), room=room)
+        entropies = [self._entropy() for _ in queries]
+        answers = decide_all(served, queries, self._clock(), entropies, room=room)
         self._counters.deciding_s += time.perf_counter() - began
-        self._counters.decided += 1
-        return answer
+        self._counters.decided += len(answers)
+        return answers
 
     def tell(self, answer: Answer) -> bytes:
         """An answer on the wire."""
-        return requests.fill(pb.SelectResponse(), answer, self.keys).SerializeToString()
+        return responses.tell(answer, self.keys)
 
     def judge(self, data: bytes, visitor: Visitor) -> Reward:
         """Judge one report as it came, and count it where it is refused as a reward."""
@@ -245,12 +257,11 @@ class SelectionService:
         self.count(decisions, started_s, error=kept is Kept.NOWHERE)
         return kept
 
-    def _add_result(self, response: pb.SelectBatchResponse, outcome: Answer | PullarmError) -> None:
-        result = response.results.add()
+    def _result(self, outcome: Answer | PullarmError) -> bytes:
+        """A SelectResult."""
         if isinstance(outcome, PullarmError):
-            result.error.CopyFrom(_error(outcome))
-        else:
-            requests.fill(result.response, outcome, self.keys)
+            return pb.SelectResult(error=_error(outcome)).SerializeToString()
+        return responses.result(responses.tell(outcome, self.keys))
 
     def _answer(self, method: str, call: Call) -> Handler:
         """One unary call, bytes in and out, with our errors as statuses."""
@@ -296,10 +307,14 @@ def _attempt(work: Callable[[Item], Outcome]) -> Callable[[Item], Outcome | Pull
         try:
             return work(item)
         except PullarmError as error:
-            # Its frames lead back to it: with them whatever the batch holds would wait for the collector.
-            return error.with_traceback(None)
+            return _without_frames(error)
 
     return attempt
+
+
+def _without_frames(error: PullarmError) -> PullarmError:
+    """These lead back to it: with them whatever the batch holds would wait for the collector."""
+    return error.with_traceback(None)
 
 
 async def _each_in_turn(work: Callable[[Item], Outcome], batch: Iterable[Item]) -> list[Outcome]:

@@ -68,6 +68,11 @@ class Picked:
     def draw(self, candidates: NDArray[np.int64], key_0: int, key_1: int) -> Drawn:
         return self.arm, WEIGHT_ONE, WEIGHT_ONE
 
+    def draw_each(
+        self, candidates: NDArray[np.int64], ends: NDArray[np.int64], keys: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        return np.full((len(ends), 3), (self.arm, WEIGHT_ONE, WEIGHT_ONE))
+
     def slate(
         self, candidates: NDArray[np.int64], slots: int, key_0: int, key_1: int
     ) -> list[list[int]]:

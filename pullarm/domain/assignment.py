@@ -29,7 +29,8 @@ def unit_of(salt: bytes, user_id: str) -> Unit:
     hasher = _keyed(salt).copy()
     hasher.update(user_id.encode())
     for_bucket, gate, unit_hash = _HASHES.unpack(hasher.digest())
-    return Unit((for_bucket * BUCKETS) >> 64, gate, unit_hash)
+    # Past the constructor, which is Python's: a fifth of all this.
+    return tuple.__new__(Unit, ((for_bucket * BUCKETS) >> 64, gate, unit_hash))
 
 
 @lru_cache(maxsize=4_096)

@@ -16,6 +16,7 @@ from hmac import compare_digest
 from struct import Struct
 from struct import error as struct_error
 
+from pullarm.domain import varint
 from pullarm.domain.decision import RewardStatus, Token
 from pullarm.domain.errors import ConfigurationError, InvalidInput, invalid
 
@@ -41,6 +42,8 @@ class KeyRing:
     deployment: bytes
     sign: int
     keys: Mapping[int, bytes] = field(repr=False)
+    signer: blake2b = field(init=False, repr=False, compare=False)
+    """To be copied: it has taken in the key that signs."""
 
     def __post_init__(self) -> None:
         if len(self.deployment) != 16:
@@ -51,46 +54,36 @@ class KeyRing:
             raise ConfigurationError(
                 f"decision keys: each needs a number below {NUMBERS} and {KEY_BYTES} bytes"
             )
+        object.__setattr__(self, "signer", _keyed(self.keys[self.sign], self.deployment))
 
 
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[at]
-        value |= (byte & 0x7F) << shift
-        at += 1
-        if byte < 0x80:
-            return value, at
-        shift += 7
+def sign(token: Token, ring: KeyRing) -> bytes:
+    """The decision's id, ASCII."""
+    uid, experiment, epoch, assigned, acting, reason, learn_slots, unit_hash, cohort, arms = token
+    payload = _FIELDS.pack(
+        FORMAT,
+        ring.sign,
+        experiment,
+        epoch,
+        assigned,
+        acting,
+        reason,
+        learn_slots,
+        uid,
+        unit_hash,
+        cohort,
+        len(arms),
+    )
+    for arm in arms:
+        payload += varint.write(arm)
+    hasher = ring.signer.copy()
+    hasher.update(payload)
+    return b2a_base64(payload + hasher.digest(), newline=False).translate(_URL_SAFE, b"=")
 
 
 def encode(token: Token, ring: KeyRing) -> str:
-    """Sign a decision's token."""
-    arms = token.arms
-    out = bytearray(
-        _FIELDS.pack(
-            FORMAT,
-            ring.sign,
-            token.experiment,
-            token.allocation_epoch,
-            token.assigned,
-            token.acting,
-            token.reason,
-            token.learn_slots,
-            token.uid,
-            token.unit_hash,
-            token.cohort,
-            len(arms),
-        )
-    )
-    for arm in arms:
-        left = arm
-        while left > 0x7F:
-            out.append(left & 0x7F | 0x80)
-            left >>= 7
-        out.append(left)
-    out += _mac(out, ring.keys[ring.sign], ring.deployment)
-    return b2a_base64(out, newline=False).translate(_URL_SAFE, b"=").decode()
+    """The decision's id."""
+    return sign(token, ring).decode()
 
 
 def decode(text: str, ring: KeyRing) -> Token:
@@ -171,7 +164,7 @@ def _parse(data: bytes) -> Token:
     uid, unit_hash, cohort, count = rest
     arms, at = [], _FIELDS.size
     for _ in range(count):
-        arm, at = _varint(data, at)
+        arm, at = varint.read(data, at)
         arms.append(arm)
     return Token(
         uid=uid,

@@ -75,6 +75,20 @@ class Prepared(Protocol):
             What was drawn; row -1 if a candidate is no arm row.
         """
 
+    def draw_each(
+        self, candidates: NDArray[np.int64], ends: NDArray[np.int64], keys: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """Fill the first slot of n decisions, each as `draw` does, in one call.
+
+        Args:
+            candidates: those of all decisions, one after the other; none has none.
+            ends: (n,) where in them each decision's end.
+            keys: (n, 2) both halves of each uid.
+
+        Returns:
+            (n, 3) what was drawn.
+        """
+
     def slate(
         self, candidates: NDArray[np.int64], slots: int, key_0: int, key_1: int
     ) -> list[list[int]]:

@@ -51,6 +51,18 @@ def _draw(candidates: Integers, n_arms: int, in_order: bool, key_0: int, key_1: 
 
 
 @request_kernel
+def _draw_each(
+    n_arms: int, in_order: bool, candidates: Integers, ends: Integers, keys: Integers
+) -> Integers:
+    drawn = np.empty((len(ends), 3), dtype=np.int64)
+    start = 0
+    for i in range(len(ends)):
+        drawn[i] = _draw(candidates[start : ends[i]], n_arms, in_order, keys[i, 0], keys[i, 1])
+        start = ends[i]
+    return drawn
+
+
+@request_kernel
 def _any_of(rows: Integers, key_0: int, key_1: int) -> Drawn:
     weight = integer_weights(np.full(1, 1.0 / len(rows)), 0.0)[0]
     total = weight * np.uint64(len(rows))
@@ -85,6 +97,10 @@ class PreparedControl:
         if self.mode == "caller":
             return int(self.offered[0]), WEIGHT_ONE, WEIGHT_ONE
         return _any_of(self.offered, key_0, key_1)
+
+    def draw_each(self, candidates: Integers, ends: Integers, keys: Integers) -> Integers:
+        """Fill the first slot of each."""
+        return _draw_each(self.n_arms, self.mode == "caller", candidates, ends, keys)
 
     def slate(self, candidates: Integers, slots: int, key_0: int, key_1: int) -> list[list[int]]:
         """Fill up to `slots` slots."""

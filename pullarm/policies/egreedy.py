@@ -61,6 +61,20 @@ def _draw(means: Words, candidates: Integers, epsilon: float, key_0: int, key_1:
     return first_of(_slate(means, candidates, epsilon, 1, key_0, key_1))
 
 
+@request_kernel
+def _draw_each(
+    means: Words, epsilon: float, candidates: Integers, ends: Integers, keys: Integers
+) -> Integers:
+    drawn = np.empty((len(ends), 3), dtype=np.int64)
+    start = 0
+    for i in range(len(ends)):
+        drawn[i] = first_of(
+            _slate(means, candidates[start : ends[i]], epsilon, 1, keys[i, 0], keys[i, 1])
+        )
+        start = ends[i]
+    return drawn
+
+
 @background_kernel
 def _ends(means: Words, offered: Integers, epsilon: float) -> Words:
     return cumulated(_shares(means, offered, epsilon), offered, means.shape[1], 0.0)
@@ -91,6 +105,10 @@ class PreparedEgreedy:
         if len(candidates) == 0:
             return draw_from(self.ends, key_0, key_1)
         return _draw(self.means, candidates, self.epsilon, key_0, key_1)
+
+    def draw_each(self, candidates: Integers, ends: Integers, keys: Integers) -> Integers:
+        """Fill the first slot of each."""
+        return _draw_each(self.means, self.epsilon, candidates, ends, keys)
 
     def slate(self, candidates: Integers, slots: int, key_0: int, key_1: int) -> list[list[int]]:
         """Fill up to `slots` slots."""

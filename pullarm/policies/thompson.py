@@ -74,6 +74,25 @@ def _draw(
     return first_of(_slate(slab, places, candidates, floor, 1, key_0, key_1))
 
 
+@request_kernel
+def _draw_each(
+    slab: Singles,
+    places: Integers,
+    floor: float,
+    candidates: Integers,
+    ends: Integers,
+    keys: Integers,
+) -> Integers:
+    drawn = np.empty((len(ends), 3), dtype=np.int64)
+    start = 0
+    for i in range(len(ends)):
+        drawn[i] = first_of(
+            _slate(slab, places, candidates[start : ends[i]], floor, 1, keys[i, 0], keys[i, 1])
+        )
+        start = ends[i]
+    return drawn
+
+
 @background_kernel
 def _ends(slab: Singles, places: Integers, offered: Integers, floor: float) -> Words:
     return cumulated(probability_best(slab, places, offered), offered, len(places), floor)
@@ -118,6 +137,10 @@ class PreparedThompson:
         if len(candidates) == 0:
             return draw_from(self.ends, key_0, key_1)
         return _draw(self.slab.values, self.places, candidates, self.floor, key_0, key_1)
+
+    def draw_each(self, candidates: Integers, ends: Integers, keys: Integers) -> Integers:
+        """Fill the first slot of each."""
+        return _draw_each(self.slab.values, self.places, self.floor, candidates, ends, keys)
 
     def slate(self, candidates: Integers, slots: int, key_0: int, key_1: int) -> list[list[int]]:
         """Fill up to `slots` slots."""

@@ -85,6 +85,25 @@ def _draw(
     return first_of(_slate(sums, candidates, exploration, floor, 1, key_0, key_1))
 
 
+@request_kernel
+def _draw_each(
+    sums: Integers,
+    exploration: float,
+    floor: float,
+    candidates: Integers,
+    ends: Integers,
+    keys: Integers,
+) -> Integers:
+    drawn = np.empty((len(ends), 3), dtype=np.int64)
+    start = 0
+    for i in range(len(ends)):
+        drawn[i] = first_of(
+            _slate(sums, candidates[start : ends[i]], exploration, floor, 1, keys[i, 0], keys[i, 1])
+        )
+        start = ends[i]
+    return drawn
+
+
 @background_kernel
 def _ends(sums: Integers, offered: Integers, exploration: float, floor: float) -> Words:
     return cumulated(_shares(sums, offered, exploration), offered, sums.shape[1], floor)
@@ -115,6 +134,10 @@ class PreparedUcb:
         if len(candidates) == 0:
             return draw_from(self.ends, key_0, key_1)
         return _draw(self.sums, candidates, self.exploration, self.floor, key_0, key_1)
+
+    def draw_each(self, candidates: Integers, ends: Integers, keys: Integers) -> Integers:
+        """Fill the first slot of each."""
+        return _draw_each(self.sums, self.exploration, self.floor, candidates, ends, keys)
 
     def slate(self, candidates: Integers, slots: int, key_0: int, key_1: int) -> list[list[int]]:
         """Fill up to `slots` slots."""

@@ -11,7 +11,7 @@ from pullarm.domain.experiment import POLICY_NUMBERS
 from pullarm.policies import registry
 from pullarm.policies.base import Policy
 from pullarm.policies.control import Control
-from pullarm.policies.draw import UID_BYTES, choose
+from pullarm.policies.draw import UID_BYTES, choose, choose_each
 from pullarm.policies.posterior import Posterior
 
 
@@ -35,3 +35,4 @@ def warm_up(policies: Sequence[Policy] | None = None) -> None:
         for candidates in ([2, 0, 1], None):
             for slots in (1, 2):
                 choose(policy, prepared, candidates, slots=slots, uid=bytes(UID_BYTES))
+        choose_each(policy, prepared, [np.array([2, 0, 1])], [bytes(UID_BYTES)])

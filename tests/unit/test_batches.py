@@ -35,8 +35,19 @@ def read_alone(request: bytes) -> tuple[object, ...]:
         return told(error)
 
 
+def read_all(look: Callable[[], Snapshot], data: bytes) -> list[Asked | PullarmError]:
+    """One by one what comes together."""
+    return [
+        one
+        for some in requests.read_all(look, data)
+        for one in (
+            [some] if isinstance(some, PullarmError) else [(some[0], query) for query in some[1]]
+        )
+    ]
+
+
 def read(data: bytes) -> list[tuple[object, ...]]:
-    return [told(each) for each in requests.read_all(lambda: SNAPSHOT, data)]
+    return [told(each) for each in read_all(lambda: SNAPSHOT, data)]
 
 
 def joined(parts: list[bytes]) -> bytes:
@@ -90,28 +101,33 @@ def test_many_of_one_experiment_with_many_candidates_and_attributes() -> None:
         query(*names[n:], *names[:n], user=f"user-{n}", attributes=attributes) for n in range(256)
     ]
     data = pb.SelectBatchRequest(requests=asked).SerializeToString()
-    for n, outcome in enumerate(requests.read_all(lambda: snapshot, data)):
+    for n, outcome in enumerate(read_all(lambda: snapshot, data)):
         assert not isinstance(outcome, PullarmError)
         assert outcome[1].rows is not None
         assert outcome[1].rows.tolist() == [*range(n, 1_000), *range(n)]
         assert (outcome[1].user, outcome[1].attributes) == (f"user-{n}", attributes)
 
 
-def test_little_is_read_ahead_at_a_time() -> None:
+def sizes(*asked: pb.SelectRequest) -> list[int]:
+    """How many of a batch are decided together."""
+    data = pb.SelectBatchRequest(requests=asked).SerializeToString()
+    found = requests.read_all(lambda: SNAPSHOT, data)
+    return [0 if isinstance(some, PullarmError) else len(some[1]) for some in found]
+
+
+def test_little_is_decided_at_a_time() -> None:
     """What takes longer would hold up whoever else is served."""
-    looks: list[int] = []
-
-    def look() -> Snapshot:
-        looks.append(1)
-        return SNAPSHOT
-
     long = query("one", request_id="r" * 127, attributes={"n" * 60: "v" * 60})
-    asked = pb.SelectBatchRequest(requests=[long] * 256).SerializeToString()
-    assert all(isinstance(each, tuple) for each in requests.read_all(look, asked))
-    assert len(looks) == 2
-    few = pb.SelectBatchRequest(requests=[query("one")] * 256).SerializeToString()
-    assert len(list(requests.read_all(look, few))) == 256
-    assert len(looks) == 3
+    assert len(long.SerializeToString()) == 275
+    assert sizes(*[long] * 256) == [58, 58, 58, 58, 24]  # of 278 bytes in the batch
+    assert sizes(*[query("one")] * 256) == [256]
+
+
+def test_only_what_costs_little_is_decided_together() -> None:
+    one, slate, every, other = query("one"), query("one", slots=2), query(), query("nobody")
+    elsewhere = query("three", reference="exp_8")
+    asked = [one, one, slate, slate, one, every, every, other, one, elsewhere, elsewhere]
+    assert sizes(*asked) == [2, 1, 1, 1, 1, 1, 1, 1, 2]
 
 
 def test_what_is_read_after_a_refresh_is_read_with_what_it_brought() -> None:
@@ -119,7 +135,7 @@ def test_what_is_read_after_a_refresh_is_read_with_what_it_brought() -> None:
     first, other = query("one"), query("one", "nobody")
     snapshots = [SNAPSHOT, snapshot_of(published(SEVEN, pub_no=9)), SNAPSHOT]
     data = pb.SelectBatchRequest(requests=[first, first, other, first]).SerializeToString()
-    found = requests.read_all(lambda: snapshots.pop(0), data)
+    found = read_all(lambda: snapshots.pop(0), data)
     versions = [each[0].head.pub_no for each in found if not isinstance(each, PullarmError)]
     assert versions == [1, 1, 9, 1]
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pullarm.policies import quadrature, registry
 from pullarm.policies.base import Offer, Policy, Prepared
-from pullarm.policies.draw import Choice, choose, draw, integer_weights
+from pullarm.policies.draw import Choice, choose, choose_each, draw, integer_weights
 from pullarm.policies.grid import Grid
 from pullarm.policies.posterior import Posterior
 from pullarm.policies.thompson import Thompson
@@ -61,6 +61,23 @@ def test_one_call_is_to_the_bit_what_the_steps_give(policy: Policy, n_arms: int)
         for slots in (1, 2, 15):
             expected = slowly(policy, ready, candidates, slots, uid)
             assert choose(policy, ready, candidates, slots=slots, uid=uid) == expected
+
+
+@pytest.mark.parametrize("policy", ALL, ids=repr)
+@pytest.mark.parametrize("n_arms", [1, 2, 65])
+def test_several_in_one_call_are_to_the_bit_what_each_gives(policy: Policy, n_arms: int) -> None:
+    rng = np.random.default_rng(n_arms)
+    ready = prepared(policy, catalogue(n_arms, 1))
+    for count in (1, 2, 30):
+        candidates = [
+            rng.integers(0, n_arms, rng.integers(1, 2 * n_arms + 1)) for _ in range(count)
+        ]
+        uids = [rng.bytes(16) for _ in range(count)]
+        expected = [
+            choose(policy, ready, rows, slots=1, uid=uid)
+            for rows, uid in zip(candidates, uids, strict=True)
+        ]
+        assert [[each] for each in choose_each(policy, ready, candidates, uids)] == expected
 
 
 @pytest.mark.parametrize("name", classes(np.random.default_rng(0), 2))
@@ -195,6 +212,23 @@ def test_a_bad_row_among_good_ones_is_refused(policy: Policy, slots: int) -> Non
     for bad in ([0, 4], [3, -1], [0, 2**62], [0, -(2**63)]):
         with pytest.raises(ValueError, match="candidates must be arm rows from 0 to 3"):
             choose(policy, ready, bad, slots=slots, uid=UID)
+
+
+def test_one_of_several_that_cannot_be_drawn_is_refused() -> None:
+    policy = registry.build("thompson", {})
+    ready = prepared(policy, catalogue(4, 6))
+    good = np.arange(4)
+    for bad, uid, message in (
+        (np.array([0, 4]), UID, "candidates must be arm rows from 0 to 3"),
+        (np.array([0, -1]), UID, "candidates must be arm rows from 0 to 3"),
+        (np.array([0.5]), UID, "candidates must be arm rows, not float64"),
+        (np.empty(0, np.int64), UID, "candidates is empty"),
+        (good, UID[1:], "uids must be 16 bytes each"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            choose_each(policy, ready, [good, bad, good], [UID, uid, UID])
+    with pytest.raises(ValueError, match=r"prepared has floor 0\.05, but the policy 0\.1"):
+        choose_each(registry.build("thompson", {"floor": 0.1}), ready, [good], [UID])
 
 
 def test_what_another_policy_prepared_is_refused() -> None:

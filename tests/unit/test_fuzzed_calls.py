@@ -14,10 +14,12 @@ from pullarm.domain.access import Caller, digest
 from pullarm.domain.errors import PullarmError, Unauthenticated, Unavailable
 from pullarm.policies.warm import warm_up
 from pullarm.v1 import selection_pb2 as pb
-from serving import query, requests
+from serving import query, requests, responses
 from serving.access import ANYBODY
+from serving.decider import decide_all
 from serving.errors import status_of
 from serving.service import SelectionService
+from tests.builders import KEYS, entropies
 from tests.fuzz.edits import Edit, edited, edits
 from tests.serving_parts import DECISION_ID, Server
 
@@ -104,12 +106,15 @@ def test_a_reward_that_is_none(service: SelectionService, data: bytes) -> None:
 def test_a_batch_of_selections_that_is_nearly_one(server: Server, changes: list[Edit]) -> None:
     data = edited(SELECTIONS.SerializeToString(), changes)
 
-    def read() -> None:
-        outcomes = list(requests.read_all(lambda: server.refresher.snapshot, data))
-        for refusal in [each for each in outcomes if isinstance(each, PullarmError)]:
-            raise refusal
+    def decided() -> None:
+        for some in requests.read_all(lambda: server.refresher.snapshot, data):
+            if isinstance(some, PullarmError):
+                raise some
+            served, queries = some
+            answers = decide_all(served, queries, 0, entropies(len(queries)))
+            assert all(responses.tell(answer, KEYS) for answer in answers)
 
-    answers_or_says_why(read)
+    answers_or_says_why(decided)
 
 
 @given(changes=edits)

@@ -14,7 +14,7 @@ from pullarm.domain.decision import Reason, RewardStatus, pack_arms
 from pullarm.domain.decision_id import decode
 from pullarm.domain.errors import InvalidInput
 from pullarm.v1 import selection_pb2 as pb
-from serving import requests
+from serving import requests, responses
 from serving.query import Arms, Query
 from serving.rewards import Report
 from tests.builders import KEYS, ask, experiment, published, query, snapshot_of
@@ -205,7 +205,7 @@ def test_report_says_what_was_reported() -> None:
 def test_answer_on_the_wire() -> None:
     snapshot = snapshot_of(published(experiment(), pub_no=12))
     answer = ask(snapshot, query("three", "one", slots=2))
-    response = requests.fill(pb.SelectResponse(), answer, KEYS)
+    response = pb.SelectResponse.FromString(responses.tell(answer, KEYS))
     assert decode(response.decision_id, KEYS) == answer.decision.token
     assert response.policy == "control"
     assert [(c.arm_id, c.slot, c.propensity) for c in response.choices] == [
