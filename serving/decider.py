@@ -130,7 +130,7 @@ def _choose(
 def _answer(
     served: Served, query: Query, plan: _Plan, uid: bytes, choices: Sequence[Choice] | None
 ) -> Answer:
-    """A decision to log and to tell; without choices of a policy, of control or of whom the user is forced to."""
+    """A decision to log and to tell. Where no policy chose: control's choice, or the arm that the user is forced to."""
     experiment = served.experiment
     unit, reason, assigned, acting, chooser, forced = plan
     all_arms = len(served.arms.numbers) if query.rows is None else 0
@@ -156,8 +156,8 @@ def _answer(
         totals.append(total)
         propensities.append(weight / total)
     hashed = experiment.spec.log_candidates is _HASH and query.rows is not None
-    told = query.attributes
-    cohort, new_cohort = _cohort(served, told, reason) if told else (OTHER, "")
+    attributes = query.attributes
+    cohort, new_cohort = _cohort(served, attributes, reason) if attributes else (OTHER, "")
     # All fields, in the order of their definitions, past the constructors, which are Python's: a twentieth of all this.
     token = _new(
         Token,
@@ -186,7 +186,7 @@ def _answer(
             b"" if hashed else candidates,
             weights,
             totals,
-            query.attributes,
+            attributes,
             query.request_id,
             offered - known,
             _newcomers(served, query.names) if offered > known else [],

@@ -26,7 +26,7 @@ from serving.wire import (
 )
 
 MAX_BATCH = 256
-_AHEAD_BYTES = 1 << 14
+_TOGETHER, _AHEAD_BYTES = 64, 1 << 14
 """How much of a batch is read and decided in one go: about a millisecond's work."""
 
 STATUS = {
@@ -73,6 +73,8 @@ def parse(kind: type[Message], data: bytes) -> Message:
 
 Asked = tuple[Served, Query]
 """Of which experiment a Select asks, and what."""
+Some = tuple[Served, list[Query]]
+"""Of which experiment some of a batch ask, and what."""
 
 
 def read(snapshot: Snapshot, data: bytes) -> Asked:
@@ -84,9 +86,7 @@ def read(snapshot: Snapshot, data: bytes) -> Asked:
     return _read_message(snapshot, data)
 
 
-def read_all(
-    look: Callable[[], Snapshot], data: bytes
-) -> Iterator[tuple[Served, list[Query]] | PullarmError]:
+def read_all(look: Callable[[], Snapshot], data: bytes) -> Iterator[Some | PullarmError]:
     """What the Selects of a batch ask, in their order, or why one is refused; raises InvalidInput for other bytes and
     other sizes.
 
@@ -98,27 +98,29 @@ def read_all(
 
 def _each(
     look: Callable[[], Snapshot], data: bytes, bounds: Bounds
-) -> Iterator[tuple[Served, list[Query]] | PullarmError]:
+) -> Iterator[Some | PullarmError]:
     while len(bounds):
         start, end = bounds[0].tolist()
         snapshot, count = look(), 0
         served = snapshot.by_reference.get(reference(data, start))
         if served is not None:
-            near = max(1, int(np.searchsorted(bounds[:, 1], start + _AHEAD_BYTES)))
+            near = max(1, int(np.searchsorted(bounds[:_TOGETHER, 1], start + _AHEAD_BYTES)))
             plain = served.arms.read_all(data, bounds[:near])
             count = len(plain)
             for quick, some in groupby(plain, Query.draws_one):
-                queries = list(some)
-                yield from (
-                    (served, part) for part in ([queries] if quick else [[q] for q in queries])
-                )
+                if quick:
+                    yield served, list(some)
+                else:
+                    for one in some:
+                        yield served, [one]
         if not count:
             count = 1
             try:
-                served, query = _read_message(snapshot, data[start:end])
-                yield served, [query]
+                served, asked = _read_message(snapshot, data[start:end])
             except PullarmError as error:
                 yield error
+            else:
+                yield served, [asked]
         bounds = bounds[count:]
 
 

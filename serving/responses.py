@@ -1,6 +1,4 @@
-"""Answers to the wire: written field by field, for which messages take twice as long, from pieces that protobuf made
-and that answers have in common.
-"""
+"""Answers to the wire: written by hand, in half the time that messages take, from pieces that protobuf made."""
 
 from functools import lru_cache
 from struct import Struct

@@ -184,14 +184,14 @@ class SelectionService:
         return list(chain.from_iterable(await _each_in_turn(decide, asked)))
 
     def _decide_some(
-        self, asked: tuple[Served, list[Query]] | PullarmError, visitor: Visitor, *, room: bool
+        self, asked: requests.Some | PullarmError, visitor: Visitor, *, room: bool
     ) -> Sequence[Answer | PullarmError]:
         """Decide some of a batch; what is refused is refused to each."""
         try:
             if isinstance(asked, NotFound):
                 visitor.check(NO_EXPERIMENT, "experiment_id")
             if isinstance(asked, PullarmError):
-                return [asked]
+                return [_without_frames(asked)]
             return self._decide(*asked, visitor, room=room)
         except PullarmError as error:
             told = _without_frames(error)

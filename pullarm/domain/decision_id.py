@@ -42,8 +42,6 @@ class KeyRing:
     deployment: bytes
     sign: int
     keys: Mapping[int, bytes] = field(repr=False)
-    signer: blake2b = field(init=False, repr=False, compare=False)
-    """To be copied: it has taken in the key that signs."""
 
     def __post_init__(self) -> None:
         if len(self.deployment) != 16:
@@ -54,7 +52,6 @@ class KeyRing:
             raise ConfigurationError(
                 f"decision keys: each needs a number below {NUMBERS} and {KEY_BYTES} bytes"
             )
-        object.__setattr__(self, "signer", _keyed(self.keys[self.sign], self.deployment))
 
 
 def sign(token: Token, ring: KeyRing) -> bytes:
@@ -76,9 +73,8 @@ def sign(token: Token, ring: KeyRing) -> bytes:
     )
     for arm in arms:
         payload += varint.write(arm)
-    hasher = ring.signer.copy()
-    hasher.update(payload)
-    return b2a_base64(payload + hasher.digest(), newline=False).translate(_URL_SAFE, b"=")
+    signed = payload + _mac(payload, ring.keys[ring.sign], ring.deployment)
+    return b2a_base64(signed, newline=False).translate(_URL_SAFE, b"=")
 
 
 def encode(token: Token, ring: KeyRing) -> str:
@@ -145,7 +141,7 @@ def _verified(text: str, ring: KeyRing) -> bytes:
     return payload
 
 
-def _mac(payload: bytes | bytearray, key: bytes, deployment: bytes) -> bytes:
+def _mac(payload: bytes, key: bytes, deployment: bytes) -> bytes:
     hasher = _keyed(key, deployment).copy()
     hasher.update(payload)
     return hasher.digest()

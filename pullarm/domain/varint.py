@@ -14,11 +14,8 @@ _SHORT = tuple(_written(value) for value in range(1 << 14))
 
 
 def write(value: int) -> bytes:
-    """A number of at least 0."""
-    try:
-        return _SHORT[value]
-    except IndexError:
-        return _written(value)
+    """A number of at least 0; raises ValueError for a negative one."""
+    return _SHORT[value] if 0 <= value < len(_SHORT) else _written(value)
 
 
 def read(data: bytes, at: int) -> tuple[int, int]:

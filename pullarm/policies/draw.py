@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
@@ -144,9 +145,11 @@ def choose_each(
         raise ValueError(f"prepared has floor {prepared.floor}, but the policy {policy.floor}")
     if not all(map(len, candidates)):
         raise ValueError("candidates is empty; give at least one arm row")
+    if len(uids) != len(candidates):
+        raise ValueError(f"{len(candidates)} decisions have {len(uids)} uids; give one for each")
     if any(len(uid) != UID_BYTES for uid in uids):
         raise ValueError(f"uids must be {UID_BYTES} bytes each")
-    ends = np.cumsum([len(rows) for rows in candidates], dtype=_INT64)
+    ends = np.array(list(accumulate(map(len, candidates))), _INT64)
     keys = np.frombuffer(bytearray(b"".join(uids)), _KEY).reshape(-1, 2)
     drawn = prepared.draw_each(_packed(np.concatenate(candidates)), ends, keys).tolist()
     if any(row < 0 for row, _, _ in drawn):

@@ -20,7 +20,7 @@ from pullarm.storage.redis import RedisCallers, connect
 from pullarm.v1 import selection_pb2 as pb
 from pullarm.v1.selection_pb2_grpc import SelectionServiceStub
 from serving.access import Callers
-from tests.builders import FixedClock
+from tests.builders import FixedClock, experiment, publication
 from tests.ledger_events import START_MS
 from tests.serving_parts import DECISION_ID, Server, serving, status
 from workers.callers import CallerPublisher
@@ -106,6 +106,29 @@ async def test_a_token_calls_for_its_experiments_alone(
     batch = pb.SelectBatchRequest(requests=[SELECT, SELECT])
     results = (await stub.SelectBatch(batch, metadata=bearer(OTHERS))).results
     assert {result.error.code for result in results} == {grpc.StatusCode.PERMISSION_DENIED.value[0]}
+
+
+async def test_in_a_batch_each_is_refused_or_answered_as_it_would_be_alone(
+    server: Server, stub: "SelectionServiceAsyncStub"
+) -> None:
+    await server.board.publish(publication(experiment(number=8), pub_no=5))
+    await server.board.complete("one", [7, 8])
+    await server.refresher.refresh()
+    allowed = pb.SelectRequest(experiment_id="exp_8", user_id="u", candidate_ids=["one"])
+    unknown = pb.SelectRequest(experiment_id="no", user_id="u")
+    requests = [allowed, SELECT, SELECT, allowed, unknown, allowed]
+    batch = pb.SelectBatchRequest(requests=requests)
+    results = (await stub.SelectBatch(batch, metadata=bearer(OTHERS))).results
+    code, message = await status(stub.Select(SELECT, metadata=bearer(OTHERS)))
+    denied, shown = (code.value[0], message, 0), (0, "", 1)
+    assert [(one.error.code, one.error.message, len(one.response.choices)) for one in results] == [
+        shown,
+        denied,
+        denied,
+        shown,
+        denied,
+        shown,
+    ]
 
 
 async def test_a_reward_names_its_token_where_it_names_no_source(

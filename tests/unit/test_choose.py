@@ -227,6 +227,8 @@ def test_one_of_several_that_cannot_be_drawn_is_refused() -> None:
     ):
         with pytest.raises(ValueError, match=message):
             choose_each(policy, ready, [good, bad, good], [UID, uid, UID])
+    with pytest.raises(ValueError, match="1 decisions have 2 uids"):
+        choose_each(policy, ready, [good], [UID, UID])
     with pytest.raises(ValueError, match=r"prepared has floor 0\.05, but the policy 0\.1"):
         choose_each(registry.build("thompson", {"floor": 0.1}), ready, [good], [UID])
 

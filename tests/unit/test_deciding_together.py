@@ -43,13 +43,12 @@ SERVED = {
 }
 users = st.integers(0, 40).map("user-{}".format) | st.sampled_from(["forced-1", "forced-2"])
 asked = st.builds(
-    lambda candidates, user, slots, request_id: query(
-        *candidates, user=user, slots=slots, request_id=request_id
-    ),
+    lambda candidates, **others: query(*candidates, **others),
     candidates=st.lists(st.sampled_from(ARMS), max_size=12, unique=True)
     | st.lists(st.sampled_from([*ARMS, "new", "ünlisted"]), max_size=5),
     user=users,
     slots=st.just(1) | st.sampled_from([1, 2, 12]),
+    attributes=st.sampled_from([None, {"country": "de"}]),
     request_id=st.sampled_from(["", "r"]),
 )
 
