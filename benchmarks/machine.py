@@ -11,12 +11,16 @@ _PROC = Path("/proc")
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 
-def describe() -> dict[str, str | int]:
-    """What a reader has to know of this machine to compare figures; no names of hosts or users."""
+def describe(*, awake: bool) -> dict[str, str | int]:
+    """What a reader has to know of this machine to compare figures; no names of hosts or users.
+
+    `awake` says whether its processors are kept from sleeping.
+    """
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
         "cores": os.cpu_count() or 1,
         "cpu": _field(_PROC / "cpuinfo", "model name") or platform.machine(),
+        "processors": "kept awake" if awake else "sleep when idle",
         "memory_gib": round(memory / 2**30),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.release().split('-')[0]}",
@@ -29,7 +33,8 @@ def describe() -> dict[str, str | int]:
 def words(machine: dict[str, str | int]) -> str:
     """The description on one line."""
     return (
-        f"{machine['cores']} cores of {machine['cpu']}, {machine['memory_gib']} GiB, {machine['system']}, "
+        f"{machine['cores']} cores of {machine['cpu']} ({machine['processors']}), {machine['memory_gib']} GiB, "
+        f"{machine['system']}, "
         f"Python {machine['python']}, grpcio {machine['grpcio']}"
     )
 

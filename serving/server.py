@@ -19,6 +19,7 @@ from pullarm.domain.errors import ConfigurationError
 from pullarm.domain.instance import Part
 from pullarm.policies.warm import warm_up
 from pullarm.presence import present, this_process
+from pullarm.processors import awake
 from pullarm.storage.redis import (
     RedisBoard,
     RedisCallers,
@@ -61,7 +62,10 @@ async def run(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
 
-    with opened(settings.traces) as tracer:
+    with (
+        awake() if settings.keep_awake else contextlib.nullcontext(),
+        opened(settings.traces) as tracer,
+    ):
         await _serve(settings, clock, tracer, stopping)
 
 

@@ -16,6 +16,7 @@ from pullarm.environment import (
     refuse_exposure,
     required,
 )
+from pullarm.processors import KEEP_AWAKE
 from pullarm.storage.redis.cluster import is_cluster
 from pullarm.tls import Tls
 from pullarm.tracing import Wanted
@@ -59,6 +60,8 @@ class Settings:
     """Where /metrics, /readyz and /healthz are."""
     max_silence_s: float = 900.0
     """How long the board may be out of reach before the process is not ready any more: it would not hear of a halt."""
+    keep_awake: bool = False
+    """Whether the machine's processors are kept from sleeping."""
     traces: Wanted | None = None
     """None: no request is traced."""
 
@@ -92,6 +95,7 @@ class Settings:
             max_silence_s=number(
                 environment, "PULLARM_MAX_SILENCE_S", 900.0, least=1.0, most=86_400.0
             ),
+            keep_awake=flag(environment, KEEP_AWAKE),
             traces=Wanted.from_environment(environment, "pullarm-serving"),
         )
 

@@ -218,8 +218,10 @@ def test_a_result_has_a_name_that_fits_a_file(name: str) -> None:
 
 
 def test_the_machine_is_described_in_words_that_name_nobody() -> None:
-    described = machine.describe()
+    described = machine.describe(awake=True)
     text = machine.words(described)
+    assert "kept awake" in text
+    assert "sleep when idle" in machine.words(machine.describe(awake=False))
     assert str(described["cpu"]) in text
     assert "/" not in text
     assert platform.node() not in text.split()
