@@ -88,6 +88,7 @@ class EchoServers:
             stdin=PIPE,
             stdout=PIPE,
             stderr=DEVNULL,
+            start_new_session=True,  # as serving is started
         )
         assert process.stdin is not None  # both are pipes
         assert process.stdout is not None

@@ -276,7 +276,7 @@ class _Site:
         return self._platform.pids
 
     def like_serving(self, *command: str) -> Sequence[str]:
-        return process.launched(command, slice_us=process.PROMPT_US)
+        return process.launched(command, urgency=process.Urgency.AWAITED)
 
     async def launch(self, name: str, arms: Sequence[str]) -> str:
         return await asyncio.to_thread(self._launch, {"name": name, "arms": list(arms)})

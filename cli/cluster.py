@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cli import process
-from cli.process import PROMPT_US, Program
+from cli.process import Program, Urgency
 from cli.state import write_private
 from cli.valkey import binary
 from pullarm.domain.errors import PullarmError, Unavailable
@@ -89,7 +89,7 @@ class Node:
             ready=ready,
             stage=1,
             folder=self.folder,
-            slice_us=PROMPT_US,
+            urgency=Urgency.AWAITED,
         )
 
     async def ask(self, *words: str) -> Any:

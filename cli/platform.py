@@ -237,7 +237,7 @@ class Platform:
         serving = [
             replace(
                 self._program(state, f"serving-{n}", "serve", 2, **address),
-                slice_us=process.PROMPT_US,
+                urgency=process.Urgency.AWAITED,
             )
             for n, address in enumerate(where[:count])
         ]
@@ -245,7 +245,7 @@ class Platform:
         workers = [
             replace(
                 self._program(state, f"worker-{n}" if n else "worker", "work", 4, **address),
-                nice=process.BEHIND_THE_SCENES,
+                urgency=process.Urgency.BEHIND_THE_SCENES,
             )
             for n, address in enumerate(where[count:])
         ]

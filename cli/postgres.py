@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from cli.account import give, run_as
 from cli.postgres_home import Home
-from cli.process import BEHIND_THE_SCENES, Program
+from cli.process import Program, Urgency
 from cli.state import State, password
 from cli.supervisor import StartFailed
 
@@ -126,5 +126,5 @@ class Postgres:
             stop_signal=signal.SIGINT,  # fast shutdown: sessions are ended, nothing is lost
             death_signal=signal.SIGINT,
             grace_s=30,
-            nice=BEHIND_THE_SCENES,
+            urgency=Urgency.BEHIND_THE_SCENES,
         )

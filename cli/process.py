@@ -8,14 +8,25 @@ from asyncio.subprocess import DEVNULL, Process
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 
 LAUNCHER = Path(__file__).with_name("launcher.py")
-BEHIND_THE_SCENES = 5
-"""The niceness of what nobody waits for: requests come first, and learning, which lags a little then, catches up."""
-PROMPT_US = 100
-"""The slice of what callers wait for, in microseconds; the shortest there is."""
 LOG_LIMIT_BYTES = 20_000_000
+
+
+class Urgency(Enum):
+    """Who goes first where processors are short: requests; learning, which lags a little then, catches up.
+
+    A niceness, where the system grants it, and for how many microseconds a program keeps a processor that others want:
+    the fewer, the sooner it is let in. 0 leaves that to the system, and 100 is the least there is.
+    """
+
+    AWAITED = (-5, 100)
+    """Callers wait for it."""
+    USUAL = (0, 0)
+    BEHIND_THE_SCENES = (5, 0)
+    """Nobody waits for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,10 +56,7 @@ class Program:
     death_signal: signal.Signals = signal.SIGKILL
     """What the kernel sends when the supervisor dies without stopping anything."""
     grace_s: float = 10.0
-    nice: int = 0
-    """How far it gives way to other programs where processors are short."""
-    slice_us: int = 0
-    """How long it keeps a processor that others want; the shorter, the sooner it is let in. 0: the system's own."""
+    urgency: Urgency = Urgency.USUAL
     ready_timeout_s: float = 60.0
 
 
@@ -63,13 +71,12 @@ def launched(
     argv: Sequence[str],
     *,
     death_signal: signal.Signals = signal.SIGKILL,
-    nice: int = 0,
-    slice_us: int = 0,
+    urgency: Urgency = Urgency.USUAL,
     account: Account | None = None,
 ) -> list[str]:
-    """The command that becomes the program `argv`, to be run by this very process; see Program."""
+    """The command that becomes the program `argv`; to be run by this very process, in a session of its own."""
     identity = f"{account.uid}:{account.gid}" if account else "-"
-    numbers = (int(death_signal), os.getpid(), nice, slice_us)
+    numbers = (int(death_signal), os.getpid(), *urgency.value)
     return [sys.executable, "-I", "-S", str(LAUNCHER), *map(str, numbers), identity, *argv]
 
 
@@ -83,8 +90,7 @@ async def spawn(program: Program, log: Path) -> Process:
             *launched(
                 program.argv,
                 death_signal=program.death_signal,
-                nice=program.nice,
-                slice_us=program.slice_us,
+                urgency=program.urgency,
                 account=program.account,
             ),
             stdin=DEVNULL,

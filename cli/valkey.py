@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from cli.process import PROMPT_US, Program
+from cli.process import Program, Urgency
 from cli.state import State, password, write_private
 from pullarm.domain.errors import ConfigurationError
 
@@ -77,7 +77,7 @@ class Valkey:
             stage=1,
             prepare=lambda: self.socket.unlink(missing_ok=True),
             folder=Path("/"),
-            slice_us=PROMPT_US,
+            urgency=Urgency.AWAITED,
         )
 
 

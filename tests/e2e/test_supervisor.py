@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Callable
@@ -17,7 +18,7 @@ import pytest
 
 from cli import orphans
 from cli.launcher import SCHED_SETATTR
-from cli.process import PROMPT_US, Program
+from cli.process import Program, Urgency
 from cli.state import open_state
 from cli.supervisor import StartFailed, Supervisor
 from tests.e2e.supervised import always, idle
@@ -113,14 +114,39 @@ def slice_ns(pid: int) -> int:
     return int.from_bytes(attributes.raw[24:32], sys.byteorder)
 
 
-async def test_what_callers_wait_for_has_shorter_slices(supervisor: Supervisor) -> None:
-    usual = idle("usual")
-    await supervisor.start(usual, replace(usual, name="prompt", slice_us=PROMPT_US, nice=3))
-    found = supervisor.pids()
+def niceness(pid: int) -> list[int]:
+    """Of a process, and of its session where processors are shared out among sessions."""
+    session = Path(f"/proc/{pid}/autogroup")
+    of_session = session.read_text().split()[-1:] if session.exists() else []
+    return [os.getpriority(os.PRIO_PROCESS, pid), *map(int, of_session)]
+
+
+def may_go_before_others() -> bool:
+    """Whether the system lets us ask for a negative niceness."""
+    return (
+        subprocess.run([sys.executable, "-c", "import os; os.nice(-1)"], check=False).returncode
+        == 0
+    )
+
+
+async def test_what_callers_wait_for_goes_first(supervisor: Supervisor) -> None:
+    programs = [replace(idle(each.name), urgency=each) for each in Urgency]
+    await supervisor.start(*programs)
+    found = {Urgency[name]: pid for name, pid in supervisor.pids().items()}
     launched = [Path(f"/proc/{pid}/cmdline") for pid in found.values()]
     await until(lambda: all(each.read_bytes().startswith(b"/bin/sleep") for each in launched))
-    assert slice_ns(found["prompt"]) == min(PROMPT_US * 1_000, slice_ns(found["usual"]))
-    assert os.getpriority(os.PRIO_PROCESS, found["prompt"]) == 3
+    usual = slice_ns(found[Urgency.USUAL])
+    assert slice_ns(found[Urgency.AWAITED]) == min(100_000, usual)
+    assert slice_ns(found[Urgency.BEHIND_THE_SCENES]) == usual
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    assert set(niceness(found[Urgency.USUAL])) <= {own, 0}
+    for urgency, given in (
+        (Urgency.AWAITED, -5 if may_go_before_others() else 0),
+        (Urgency.BEHIND_THE_SCENES, 5),
+    ):
+        of_process, *of_session = niceness(found[urgency])
+        assert of_process == own + given
+        assert of_session in ([], [given])
 
 
 def shell(name: str, script: str, ready_timeout_s: float = 60) -> Program:
