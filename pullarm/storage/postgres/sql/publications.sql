@@ -34,15 +34,23 @@ WHERE experiment_id = $1 GROUP BY policy, arm_no ORDER BY policy, arm_no;
 
 -- changed_cells --
 -- The cells changed by the folds after the one that was last published, and those of the arms from $3 to $4, which are new:
--- where the ledger was put back, decisions of the time that was lost may have come before their arms.
-SELECT p.policy, p.arm_no, sum(p.n)::bigint AS n, sum(p.s)::bigint AS s
+-- where the ledger was put back, decisions of the time that was lost may have come before their arms. Of an experiment begun
+-- a minute ago there are no statistics yet, and the planner takes its folds and its posterior for a row or two each: joined
+-- with the cells every row of the posterior would be compared with every cell, so each cell is looked up; and the folds are
+-- asked for in order, which their index by number alone gives.
+SELECT (c.cell % 8)::smallint AS policy, c.cell / 8 AS arm_no, p.n, p.s
 FROM (
-    SELECT unnest(changed) AS cell FROM fold_log WHERE experiment_id = $1 AND fold_no > $2
+    SELECT unnest(changed) AS cell
+    FROM (SELECT changed FROM fold_log WHERE experiment_id = $1 AND fold_no > $2 ORDER BY fold_no) AS folds
     UNION
     SELECT generate_series($3::integer * 8, $4::integer * 8 + 7)
 ) AS c
-JOIN posterior p ON p.experiment_id = $1 AND p.policy = c.cell % 8 AND p.arm_no = c.cell / 8
-GROUP BY p.policy, p.arm_no ORDER BY p.policy, p.arm_no;
+CROSS JOIN LATERAL (
+    SELECT sum(n)::bigint AS n, sum(s)::bigint AS s FROM posterior
+    WHERE experiment_id = $1 AND policy = c.cell % 8 AND arm_no = c.cell / 8
+) AS p
+WHERE p.n IS NOT NULL
+ORDER BY policy, arm_no;
 
 -- arms_in --
 SELECT count(*) FROM arm WHERE experiment_id = $1 AND config_no <= $2;

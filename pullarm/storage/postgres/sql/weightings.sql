@@ -55,11 +55,19 @@ FROM weighted_posterior($2, $3, $4, $5, $6)
 WHERE experiment_id = $1 GROUP BY policy, arm_no ORDER BY policy, arm_no;
 
 -- changed_sums --
--- Of the cells changed by the folds after this one.
-SELECT p.policy, p.arm_no, sum(p.settled_sum) AS settled, sum(p.pending_sum) AS pending
-FROM (SELECT DISTINCT unnest(changed) AS cell FROM fold_log WHERE experiment_id = $1 AND fold_no > $7) AS c
-JOIN weighted_posterior($2, $3, $4, $5, $6) p ON p.experiment_id = $1 AND p.policy = c.cell % 8 AND p.arm_no = c.cell / 8
-GROUP BY p.policy, p.arm_no ORDER BY p.policy, p.arm_no;
+-- Of the cells changed by the folds after this one, looked up as in `changed_cells`.
+SELECT (c.cell % 8)::smallint AS policy, c.cell / 8 AS arm_no, p.settled, p.pending
+FROM (
+    SELECT DISTINCT unnest(changed) AS cell
+    FROM (SELECT changed FROM fold_log WHERE experiment_id = $1 AND fold_no > $7 ORDER BY fold_no) AS folds
+) AS c
+CROSS JOIN LATERAL (
+    SELECT sum(settled_sum) AS settled, sum(pending_sum) AS pending
+    FROM weighted_posterior($2, $3, $4, $5, $6)
+    WHERE experiment_id = $1 AND policy = c.cell % 8 AND arm_no = c.cell / 8
+) AS p
+WHERE p.settled IS NOT NULL
+ORDER BY policy, arm_no;
 
 -- checkpoint_due --
 SELECT NOT EXISTS (
