@@ -14,6 +14,7 @@ from grpc_health.v1 import health_pb2
 
 from cli.platform import OWN, Platform, Settings
 from pullarm.free_port import free_port
+from pullarm.processors import DEVICE, KEEP_AWAKE
 from pullarm.v1 import selection_pb2 as pb
 from pullarm.v1.selection_pb2_grpc import SelectionServiceStub
 from tests.e2e import upstream
@@ -24,6 +25,7 @@ from tests.e2e.upstream import PATIENCE_S, launch
 async def platform(state_folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Platform]:
     for name in OWN:
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(KEEP_AWAKE, str(int(os.access(DEVICE, os.W_OK))))
     async with AsyncExitStack() as stack:
         port = stack.enter_context(free_port("127.0.0.1"))
         settings = Settings(
@@ -58,6 +60,11 @@ async def kept(metadata: Callable[[], Awaitable[dict[str, str | bytes]]]) -> str
             except grpc.aio.AioRpcError as error:
                 if error.code() is not grpc.StatusCode.UNAVAILABLE:
                     raise
+
+
+async def test_processors_are_kept_awake_while_it_runs(platform: Platform) -> None:
+    files = Path(f"/proc/{platform.pids['serving-0']}/fd").iterdir()
+    assert (str(DEVICE) in map(os.readlink, files)) == os.access(DEVICE, os.W_OK)
 
 
 async def test_process_says_what_it_does_without_and_serves_on(

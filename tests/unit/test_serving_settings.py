@@ -24,6 +24,7 @@ def test_defaults(unset: dict[str, str]) -> None:
     settings = Settings.from_environment(INLINE | unset)
     assert settings.grpc_address == "127.0.0.1:50051"
     assert (settings.clock, settings.process, settings.ready_file) == ("system", "serving", None)
+    assert not settings.keep_awake
     assert "secret" not in repr(settings)
     assert "ef" * 32 not in repr(settings)
 
