@@ -6,7 +6,6 @@ one of them, a platform that needs longer is late every time.
 
 import asyncio
 import json
-import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -127,12 +126,15 @@ async def test_reward_changes_the_choice_of_every_serving_process_within_a_secon
     assert (await quickest(learn))["reward"] < WITHIN_S
 
 
-async def folded(api: httpx.AsyncClient, experiment: str, serves: int) -> dict[str, Any]:
-    """The summary once the ledger has this many assigned decisions."""
+async def folded(
+    api: httpx.AsyncClient, experiment: str, serves: int, *, rewards: int = 0
+) -> dict[str, Any]:
+    """The summary once the ledger has this many assigned decisions and as many rewards."""
     async with asyncio.timeout(PATIENCE_S):
         while True:
             summary = await answered(api.get(f"/{experiment}/summary"))
-            if summary["decisions_by_reason"].get("ASSIGNED", 0) >= serves:
+            assigned = summary["decisions_by_reason"].get("ASSIGNED", 0)
+            if assigned >= serves and summary["rewards_received"] >= rewards:
                 return summary
             await asyncio.sleep(0.05)
 
@@ -182,10 +184,7 @@ async def test_summary_is_what_was_driven(
     assert sum(map(len, users.values())) == len(set().union(*users.values())), "users are sticky"
 
     received = rewards.total() + 2
-    summary: dict[str, Any] = {}
-    started_s = time.monotonic()
-    while summary.get("rewards_received") != received and time.monotonic() < started_s + PATIENCE_S:
-        summary = await folded(api, experiment, 400)
+    summary = await folded(api, experiment, 400, rewards=received)
     duplicates = 1 + int(bool(visit.outcome(selection.arm_id)))
     assert (summary["rewards_received"], summary["duplicate_rewards"]) == (received, duplicates)
     assert summary["decisions_by_reason"]["ASSIGNED"] == 400
