@@ -18,7 +18,6 @@ from pullarm.domain.ports import EventSink
 from pullarm.storage import events
 from serving.backlog import Asked, Backlog, Item, Kind, united
 from serving.numbering import Numbering
-from serving.pace import Pace
 from serving.segment import Segment
 from serving.spool import Spool, SpoolFull
 from serving.waiter import Answer, Durability, Kept, Logged, Made, Waiter, within
@@ -53,7 +52,6 @@ class EventLog:
         process: str,
         *,
         durability: Durability = Durability.ACKNOWLEDGED,
-        pace: Pace | None = None,
         clock: Clock = system_clock,
     ) -> None:
         self._loop = asyncio.get_running_loop()  # in Python 3.11 a system call each time
@@ -71,7 +69,6 @@ class EventLog:
         """Events nobody waited for that found no room, neither in the spool nor in memory."""
         self._sink = sink
         self._numbering = Numbering(process)
-        self._pace = pace or Pace(0.0)
         self._clock = clock
         self._asked = Asked()
         self._backlog = Backlog()
@@ -162,17 +159,12 @@ class EventLog:
         """Commit for ever, one entry at a time: what arrives meanwhile is the next entry."""
         async with asyncio.TaskGroup() as group:  # where one of them dies, all end
             others = [group.create_task(self._sweep()), group.create_task(self._recover())]
-            next_at = 0.0
             while not self._closing or self._asked or self._backlog:
                 await self._wake.wait()
                 self._wake.clear()
                 while self._asked or self._backlog:
-                    early_s = next_at - time.monotonic()
-                    if early_s > 0 and not self._closing:
-                        await asyncio.sleep(early_s)
-                    behind = self._begin()
-                    pause_s = self._pace.pause_s(await self._commit())
-                    next_at = 0.0 if behind else time.monotonic() + pause_s
+                    self._begin()
+                    await self._commit()
             self._ended = True
             for task in others:
                 task.cancel()
@@ -187,8 +179,8 @@ class EventLog:
         self._closing = True
         self._wake.set()
 
-    def _begin(self) -> bool:
-        """Make the events of the requests that have joined; whether some have to wait for the next entry."""
+    def _begin(self) -> None:
+        """Make the events of the requests that have joined, as many as a turn of the loop has room for."""
         turn_ends = time.perf_counter() + _TURN_S
         while self._asked and not self._backlog.fills_an_entry:
             waiter = self._asked.take()
@@ -196,7 +188,6 @@ class EventLog:
                 self._put_all(waiter, waits=True)
             if time.perf_counter() > turn_ends:
                 break
-        return bool(self._asked)
 
     def _put_all(self, waiter: Waiter[Any], *, waits: bool) -> None:
         kind = Kind.DECISION if isinstance(waiter.logged[0], Decision) else Kind.REWARD
@@ -209,12 +200,12 @@ class EventLog:
         self._backlog.put(kind, packed, None, self._clock())
         self._wake.set()
 
-    async def _commit(self) -> int:
-        """Store one entry; of how many events."""
+    async def _commit(self) -> None:
+        """Store one entry."""
         self._in_hand = items = self._backlog.take()
         if not items:
             await asyncio.sleep(0)  # others have their turn where all that was asked made nothing
-            return 0
+            return
         packed, traces = united(items)
         self._sent = False
         count, spooled = sum(map(len, packed)), self.spool.waiting_entries > 0
@@ -228,7 +219,6 @@ class EventLog:
                 if item.waiter is not None:
                     item.waiter.stored(kept)
         self._in_hand = []
-        return count
 
     def _all_until_ms(self) -> int:
         """All events of before this moment are in entries."""

@@ -21,7 +21,6 @@ from serving.access import Callers
 from serving.counters import SEND_EVERY_S, Counters
 from serving.event_log import EventLog
 from serving.lives import Lives
-from serving.pace import Pace
 from serving.refresher import Refresher
 from serving.service import NAME, SelectionService
 from serving.settings import KEYS_FILE, Settings, keys_in
@@ -60,7 +59,6 @@ class Process:
             self.spool,
             life,
             durability=settings.durability,
-            pace=Pace(settings.linger_s),
             clock=clock,
         )
         self.counters = Counters(life)

@@ -77,7 +77,8 @@ async def _serve(
     sink = RedisEventSink(redis, replicas=settings.replicas)
     trail = None if tracer is None else Trail(tracer, RedisTraces(redis))
     process = Process(settings, RedisBoard(redis), RedisCallers(redis), sink, clock, trail)
-    server = Server(_handlers(process.service, process.healthy, tracer))
+    handlers = _handlers(process.service, process.healthy, tracer)
+    server = Server(handlers, linger_s=settings.linger_s)
     committing = asyncio.create_task(process.event_log.run(), name="event log")
     tasks: list[asyncio.Task[Any]] = [
         committing,

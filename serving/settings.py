@@ -47,8 +47,8 @@ class Settings:
     """What an answer waits for."""
     replicas: int = 0
     """How many replicas must have an event before it counts as acknowledged."""
-    linger_s: float = 0.006
-    """How long a stream entry waits for more events at most, while the process is busy."""
+    linger_s: float = 0.001
+    """How long calls wait for others that are taken up, logged and answered with them, while calls come."""
     spool: Path = Path(".pullarm/spool")
     """Where events wait while the stream is away."""
     spool_bytes: int = 256 * 1024 * 1024
@@ -84,7 +84,7 @@ class Settings:
             ready_file=optional_path(environment, "PULLARM_READY_FILE"),
             durability=_durability(environment),
             replicas=replicas_wanted(environment),
-            linger_s=number(environment, "PULLARM_LINGER_MS", 6.0, most=20.0) / 1_000,
+            linger_s=number(environment, "PULLARM_LINGER_MS", 1.0, most=20.0) / 1_000,
             spool=Path(optional(environment, "PULLARM_SPOOL", ".pullarm/spool")),
             spool_bytes=round(
                 number(environment, "PULLARM_SPOOL_MIB", 256.0, least=1.0, most=1_048_576.0)

@@ -2,8 +2,9 @@
 
 gRPC's own asyncio server wakes the loop through a socket for each of a call's five events and takes calls up one at a
 time over several turns. Beneath it is a queue of events in C, on which `grpc.Server` is written too. Here one thread
-waits at that queue and calls the loop, which takes whatever has come: a third of the processor time for a call that
-does nothing (docs/decisions/0043 has the figures, and what it costs to use what grpcio does not document).
+waits at that queue and calls the loop, which takes whatever has come and for as long as calls come looks again itself:
+a third of the processor time for a call that does nothing (docs/decisions/0043 and 0049 have the figures, and what it
+costs to use what grpcio does not document).
 
 Handlers are grpc's (`grpc.unary_unary_rpc_method_handler` and so on) with asynchronous functions, or generators where
 they answer with a stream; they are given a `Context`.
@@ -42,8 +43,8 @@ OPTIONS: Final = (
 _ACCEPTED_AT_ONCE: Final = 64
 _EVENTS_A_TURN: Final = 64
 """After so many the loop does what else it has to do."""
-_PAUSE_S: Final = 0.001
-"""Between two looks at the queue: events come in bunches, and each look wakes the thread and the loop."""
+_LOOKS_IN_VAIN: Final = 4
+"""After so many in a row the thread waits at the queue again."""
 _NO_FLAGS: Final = 0
 _END: Final = cygrpc.CompletionType.queue_shutdown
 
@@ -216,14 +217,21 @@ def _nothing(_: Event) -> None:
 class Server:
     """Answers calls on one or more ports from the event loop that it is made on."""
 
-    def __init__(self, handlers: Handlers) -> None:
+    def __init__(self, handlers: Handlers, *, linger_s: float = 0.0) -> None:
+        """While calls come the queue is looked at so often: they are taken up, logged and answered together then.
+
+        One that comes after a while of silence is taken up at once. The loop's timers count milliseconds.
+        """
+        self._linger_s = linger_s
         self._handlers = {path.encode(): handler for path, handler in handlers.items()}
         self._queue = cygrpc.CompletionQueue()
         self._core = cygrpc.Server(OPTIONS, False)
         self._core.register_completion_queue(self._queue)
         self._loop = asyncio.get_running_loop()
-        self._emptied = threading.Semaphore(0)
-        """Given by the loop when the thread may look at the queue again."""
+        self._left = threading.Semaphore(0)
+        """Given by the loop when it leaves the queue to the thread again."""
+        self._in_vain = 0
+        """How many of the loop's latest looks at the queue found nothing."""
         self._thread: threading.Thread | None = None
         self._offers = 0
         """How many calls the queue may hand over before it is asked for more."""
@@ -265,12 +273,23 @@ class Server:
         self._thread = None
 
     def _wait(self) -> None:
-        """In a thread: wait for an event, and leave the queue to the loop until that has found it empty."""
+        """In a thread: wait for an event, and leave the queue to the loop until none have come for a while."""
         while (event := self._queue.poll()).completion_type != _END:
             if event.tag is not _nothing:
                 self._loop.call_soon_threadsafe(self._work_off, event)
-                self._emptied.acquire()
-            time.sleep(_PAUSE_S)
+                self._left.acquire()
+
+    def _look(self) -> None:
+        event = self._queue.poll(0)
+        if event.tag is not None:
+            self._in_vain = 0
+            self._work_off(event)
+        elif self._in_vain < _LOOKS_IN_VAIN:  # at its end it says so to the thread as well
+            self._in_vain += 1
+            self._loop.call_later(self._linger_s, self._look)
+        else:
+            self._in_vain = 0
+            self._left.release()
 
     def _work_off(self, event: Event) -> None:
         for _ in range(_EVENTS_A_TURN):
@@ -280,7 +299,7 @@ class Server:
                 _log.exception("an event of a call failed")
             event = self._queue.poll(0)
             if event.tag is None:  # there is none, or the queue is at its end
-                self._emptied.release()
+                self._loop.call_later(self._linger_s, self._look)
                 return
         self._loop.call_soon(self._work_off, event)
 

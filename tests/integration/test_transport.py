@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable
 from typing import Any
 
@@ -16,10 +17,11 @@ GRACE_S = 0.2
 class Desk:
     """A server with one handler of each kind, and what they have seen."""
 
-    def __init__(self) -> None:
+    def __init__(self, linger_s: float) -> None:
         self.begun = asyncio.Event()
         self.cancelled = asyncio.Event()
         self.remaining_s: list[float] = []
+        self.taken_up_s: list[float] = []
         unary = grpc.unary_unary_rpc_method_handler
         self.server = Server(
             {
@@ -32,11 +34,13 @@ class Desk:
                 "/desk/Count": grpc.unary_stream_rpc_method_handler(self._count),
                 "/desk/Watch": grpc.unary_stream_rpc_method_handler(self._watch),
                 "/desk/Echo": grpc.stream_stream_rpc_method_handler(self._echo),
-            }
+            },
+            linger_s=linger_s,
         )
         self.port = self.server.add_port("127.0.0.1:0")
 
     async def _answer(self, request: bytes, context: Context) -> bytes:
+        self.taken_up_s.append(time.monotonic())
         self.remaining_s.append(context.time_remaining())
         told = tuple(each for each in context.invocation_metadata() if each[0] == "name")
         context.set_trailing_metadata(told)
@@ -81,8 +85,14 @@ class Desk:
 
 
 @pytest.fixture
-async def desk() -> AsyncIterator[Desk]:
-    made = Desk()
+def linger_s() -> float:
+    """What serving has."""
+    return 0.001
+
+
+@pytest.fixture
+async def desk(linger_s: float) -> AsyncIterator[Desk]:
+    made = Desk(linger_s)
     await made.server.start()
     yield made
     await made.server.stop(GRACE_S)
@@ -238,3 +248,26 @@ async def test_calls_that_reach_a_stopping_server_are_answered_or_told_to_try_ag
 async def test_an_address_that_is_no_address_is_refused() -> None:
     with pytest.raises(RuntimeError, match="nobody can listen on nowhere:1"):
         Server({}).add_port("nowhere:1")
+
+
+@pytest.mark.parametrize("linger_s", [0.5])
+async def test_calls_that_follow_each_other_are_taken_up_together(desk: Desk, channel: Any) -> None:
+    answer = channel.unary_unary("/desk/Answer")
+    await answer(b"the first", timeout=10)
+    calls = []
+    for _ in range(5):
+        calls.append(asyncio.ensure_future(answer(b"another", timeout=10)))
+        await asyncio.sleep(0.01)
+    all_sent_s = time.monotonic()
+    await asyncio.gather(*calls)
+    assert min(desk.taken_up_s[1:]) > all_sent_s
+
+
+@pytest.mark.parametrize("linger_s", [0.5])
+async def test_call_after_a_silence_is_taken_up_at_once(desk: Desk, channel: Any) -> None:
+    answer = channel.unary_unary("/desk/Answer")
+    await answer(b"the first", timeout=10)
+    await asyncio.sleep(4.0)  # more than it looks for
+    sent_s = time.monotonic()
+    await answer(b"another", timeout=10)
+    assert desk.taken_up_s[1] < sent_s + 0.5

@@ -9,7 +9,6 @@ from pullarm.domain.errors import Exhausted
 from pullarm.storage import events
 from serving import event_log as module
 from serving.event_log import EventLog
-from serving.pace import Pace
 from serving.spool import Spool
 from serving.waiter import Durability, Kept
 from tests.ledger_events import Events
@@ -224,34 +223,6 @@ async def test_buffered_answers_come_before_the_stream_acknowledges(
     sink.open.set()
     await close(log, log.run())
     assert (sink.stored.decisions, log.waiting) == (logged, 0)
-
-
-PAUSE_S = 2.0
-"""Much longer than a busy machine takes to store an entry."""
-
-
-class Slow(Pace):
-    """Waits so long after each entry."""
-
-    def pause_s(self, events: int) -> float:
-        return PAUSE_S
-
-
-async def test_entries_follow_each_other_at_their_pace(
-    sink: Sink, spool: Spool, make: Events
-) -> None:
-    log = EventLog(sink, spool, "serving-1", pace=Slow(PAUSE_S))
-    running = asyncio.create_task(log.run())
-    (alone,) = decisions(make, 1)
-    async with asyncio.timeout(0.9 * PAUSE_S):
-        await log.store([alone])  # nothing to wait for
-    storing = []
-    for each in decisions(make, 5):
-        storing += store_each(log, [each])
-        await asyncio.sleep(0.001)
-    assert await outcomes(storing) == [Kept.ACKNOWLEDGED] * 5
-    assert [entry.events() for entry in sink.entries] == [1, 5]
-    await close(log, running)
 
 
 async def test_what_no_code_expects_ends_the_log_and_tells(
