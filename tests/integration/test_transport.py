@@ -267,7 +267,9 @@ async def test_calls_that_follow_each_other_are_taken_up_together(desk: Desk, ch
 async def test_call_after_a_silence_is_taken_up_at_once(desk: Desk, channel: Any) -> None:
     answer = channel.unary_unary("/desk/Answer")
     await answer(b"the first", timeout=10)
-    await asyncio.sleep(4.1)  # more than it looks for; did it look on, the next look would be 0.4 s away
+    await asyncio.sleep(
+        4.1
+    )  # more than it looks for; did it look on, the next look would be 0.4 s away
     sent_s = time.monotonic()
     await answer(b"another", timeout=10)
     assert desk.taken_up_s[1] < sent_s + 0.25
