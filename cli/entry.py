@@ -24,9 +24,10 @@ def run(process: Callable[[Settings], Coroutine[Any, Any, None]], settings: Sett
     logging.basicConfig(level=log_level(os.environ), handlers=[lines])
     logging.getLogger("arq").setLevel(logging.WARNING)
     for talkative in (
-        "opentelemetry.exporter",
-        "opentelemetry.trace",
-    ):  # of each retry, of callers' headers
+        "asyncpg.pool",  # of each connection in vain, which who needs one is told, with its stack
+        "opentelemetry.exporter",  # of each retry
+        "opentelemetry.trace",  # of callers' headers
+    ):
         logging.getLogger(talkative).setLevel(logging.ERROR)
     event_loop.run(process(settings))
 

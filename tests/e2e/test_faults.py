@@ -78,6 +78,8 @@ async def test_callers_notice_nothing_of_the_parts_behind(watched: Watched, name
     async with upstream.rest(watched.platform) as api:
         summary = await upstream.caught_up(api, load.experiment)
     assert sum(policy["serves"] for policy in summary["policies"].values()) == found.decisions
+    logs = (watched.platform.settings.state / "logs").glob("*.log")
+    assert [log.name for log in logs if "Traceback" in log.read_text()] == []
 
 
 async def test_entries_in_the_hands_of_a_killed_worker_are_folded_once(watched: Watched) -> None:

@@ -1,8 +1,10 @@
 """A cluster whose primaries are killed: what was acknowledged is there, and who asks finds what took their place."""
 
 import asyncio
+import gc
 import os
 import signal
+import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from functools import partial
@@ -26,7 +28,7 @@ from pullarm.storage.redis import (
     reach,
     stream,
 )
-from pullarm.storage.redis.cluster import Client, home, on, primaries
+from pullarm.storage.redis.cluster import Client, doubt, home, on, primaries
 from pullarm.storage.redis.facts import backlog, look, look_at_stream
 from tests.builders import experiment, publication
 from tests.services import empty_cluster
@@ -310,6 +312,24 @@ async def test_slot_that_is_given_to_another_primary_is_found(nodes: Nodes, clie
     found = await patiently(lambda: source.claim(10, 0))
     assert [entry.payload for entry in found] == [b"before", b"after"]  # to another server both
     await sink.aclose()
+
+
+async def test_asking_again_and_again_who_has_what_takes_no_memory(nodes: Nodes) -> None:
+    """While a primary is replaced that is done hundreds of times, and the garbage collector looks seldom."""
+    times = 100
+    async with reach(f"{nodes.url},127.0.0.1:1") as client:  # nobody answers there
+        await patiently(lambda: primaries(client))
+        gc.disable()
+        tracemalloc.start()
+        try:
+            for _ in range(times):
+                doubt(client)
+                await patiently(lambda: primaries(client))
+            kept, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+            gc.enable()
+    assert kept < times * 50_000
 
 
 async def test_cluster_out_of_reach_is_unavailable() -> None:

@@ -58,6 +58,11 @@ def test_an_error_without_words_is_told_by_its_name() -> None:
         raise TimeoutError
 
 
+def test_a_connection_that_was_cut_is_told_without_the_states_of_the_driver() -> None:
+    with pytest.raises(Unavailable, match=r"away: the connection was cut"), driver_errors():
+        raise asyncpg.InternalClientError("cannot switch to state 12")
+
+
 async def test_a_database_that_takes_no_connections_is_away(database_url: str) -> None:
     async with Database(database_url) as database:
         await reachable(database_url, so=False)

@@ -23,7 +23,6 @@ _AWAY = (
     TimeoutError,
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # the connection was cut in the middle of an operation
     asyncpg.InsufficientResourcesError,  # disk, memory or connections
     asyncpg.OperatorInterventionError,  # shut down, starting up, cancelled
     asyncpg.PostgresSystemError,
@@ -44,6 +43,8 @@ def driver_errors() -> Iterator[None]:
     except _AWAY as error:
         problem = str(error) or type(error).__name__  # a TimeoutError says nothing
         raise Unavailable(f"PostgreSQL is away: {problem}") from error
+    except asyncpg.InternalClientError as error:  # whose words are of the driver's own states
+        raise Unavailable("PostgreSQL is away: the connection was cut in an operation") from error
     except asyncpg.ObjectNotInPrerequisiteStateError as error:
         if type(error) is not asyncpg.ObjectNotInPrerequisiteStateError:
             raise  # as a lock that is not to be had: its caller's to handle

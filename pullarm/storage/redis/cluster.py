@@ -6,7 +6,9 @@ made a line, and drops all its connections when one node fails (docs/decisions/0
 """
 
 import asyncio
+from bisect import bisect_right
 from collections.abc import Awaitable, Callable, Mapping
+from operator import itemgetter
 from typing import Any, Self, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
@@ -21,6 +23,13 @@ from pullarm.storage.redis.connection import AWAY, NOT_NOW, client_of, connect, 
 _LOOK_S = 2.0
 """How long a node may take to tell who has which key."""
 _T = TypeVar("_T")
+
+_Slots = list[tuple[int, int, Redis]]
+"""Who has which: the first and the last slot of a range, and the client of its primary; ranges in order.
+
+While a primary is replaced this is asked for again and again, and what comes is kept until the garbage collector looks:
+with an entry for each of 16,384 slots that would be a megabyte each time.
+"""
 
 
 class Cluster:
@@ -38,8 +47,7 @@ class Cluster:
         self._credentials = credentials + at
         self._nodes: dict[str, Redis] = {}
         """By HOST:PORT."""
-        self._homes: dict[int, Redis] = {}
-        """By slot."""
+        self._homes: _Slots = []
         self._sound = False
         self._looking = asyncio.Lock()
         for each in hosts.split(","):
@@ -64,17 +72,20 @@ class Cluster:
         """The client of the primary that has this key; raises Unavailable."""
         if not self._sound:
             await self._look()
-        home = self._homes.get(key_slot(key.encode()))
-        if home is None:
-            self.doubt()
-            raise Unavailable(f"Redis is away: no primary of the cluster has the slot of {key}")
-        return home
+        slot = key_slot(key.encode())
+        before = bisect_right(self._homes, slot, key=itemgetter(0))
+        if before:
+            _, last, home = self._homes[before - 1]
+            if slot <= last:
+                return home
+        self.doubt()
+        raise Unavailable(f"Redis is away: no primary of the cluster has the slot of {key}")
 
     async def primaries(self) -> Mapping[str, Redis]:
         """By HOST:PORT; raises Unavailable."""
         if not self._sound:
             await self._look()
-        homes = set(self._homes.values())
+        homes = {home for *_, home in self._homes}
         return {name: each for name, each in self._nodes.items() if each in homes}
 
     async def _look(self) -> None:
@@ -100,7 +111,7 @@ class Cluster:
                 "Redis is away: no node of the cluster tells who has which key"
             ) from problem
 
-    async def _ask(self, name: str) -> dict[int, Redis]:
+    async def _ask(self, name: str) -> _Slots:
         """Who has which slot, as one node sees it; raises Unavailable, also where it is cut off from the others."""
         ask: Callable[[str], Awaitable[Any]] = self._nodes[name].execute_command
         async with asyncio.timeout(_LOOK_S):
@@ -109,12 +120,12 @@ class Cluster:
                 slots: list[Any] = await ask("CLUSTER SLOTS")
         if state["cluster_state"] != "ok":
             raise Unavailable(f"Redis is away: {name} does not see the cluster whole")
-        homes: dict[int, Redis] = {}
+        homes: _Slots = []
         for first, last, (host, port, *_), *_ in slots:
             # No host: the one that it was reached at.
             where = f"{_literal(host.decode())}:{port}" if host else _with_port(name, port)
-            homes |= dict.fromkeys(range(first, last + 1), self._node(where))
-        return homes
+            homes.append((first, last, self._node(where)))
+        return sorted(homes, key=itemgetter(0))
 
     def _node(self, name: str) -> Redis:
         if name not in self._nodes:
