@@ -54,6 +54,8 @@ class Endurance:
     """What came of a load that went on."""
 
     minutes: float
+    mb: Mapping[str, tuple[float, float]]
+    """Memory by program: medians of the first and of the last third."""
     mb_per_hour: Mapping[str, float]
     """By program: the median of the slopes between any two looks after the first third (Theil-Sen, Sen 1968)."""
     waiting: tuple[float, float]
@@ -116,10 +118,15 @@ def endurance(looks: Sequence[Look]) -> Endurance:
     first, last = looks[:third], looks[-third:]
     return Endurance(
         minutes=(looks[-1].at_s - looks[0].at_s) / 60,
+        mb={name: (_held_mb(first, name), _held_mb(last, name)) for name in sorted(names)},
         mb_per_hour=slopes,
         waiting=(_waiting(first), _waiting(last)),
         p99_ms=(_p99_ms(first), _p99_ms(last)),
     )
+
+
+def _held_mb(looks: Sequence[Look], name: str) -> float:
+    return median(look.private_mb.get(name, 0.0) for look in looks)
 
 
 def _waiting(looks: Sequence[Look]) -> float:

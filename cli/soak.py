@@ -149,7 +149,8 @@ def _endured(endurance: Endurance) -> Table:
     table.add_row("entries that wait", *(f"{n:,.0f}" for n in endurance.waiting), "")
     table.add_row("p99 of Select, ms", *(f"{ms:.1f}" for ms in endurance.p99_ms), "")
     for name, slope in endurance.mb_per_hour.items():
-        table.add_row(f"memory of {name}", "", "", f"{slope:+.1f}")
+        held = (f"{mb:,.0f}" for mb in endurance.mb[name])
+        table.add_row(f"memory of {name}, MB", *held, f"{slope:+.1f}")
     return table
 
 

@@ -64,6 +64,8 @@ def test_memory_that_is_taken_while_warming_up_is_no_leak() -> None:
 def test_a_leak_is_found_in_noise() -> None:
     found = endurance(looks(memory_mb=(100, 110), noise_mb=5.0))
     assert found.mb_per_hour["serving-0"] == pytest.approx(40, abs=8)
+    assert found.mb["serving-0"] == pytest.approx((104, 111), abs=1)
+    assert found.mb["worker"] == pytest.approx((80, 80))
     assert not found.steady
 
 

@@ -31,7 +31,11 @@ SOUND = Account(
 )
 
 LEAKING = Endurance(
-    minutes=15.0, mb_per_hour={"worker": 50.0}, waiting=(10.0, 12.0), p99_ms=(5.0, 5.5)
+    minutes=15.0,
+    mb={"worker": (101.0, 106.0)},
+    mb_per_hour={"worker": 50.0},
+    waiting=(10.0, 12.0),
+    p99_ms=(5.0, 5.5),
 )
 
 
@@ -60,7 +64,7 @@ def test_faults_of_one_kind_are_a_row() -> None:
         (replace(SOUND, differences=["policy 1 arm 1"]), "verify: 1 differences"),
         (replace(SOUND, gaps=1), "1 numbered events have not come"),
         (replace(SOUND, doubled=1), "1 doubled"),
-        (replace(SOUND, endurance=LEAKING), "memory of worker"),
+        (replace(SOUND, endurance=LEAKING), "memory of worker, MB"),
         (replace(SOUND, same={1: True, 2: False}), "as two do: ANOTHER"),
     ],
 )
