@@ -59,10 +59,10 @@ def resident_mb(pid: int) -> float:
 
 
 def private_mb(pid: int) -> float:
-    """Memory in MB that a process and its children hold and share with no file, nor with one another."""
+    """Memory in MB that a process shares with no file and no other, or one of its children, whichever has most."""
     status = _PROC / str(pid) / "status"
     own = int((_field(status, "RssAnon") or "0").split()[0]) * 1024 / 1e6
-    return own + sum(private_mb(child) for child in _children(pid))
+    return max(own, *map(private_mb, _children(pid)), 0.0)
 
 
 def _children(pid: int) -> list[int]:

@@ -24,8 +24,8 @@ WINDOW = 12
 """Looks whose answers make one p99: those of a minute."""
 LEAST = 6
 """Looks, two in each third."""
-WARM = 1 / 3
-"""Of the looks, in which processes that were started just now take what they need."""
+WARM_S = 300.0
+"""In which processes that were started just now take what they need, as PostgreSQL's sessions plans of statements."""
 LEAK_MB_PER_HOUR = 20.0
 """At 500 decisions a second: 11 bytes of each that are never given back."""
 WORSE = 2.0
@@ -42,7 +42,10 @@ class Look:
 
     at_s: float
     private_mb: Mapping[str, float]
-    """By program, with its children: memory that nothing else holds."""
+    """By program: memory that nothing else holds, of the one of its processes that has most.
+
+    How many sessions PostgreSQL has, and how many of them have met every statement, is the pools' business and no leak.
+    """
     waiting: int
     """Entries in the stream."""
     answered: LatencySketch
@@ -57,7 +60,7 @@ class Endurance:
     mb: Mapping[str, tuple[float, float]]
     """Memory by program: medians of the first and of the last third."""
     mb_per_hour: Mapping[str, float]
-    """By program: the median of the slopes between any two looks after the first third (Theil-Sen, Sen 1968)."""
+    """By program: the median of the slopes between any two looks after WARM_S (Theil-Sen, Sen 1968); none of less."""
     waiting: tuple[float, float]
     """Entries in the stream: medians of the first and of the last third."""
     p99_ms: tuple[float, float]
@@ -107,18 +110,19 @@ class Watch:
 
 def endurance(looks: Sequence[Look]) -> Endurance:
     """What looks at even distances, LEAST or more, come to."""
-    warm = looks[int(len(looks) * WARM) :]
-    names = set.intersection(*(set(look.private_mb) for look in warm))
+    third = len(looks) // 3
+    first, last = looks[:third], looks[-third:]
+    names = sorted(set.intersection(*(set(look.private_mb) for look in looks)))
+    warm = [look for look in looks if look.at_s - looks[0].at_s >= WARM_S]
     times = [look.at_s / 3600 for look in warm]
     slopes = {
         name: float(theilslopes([look.private_mb[name] for look in warm], times).slope)
-        for name in sorted(names)
+        for name in names
+        if len(warm) >= LEAST
     }
-    third = len(looks) // 3
-    first, last = looks[:third], looks[-third:]
     return Endurance(
         minutes=(looks[-1].at_s - looks[0].at_s) / 60,
-        mb={name: (_held_mb(first, name), _held_mb(last, name)) for name in sorted(names)},
+        mb={name: (_held_mb(first, name), _held_mb(last, name)) for name in names},
         mb_per_hour=slopes,
         waiting=(_waiting(first), _waiting(last)),
         p99_ms=(_p99_ms(first), _p99_ms(last)),
@@ -126,7 +130,7 @@ def endurance(looks: Sequence[Look]) -> Endurance:
 
 
 def _held_mb(looks: Sequence[Look], name: str) -> float:
-    return median(look.private_mb.get(name, 0.0) for look in looks)
+    return median(look.private_mb[name] for look in looks)
 
 
 def _waiting(looks: Sequence[Look]) -> float:

@@ -5,6 +5,8 @@ import json
 import os
 import pickle
 import platform
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
@@ -235,6 +237,20 @@ def test_cpu_seconds_grow_with_work_and_end_with_the_process() -> None:
     assert machine.cpu_s([own], children=True) >= machine.cpu_s([own])
     assert machine.cpu_s([2**22 + 1]) == 0.0
     assert machine.resident_mb(own) > 10.0
+
+
+def test_private_memory_is_that_of_the_largest_of_a_process_and_its_children() -> None:
+    hold = "import sys; held = b'x' * {}; print('held', flush=True); sys.stdin.read()"
+    child = f"subprocess.run([sys.executable, '-c', {hold.format(150_000_000)!r}])"
+    bear = f"import subprocess, sys; held = b'x' * 60_000_000; {child}"
+    for code, most in ((hold.format(60_000_000), 60), (bear, 150)):
+        with subprocess.Popen(
+            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as parent:
+            assert parent.stdout is not None
+            assert parent.stdout.readline() == "held\n"
+            assert machine.private_mb(parent.pid) == pytest.approx(most + 10, abs=10)
+            parent.communicate()
 
 
 class Nothing:

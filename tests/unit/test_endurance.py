@@ -61,6 +61,13 @@ def test_memory_that_is_taken_while_warming_up_is_no_leak() -> None:
     assert endurance(looks(memory_mb=(100, 150, 150, 150))).steady
 
 
+def test_a_look_that_ends_before_all_is_warm_tells_nothing_of_leaks() -> None:
+    found = endurance(looks(memory_mb=(100, 400, 400))[:60])
+    assert found.mb["serving-0"][1] > found.mb["serving-0"][0] + 100
+    assert found.mb_per_hour == {}
+    assert found.steady
+
+
 def test_a_leak_is_found_in_noise() -> None:
     found = endurance(looks(memory_mb=(100, 110), noise_mb=5.0))
     assert found.mb_per_hour["serving-0"] == pytest.approx(40, abs=8)

@@ -76,3 +76,10 @@ def test_whatever_is_wrong_is_told(
     assert not wrong.sound
     show(Console(width=100), wrong)
     assert said in capsys.readouterr().out
+
+
+def test_growth_is_not_told_of_a_look_that_was_too_short(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    show(Console(width=100), replace(SOUND, endurance=replace(LEAKING, mb_per_hour={})))
+    assert "too short" in capsys.readouterr().out
